@@ -1,0 +1,1 @@
+"""How controllers talk to amphora agents."""

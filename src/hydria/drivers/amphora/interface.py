@@ -1,0 +1,28 @@
+"""What Hydria asks of an amphora agent."""
+
+from __future__ import annotations
+
+from typing import Protocol
+
+from hydria.model.amphora import Amphora
+from hydria.wire.state import Applied, DesiredState
+
+
+class AmphoraDriver(Protocol):
+    """The agent in an amphora.
+
+    ``apply`` is idempotent. It raises Refused when the amphora's daemons refuse the state (the previous one
+    keeps serving; the text is their reason), Conflict when the amphora already has a younger generation,
+    and Unreachable when nobody answers within ``[haproxy_amphora] rest_request_conn_timeout``.
+    ``await_ready`` returns once the agent answers, or raises Unreachable after ``timeout`` seconds.
+    ``alive`` never raises; it is the health manager's last question before it acts.
+    """
+
+    def await_ready(self, amphora: Amphora, timeout: float) -> None:
+        """Wait for the agent of an amphora that is booting."""
+
+    def apply(self, amphora: Amphora, state: DesiredState) -> Applied:
+        """Make the amphora serve this state."""
+
+    def alive(self, amphora: Amphora) -> bool:
+        """Whether the agent answers now."""

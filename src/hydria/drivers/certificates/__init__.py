@@ -1,0 +1,1 @@
+"""The certificates that controllers and amphorae know each other by."""

@@ -1,0 +1,45 @@
+"""Drivers by name, through entry points."""
+
+from __future__ import annotations
+
+from importlib import metadata
+from typing import Any
+
+from hydria.drivers.amphora.interface import AmphoraDriver
+from hydria.drivers.certificates.interface import CertificateAuthority
+from hydria.drivers.compute.interface import ComputeDriver
+from hydria.drivers.network.interface import NetworkDriver
+from hydria.model.errors import Invalid
+from hydria.settings import Settings
+
+
+def compute_driver(settings: Settings) -> ComputeDriver:
+    """The compute driver that ``[controller_worker] compute_driver`` names."""
+    loaded: ComputeDriver = _load("compute", settings.controller_worker.compute_driver, settings)
+    return loaded
+
+
+def network_driver(settings: Settings) -> NetworkDriver:
+    """The network driver that ``[controller_worker] network_driver`` names."""
+    loaded: NetworkDriver = _load("network", settings.controller_worker.network_driver, settings)
+    return loaded
+
+
+def amphora_driver(settings: Settings, authority: CertificateAuthority) -> AmphoraDriver:
+    """The amphora driver that ``[controller_worker] amphora_driver`` names."""
+    loaded: AmphoraDriver = _load("amphora", settings.controller_worker.amphora_driver, settings, authority)
+    return loaded
+
+
+def _load(interface: str, name: str, *arguments: object) -> Any:
+    """Find ``name`` in the interface's entry points and make it.
+
+    Raises Invalid with the names there are, when this one is not among them.
+    """
+    installed = {found.name: found for found in metadata.entry_points(group=f"hydria.{interface}.drivers")}
+    if name not in installed:
+        raise Invalid(
+            f"[controller_worker] {interface}_driver = {name}: no such driver;"
+            f" installed are: {', '.join(sorted(installed))}."
+        )
+    return installed[name].load()(*arguments)

@@ -1,0 +1,1 @@
+"""Networks, subnets and ports: where VIPs come from."""

@@ -1,0 +1,119 @@
+"""What Hydria asks of a network service."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+from typing import Protocol
+
+
+@dataclass(frozen=True, slots=True)
+class Subnet:
+    """An address range of a network. cidr: ``10.0.0.0/24``. gateway: "" for none."""
+
+    id: str
+    network_id: str
+    name: str
+    cidr: str
+    gateway: str = ""
+
+    @property
+    def version(self) -> int:
+        """4 or 6."""
+        return 6 if ":" in self.cidr else 4
+
+    @property
+    def prefix_length(self) -> str:
+        """The part of the CIDR after the slash."""
+        return self.cidr.partition("/")[2]
+
+
+@dataclass(frozen=True, slots=True)
+class Network:
+    """A layer 2 network. mtu: bytes."""
+
+    id: str
+    name: str
+    subnet_ids: tuple[str, ...]
+    mtu: int = 1500
+
+
+@dataclass(frozen=True, slots=True)
+class FixedAddress:
+    """One address of a port."""
+
+    subnet_id: str
+    address: str
+
+
+@dataclass(frozen=True, slots=True)
+class Port:
+    """A place on a network.
+
+    owner: what the port was made for (``lb-<id>``, ``amphora-<id>``), so that orphans can be found.
+    binding: what the compute driver needs to attach it; its meaning is theirs (netns: the bridge's name).
+    """
+
+    id: str
+    network_id: str
+    name: str
+    owner: str
+    mac: str
+    addresses: tuple[FixedAddress, ...]
+    binding: str = ""
+    device_id: str = ""
+
+
+class NetworkDriver(Protocol):
+    """A network service.
+
+    Looking up may be called by any program, at any time, and answers within seconds:
+    ``subnet``, ``network``, ``port`` raise NotFound.
+
+    Making and removing are idempotent: ``create_port`` with a name that exists returns that port,
+    ``delete_port`` of a port that is gone does nothing. They raise Conflict when an address is taken,
+    Unavailable when none is left or the service does not answer.
+
+    ``prepare`` is called by every program that makes ports, before anything else, and may be called again;
+    ``cleanup`` takes away everything the driver ever made on this host.
+    """
+
+    def prepare(self) -> None:
+        """Make sure that the networks are there."""
+
+    def cleanup(self) -> None:
+        """Remove all ports and what ``prepare`` made."""
+
+    @property
+    def lb_network_id(self) -> str:
+        """The network over which controllers and amphorae talk."""
+
+    @property
+    def default_vip_subnet_id(self) -> str | None:
+        """The subnet of VIPs whose request named no source; None when a source is mandatory."""
+
+    def networks(self) -> Iterable[Network]:
+        """All networks that tenants can use."""
+
+    def network(self, network_id: str) -> Network:
+        """Look up a network."""
+
+    def subnet(self, subnet_id: str) -> Subnet:
+        """Look up a subnet."""
+
+    def port(self, port_id: str) -> Port:
+        """Look up a port."""
+
+    def create_port(
+        self, network_id: str, *, name: str, owner: str, addresses: Iterable[FixedAddress] = ()
+    ) -> Port:
+        """Make a port; an address that is "" is chosen by the service, no addresses means one of every subnet."""
+
+    def delete_port(self, port_id: str) -> None:
+        """Remove a port; its addresses are free again."""
+
+    def ports(self) -> Iterable[Port]:
+        """Every port that Hydria made, for the search for orphans."""
+
+    def controller_address(self) -> str:
+        """The controllers' own address on the LB network, to bind heartbeats to."""

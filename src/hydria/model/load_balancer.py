@@ -1,0 +1,69 @@
+"""The load balancer: the root of a tree, and the owner of the VIP (contract 1.9)."""
+
+from __future__ import annotations
+
+from datetime import datetime
+from typing import Annotated, ClassVar
+
+from hydria.model import kinds
+from hydria.model.resource import IDENTIFIER, TEXT, Attribute, Resource, internal
+from hydria.model.statuses import Topology, VnicType
+
+ADDITIONAL_VIP = kinds.Record(
+    {"subnet_id": IDENTIFIER, "ip_address": kinds.Address(), "port_id": IDENTIFIER}, required=("subnet_id",)
+)
+
+
+class LoadBalancer(Resource, frozen=True, kw_only=True):
+    """A VIP and everything behind it.
+
+    ``generation`` counts the changes of the whole tree, ``applied_generation`` is the last one that all
+    amphorae have confirmed: the load balancer converges while the two differ.
+    """
+
+    root: ClassVar[str] = "loadbalancer"
+    plural: ClassVar[str] = "loadbalancers"
+    label: ClassVar[str] = "Load Balancer"
+    argument: ClassVar[str] = "load_balancer"
+    table: ClassVar[str] = "load_balancers"
+    children: ClassVar[tuple[str, ...]] = ("listeners", "pools")
+
+    name: Annotated[str, TEXT] = ""
+    description: Annotated[str, Attribute(kind=kinds.Text(lines=True), default="")] = ""
+    vip_subnet_id: Annotated[str | None, Attribute(kind=IDENTIFIER, update=False)] = None
+    vip_network_id: Annotated[str | None, Attribute(kind=IDENTIFIER, update=False)] = None
+    vip_port_id: Annotated[str | None, Attribute(kind=IDENTIFIER, update=False)] = None
+    vip_address: Annotated[str | None, Attribute(kind=kinds.Address(), update=False)] = None
+    vip_qos_policy_id: Annotated[str | None, Attribute(kind=IDENTIFIER, null=None)] = None
+    vip_sg_ids: Annotated[
+        list[str],
+        Attribute(kind=kinds.ListOf(IDENTIFIER), default=[], listed=False, since="v2.29"),
+    ] = []
+    vip_vnic_type: Annotated[VnicType, internal(kinds.Choice(VnicType), default=VnicType.NORMAL)] = (
+        VnicType.NORMAL
+    )
+    additional_vips: Annotated[
+        list[dict[str, str | None]],
+        Attribute(kind=kinds.ListOf(ADDITIONAL_VIP), update=False, default=[], listed=False, since="v2.26"),
+    ] = []
+    # Whether Hydria made the VIP's port, and so removes it with the load balancer.
+    vip_port_owned: Annotated[bool, internal(kinds.Boolean(), shown=False, listed=False)] = True
+    provider: Annotated[
+        str, Attribute(kind=kinds.Text(64), update=False, default="amphora", provider=None)
+    ] = ""
+    flavor_id: Annotated[
+        str | None, Attribute(kind=IDENTIFIER, update=False, provider=None, since="v2.6")
+    ] = None
+    availability_zone: Annotated[
+        str | None, Attribute(kind=kinds.Text(), update=False, provider=None, since="v2.14")
+    ] = None
+    topology: Annotated[
+        Topology, internal(kinds.Choice(Topology), shown=False, listed=False, default=Topology.SINGLE)
+    ] = Topology.SINGLE
+    applied_generation: Annotated[
+        int, internal(kinds.Integer(0, 2**62), shown=False, listed=False, default=0)
+    ] = 0
+    # Why the last pass failed, since when, how often in a row, and when the next one is due.
+    fault: Annotated[str | None, internal(kinds.Text(2048), shown=False, listed=False)] = None
+    attempts: Annotated[int, internal(kinds.Integer(0, 2**31), shown=False, listed=False, default=0)] = 0
+    retry_at: Annotated[datetime | None, internal(kinds.Time(), shown=False, listed=False)] = None

@@ -1,0 +1,299 @@
+"""The options of hydria.conf: one frozen dataclass per group, so that each reader gets just its own.
+
+Groups and names are upstream's where upstream has the option (contract section 6), so an operator's
+octavia.conf mostly reads as it is. Nothing is read at import time: a program calls :func:`load` once and
+passes on what each part needs. The fields below are the declarations: oslo.config options are made of them.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import os
+import socket
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, get_type_hints
+
+from oslo_config import cfg
+
+from hydria.model.errors import Invalid
+
+
+def option(default: Any, text: str, *, secret: bool = False, choices: Sequence[str] = ()) -> Any:
+    """Declare an option: its default and what it is for."""
+    metadata = {"help": text, "secret": secret, "choices": choices, "default": default}
+    if isinstance(default, dict):
+        return field(default_factory=default.copy, metadata=metadata)
+    return field(default=default, metadata=metadata)
+
+
+@dataclass(frozen=True, slots=True)
+class DefaultSettings:
+    """``[DEFAULT]``"""
+
+    host: str = option("", "Name of this controller, unique among them; the host's name when empty.")
+    state_dir: str = option("/var/lib/hydria", "Where the embedded drivers keep what they make.")
+    transport_url: str = option(
+        "", "oslo.messaging URL (rabbit://…); empty: wake-ups stay within the process.", secret=True
+    )
+    debug: bool = option(False, "Log at level DEBUG.")
+
+
+@dataclass(frozen=True, slots=True)
+class DatabaseSettings:
+    """``[database]``"""
+
+    connection: str = option(
+        "", "SQLAlchemy URL; empty: an SQLite database below state_dir.", secret=True
+    )
+    max_pool_size: int = option(10, "Connections that a program keeps open.")
+    max_overflow: int = option(20, "Further connections at times of high load.")
+    pool_timeout: int = option(10, "Seconds to wait for a free connection.")
+    connection_recycle_time: int = option(3600, "Seconds after which a connection is replaced.")
+
+
+@dataclass(frozen=True, slots=True)
+class ApiSettings:
+    """``[api_settings]``"""
+
+    bind_host: str = option("127.0.0.1", "Address to listen on.")
+    bind_port: int = option(9876, "Port to listen on.")
+    auth_strategy: str = option(
+        "noauth", "How callers are identified; noauth serves loopback addresses alone.", choices=("noauth",)
+    )
+    threads: int = option(10, "Requests that are served at a time.")
+    api_base_uri: str = option("", "Base of the links in responses; empty: as the request came in.")
+    allow_pagination: bool = option(True, "Page lists.")
+    allow_sorting: bool = option(True, "Sort lists as the request asks.")
+    allow_filtering: bool = option(True, "Filter lists as the request asks.")
+    allow_field_selection: bool = option(True, "Show only the fields that the request asks for.")
+    pagination_max_limit: str = option("1000", "Longest page; 'infinite' or a negative number: no limit.")
+    allow_ping_health_monitors: bool = option(True, "Accept health monitors of type PING.")
+    allow_tls_terminated_listeners: bool = option(True, "Accept listeners that terminate TLS.")
+    allow_prometheus_listeners: bool = option(True, "Accept listeners of protocol PROMETHEUS.")
+    enabled_provider_drivers: dict[str, str] = option(
+        {"amphora": "The Hydria amphora provider.", "octavia": "Deprecated name of the amphora provider."},
+        "Providers that requests may name: name:description, …",
+    )
+    default_provider_driver: str = option("amphora", "Provider of requests that name none.")
+    udp_connect_min_interval_health_monitor: int = option(3, "Least delay of UDP-CONNECT monitors, seconds.")
+    healthcheck_enabled: bool = option(False, "Serve /healthcheck.")
+    healthcheck_refresh_interval: int = option(5, "Seconds that a health check's result is kept.")
+    max_request_body_size: int = option(114688, "Longest request body, bytes.")
+
+
+@dataclass(frozen=True, slots=True)
+class HealthManagerSettings:
+    """``[health_manager]``"""
+
+    bind_ip: str = option("", "Address that heartbeats are sent to; empty: the host's own on the LB network.")
+    bind_port: int = option(5555, "UDP port for heartbeats.")
+    heartbeat_key: str = option(
+        "", "Secret from which each amphora's key is derived; empty: one kept below state_dir.", secret=True
+    )
+    controller_ip_port_list: tuple[str, ...] = option(
+        (), "host:port of every health manager; empty: this host's own."
+    )
+    heartbeat_interval: float = option(10.0, "Seconds between the heartbeats of an amphora.")
+    heartbeat_timeout: float = option(60.0, "Seconds of silence after which an amphora is suspected dead.")
+    health_check_interval: float = option(3.0, "Seconds between looks for silent amphorae.")
+    failover_threads: int = option(10, "Amphorae that may be under replacement at a time, over all.")
+    failover_threshold: int = option(
+        0, "Silent amphorae from which on none is replaced, since the fault is elsewhere; 0: no such limit."
+    )
+
+
+@dataclass(frozen=True, slots=True)
+class WorkerSettings:
+    """``[controller_worker]``"""
+
+    workers: int = option(4, "Load balancers that one worker program converges at a time.")
+    amphora_driver: str = option("amphora_haproxy_rest_driver", "How to talk to amphora agents.")
+    compute_driver: str = option("netns", "What amphorae run on.")
+    network_driver: str = option("bridge", "Where VIPs and ports come from.")
+    loadbalancer_topology: str = option("SINGLE", "Amphorae per load balancer.", choices=("SINGLE",))
+    lease_seconds: float = option(30.0, "How long a worker that fell silent keeps a load balancer.")
+    poll_interval: float = option(5.0, "Seconds between looks for work that no message announced.")
+    retry_initial: float = option(1.0, "Seconds before the first repetition of a failed pass; doubles each time.")
+    retry_max: float = option(60.0, "Longest time between repetitions, seconds.")
+    amp_active_timeout: float = option(300.0, "Seconds that an amphora may take to boot.")
+
+
+@dataclass(frozen=True, slots=True)
+class HaproxyAmphoraSettings:
+    """``[haproxy_amphora]``"""
+
+    bind_port: int = option(9443, "Port of the amphora agents.")
+    rest_request_conn_timeout: float = option(10.0, "Seconds to wait for a connection to an agent.")
+    rest_request_read_timeout: float = option(60.0, "Seconds to wait for an agent's answer.")
+    timeout_client_data: int = option(50_000, "Default of listeners, milliseconds.")
+    timeout_member_connect: int = option(5_000, "Default of listeners, milliseconds.")
+    timeout_member_data: int = option(50_000, "Default of listeners, milliseconds.")
+    timeout_tcp_inspect: int = option(0, "Default of listeners, milliseconds.")
+    default_connection_limit: int = option(50_000, "Connections of a listener without a limit of its own.")
+    haproxy_stick_size: str = option("10k", "Entries in the table of a pool with session persistence.")
+    hard_stop_after: int = option(60, "Seconds that a replaced HAProxy process may live on.")
+    haproxy_threads: int = option(1, "Threads of HAProxy.")
+
+
+@dataclass(frozen=True, slots=True)
+class NetworkingSettings:
+    """``[networking]``"""
+
+    allow_vip_network_id: bool = option(True, "Requests may name the VIP's network.")
+    allow_vip_subnet_id: bool = option(True, "Requests may name the VIP's subnet.")
+    allow_vip_port_id: bool = option(True, "Requests may name the VIP's port.")
+    valid_vip_networks: tuple[str, ...] = option((), "Networks that VIPs may be on; empty: all.")
+    denylist_vip_networks: tuple[str, ...] = option((), "Networks that VIPs may not be on.")
+    reserved_ips: tuple[str, ...] = option(("169.254.169.254",), "Addresses that no member may have.")
+
+
+@dataclass(frozen=True, slots=True)
+class BridgeSettings:
+    """``[bridge]``: the embedded network driver"""
+
+    lb_network_cidr: str = option("10.213.0.0/18", "LB network: controllers and amphorae.")
+    vip_cidr_v4: str = option("10.213.64.0/18", "IPv4 subnet of VIPs; empty: none.")
+    vip_cidr_v6: str = option("fd68:7964:7269:61::/64", "IPv6 subnet of VIPs; empty: none.")
+    mtu: int = option(1500, "MTU of both networks, bytes.")
+    masquerade: bool = option(True, "Members beyond this host see its own address.")
+
+
+@dataclass(frozen=True, slots=True)
+class NetnsSettings:
+    """``[netns]``: the embedded compute driver"""
+
+    first_user: int = option(640_000, "Numeric user ids of amphorae start here, one each.")
+    memory_limit_mb: int = option(256, "Memory of an amphora where the host has memory cgroups; 0: no limit.")
+    cpu_limit: float = option(1.0, "Processors of an amphora where the host has cpu cgroups; 0: no limit.")
+
+
+@dataclass(frozen=True, slots=True)
+class CertificatesSettings:
+    """``[certificates]``"""
+
+    ca_certificate: str = option("", "CA of amphora certificates, PEM; empty: one made below state_dir.")
+    ca_private_key: str = option("", "Its private key, PEM.")
+    cert_validity_time: int = option(30 * 86400, "Seconds that an amphora's certificate is valid.")
+
+
+@dataclass(frozen=True, slots=True)
+class HouseKeepingSettings:
+    """``[house_keeping]``"""
+
+    cleanup_interval: float = option(30.0, "Seconds between passes.")
+    load_balancer_expiry_age: int = option(604_800, "Seconds that a deleted load balancer's row is kept.")
+    amphora_expiry_age: int = option(604_800, "Seconds that a deleted amphora's row is kept.")
+    orphan_age: float = option(120.0, "Seconds that something without an owner is left alone.")
+
+
+@dataclass(frozen=True, slots=True)
+class DriverAgentSettings:
+    """``[driver_agent]``"""
+
+    enabled_provider_agents: tuple[str, ...] = option((), "Provider agents to run.")
+
+
+@dataclass(frozen=True, slots=True)
+class Settings:
+    """All groups. The field's name is the group's name."""
+
+    DEFAULT: DefaultSettings = field(default_factory=DefaultSettings)
+    database: DatabaseSettings = field(default_factory=DatabaseSettings)
+    api_settings: ApiSettings = field(default_factory=ApiSettings)
+    health_manager: HealthManagerSettings = field(default_factory=HealthManagerSettings)
+    controller_worker: WorkerSettings = field(default_factory=WorkerSettings)
+    haproxy_amphora: HaproxyAmphoraSettings = field(default_factory=HaproxyAmphoraSettings)
+    networking: NetworkingSettings = field(default_factory=NetworkingSettings)
+    bridge: BridgeSettings = field(default_factory=BridgeSettings)
+    netns: NetnsSettings = field(default_factory=NetnsSettings)
+    certificates: CertificatesSettings = field(default_factory=CertificatesSettings)
+    house_keeping: HouseKeepingSettings = field(default_factory=HouseKeepingSettings)
+    driver_agent: DriverAgentSettings = field(default_factory=DriverAgentSettings)
+
+    @property
+    def state_dir(self) -> Path:
+        """Where the embedded drivers keep what they make."""
+        return Path(self.DEFAULT.state_dir)
+
+    @property
+    def database_url(self) -> str:
+        """The database to use."""
+        return self.database.connection or f"sqlite:///{self.state_dir / 'hydria.db'}"
+
+    @property
+    def controller_name(self) -> str:
+        """This controller's name, unique among all programs of the deployment."""
+        return f"{self.DEFAULT.host or socket.gethostname()}:{os.getpid()}"
+
+
+# On one machine silence is news within seconds; across a cloud it is noise.
+EMBEDDED = {
+    "health_manager": {"heartbeat_interval": 1.0, "heartbeat_timeout": 3.0, "health_check_interval": 0.5},
+}
+
+_OPTION_TYPES: dict[object, type[cfg.Opt]] = {
+    str: cfg.StrOpt,
+    int: cfg.IntOpt,
+    float: cfg.FloatOpt,
+    bool: cfg.BoolOpt,
+    tuple[str, ...]: cfg.ListOpt,
+    dict[str, str]: cfg.DictOpt,
+}
+
+
+def groups() -> Iterator[tuple[str, type[Any]]]:
+    """Group name -> its dataclass."""
+    hints = get_type_hints(Settings)
+    for declared in dataclasses.fields(Settings):
+        yield declared.name, hints[declared.name]
+
+
+def list_options() -> list[tuple[str, list[cfg.Opt]]]:
+    """All options, for oslo.config's generators (entry point ``oslo.config.opts``)."""
+    return [(group, list(_options(settings))) for group, settings in groups()]
+
+
+def load(
+    files: Sequence[str] = (), *, embedded: bool = False, overrides: dict[str, dict[str, object]] | None = None
+) -> Settings:
+    """Read configuration files, later ones winning, then what the command line overrides.
+
+    Raises Invalid when a file cannot be read or an option has a value it cannot have.
+    """
+    conf = cfg.ConfigOpts()
+    for group, options in list_options():
+        conf.register_opts(options, group=None if group == "DEFAULT" else group)
+    try:
+        conf([], project="hydria", default_config_files=list(files), default_config_dirs=[])
+        for group, values in (EMBEDDED if embedded else {}).items():
+            for name, value in values.items():
+                conf.set_default(name, value, group=group)
+        for group, changed in (overrides or {}).items():
+            for name, value in changed.items():
+                conf.set_override(name, value, group=None if group == "DEFAULT" else group)
+        return Settings(**{group: _read(conf, group, settings) for group, settings in groups()})
+    except (cfg.Error, ValueError) as error:
+        raise Invalid(f"Configuration ({', '.join(files) or 'defaults'}): {error}") from error
+
+
+def _options(settings: type[Any]) -> Iterator[cfg.Opt]:
+    hints = get_type_hints(settings)
+    for declared in dataclasses.fields(settings):
+        more: dict[str, object] = {"secret": declared.metadata["secret"]}
+        if declared.metadata["choices"]:
+            more["choices"] = list(declared.metadata["choices"])
+        default = declared.metadata["default"]
+        default = list(default) if isinstance(default, tuple) else default
+        yield _OPTION_TYPES[hints[declared.name]](
+            declared.name, default=default, help=declared.metadata["help"], **more
+        )
+
+
+def _read(conf: cfg.ConfigOpts, group: str, settings: type[Any]) -> Any:
+    section = conf if group == "DEFAULT" else conf[group]
+    values = {declared.name: section[declared.name] for declared in dataclasses.fields(settings)}
+    return settings(
+        **{name: tuple(value) if isinstance(value, list) else value for name, value in values.items()}
+    )

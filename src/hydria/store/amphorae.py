@@ -1,0 +1,64 @@
+"""Rows of amphorae and of their heartbeats."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import sqlalchemy as sa
+
+from hydria.model.amphora import Amphora
+from hydria.store import rows
+from hydria.store.tables import amphora_health, amphorae, listener_statistics
+
+
+def add(tx: sa.Connection, amphora: Amphora) -> None:
+    """Record an amphora before it is built, so that a half-built one has an owner."""
+    values = {name: getattr(amphora, name) for name in amphora.__struct_fields__}
+    tx.execute(amphorae.insert().values(rows.to_row(Amphora, values)))
+
+
+def update(tx: sa.Connection, amphora_id: str, **changes: Any) -> None:
+    """Change columns of an amphora."""
+    values = rows.to_row(Amphora, changes) | {"updated_at": rows.now()}
+    tx.execute(sa.update(amphorae).where(amphorae.c.id == amphora_id).values(values))
+
+
+def watch(tx: sa.Connection, amphora_id: str, moment: float) -> None:
+    """From now on its silence is noticed."""
+    tx.execute(sa.delete(amphora_health).where(amphora_health.c.amphora_id == amphora_id))
+    tx.execute(amphora_health.insert().values(amphora_id=amphora_id, seen=moment, epoch=0, sequence=0))
+
+
+def unwatch(tx: sa.Connection, amphora_id: str) -> None:
+    """Its silence is wanted; what it served goes on counting, but has no connections any more."""
+    tx.execute(sa.delete(amphora_health).where(amphora_health.c.amphora_id == amphora_id))
+    tx.execute(
+        sa.update(listener_statistics)
+        .where(listener_statistics.c.amphora_id == amphora_id)
+        .values(active_connections=0)
+    )
+
+
+def seen(tx: sa.Connection, heartbeats: Sequence[Mapping[str, Any]]) -> None:
+    """Record heartbeats: ``amphora_id``, ``seen``, ``epoch``, ``sequence`` of each."""
+    if heartbeats:
+        tx.execute(
+            sa.update(amphora_health)
+            .where(amphora_health.c.amphora_id == sa.bindparam("key"))
+            .values(seen=sa.bindparam("at"), epoch=sa.bindparam("life"), sequence=sa.bindparam("number")),
+            [
+                {"key": beat["amphora_id"], "at": beat["seen"], "life": beat["epoch"], "number": beat["sequence"]}
+                for beat in heartbeats
+            ],
+        )
+
+
+def silent(tx: sa.Connection, before: float) -> tuple[Amphora, ...]:
+    """Amphorae that serve and were last heard of before this moment (seconds since 1970)."""
+    query = (
+        sa.select(amphorae)
+        .join(amphora_health, amphora_health.c.amphora_id == amphorae.c.id)
+        .where(amphora_health.c.seen < before, amphorae.c.status == "ALLOCATED")
+    )
+    return tuple(rows.from_row(Amphora, row) for row in tx.execute(query))

@@ -1,0 +1,97 @@
+"""Changes of the desired state: what every accepted API request does to the tree it belongs to."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Mapping
+from typing import Any
+
+import sqlalchemy as sa
+
+from hydria.model.load_balancer import LoadBalancer
+from hydria.model.resource import Resource
+from hydria.model.statuses import ProvisioningStatus
+from hydria.store import rows, tables
+
+# An object that is new or on its way out stays so, whatever happens around it.
+_TOUCHABLE = (ProvisioningStatus.ACTIVE, ProvisioningStatus.PENDING_UPDATE, ProvisioningStatus.ERROR)
+
+
+def lock(tx: sa.Connection, load_balancer_id: str) -> LoadBalancer | None:
+    """The load balancer, unchanged by anybody else until the transaction ends."""
+    return rows.load_one(tx, LoadBalancer, load_balancer_id, lock=True)
+
+
+def touch(tx: sa.Connection, balancer: LoadBalancer, **changes: Any) -> int:
+    """Raise a locked load balancer's generation and have a worker look at it; the new generation."""
+    status = (
+        balancer.provisioning_status
+        if balancer.provisioning_status not in _TOUCHABLE
+        else ProvisioningStatus.PENDING_UPDATE
+    )
+    generation = balancer.generation + 1
+    values = {"provisioning_status": status} | changes
+    tx.execute(
+        sa.update(tables.load_balancers)
+        .where(tables.load_balancers.c.id == balancer.id)
+        .values(
+            rows.to_row(LoadBalancer, values)
+            | {"generation": generation, "updated_at": rows.now(), "retry_at": None}
+        )
+    )
+    return generation
+
+
+def touch_objects(
+    tx: sa.Connection, resource: type[Resource], identifiers: Collection[str], generation: int
+) -> None:
+    """Mark objects that a change of something else affects as PENDING_UPDATE."""
+    if identifiers:
+        table = tables.table_of(resource)
+        tx.execute(
+            sa.update(table)
+            .where(table.c.id.in_(identifiers), table.c.provisioning_status.in_(_TOUCHABLE))
+            .values(provisioning_status=str(ProvisioningStatus.PENDING_UPDATE), generation=generation)
+        )
+
+
+def update_object(
+    tx: sa.Connection, item: Resource, changes: Mapping[str, Any], generation: int
+) -> dict[str, Any]:
+    """Write a PUT's changes; what the object's row has become, as far as it changed."""
+    status = (
+        item.provisioning_status
+        if item.provisioning_status not in _TOUCHABLE
+        else ProvisioningStatus.PENDING_UPDATE
+    )
+    values = {
+        **changes, "provisioning_status": status, "generation": generation, "updated_at": rows.now()
+    }  # fmt: skip
+    table = tables.table_of(type(item))
+    tx.execute(sa.update(table).where(table.c.id == item.id).values(rows.to_row(type(item), values)))
+    return values
+
+
+def delete_object(tx: sa.Connection, item: Resource, generation: int) -> None:
+    """Take an object out of the desired state; its row goes once that is applied."""
+    table = tables.table_of(type(item))
+    values: dict[str, Any] = {
+        "provisioning_status": str(ProvisioningStatus.PENDING_DELETE),
+        "generation": generation,
+        "updated_at": rows.now(),
+    }
+    if "live_key" in table.c:
+        values["live_key"] = None
+    tx.execute(sa.update(table).where(table.c.id == item.id).values(values))
+
+
+def set_tags(tx: sa.Connection, resource_id: str, tags: Collection[str]) -> None:
+    """Replace an object's tags."""
+    tx.execute(sa.delete(tables.tags).where(tables.tags.c.resource_id == resource_id))
+    if tags:
+        tx.execute(tables.tags.insert(), [{"resource_id": resource_id, "tag": tag} for tag in dict.fromkeys(tags)])
+
+
+def add_load_balancer(tx: sa.Connection, balancer: LoadBalancer) -> None:
+    """Insert a load balancer with its lease."""
+    rows.insert(tx, [balancer])
+    tx.execute(tables.leases.insert().values(load_balancer_id=balancer.id, token=0, expires_at=0.0))

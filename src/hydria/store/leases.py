@@ -1,0 +1,69 @@
+"""Leases: one worker at a time converges a load balancer, and none for longer than it lives.
+
+A lease names its owner, an end, and a token that grows with every new owner. Writes of the owner go through
+:func:`confirm` in the same transaction, so a worker that was stopped past the end of its lease and wakes up
+again cannot write over its successor. Times are seconds since 1970 by the controllers' clocks, which must
+agree to well within ``[controller_worker] lease_seconds``.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import sqlalchemy as sa
+
+from hydria.model.errors import Busy
+from hydria.store.tables import leases
+
+
+@dataclass(frozen=True, slots=True)
+class Lease:
+    """The right to converge one load balancer."""
+
+    load_balancer_id: str
+    owner: str
+    token: int
+
+
+def acquire(
+    tx: sa.Connection, load_balancer_id: str, owner: str, *, moment: float, seconds: float
+) -> Lease | None:
+    """Take the lease, unless somebody else holds it; an expired one is free."""
+    taken = tx.execute(
+        sa.update(leases)
+        .where(
+            leases.c.load_balancer_id == load_balancer_id,
+            sa.or_(leases.c.owner.is_(None), leases.c.expires_at < moment),
+        )
+        .values(owner=owner, expires_at=moment + seconds, token=leases.c.token + 1)
+    )
+    if taken.rowcount != 1:
+        return None
+    token = tx.execute(sa.select(leases.c.token).where(leases.c.load_balancer_id == load_balancer_id)).scalar_one()
+    return Lease(load_balancer_id, owner, token)
+
+
+def renew(tx: sa.Connection, lease: Lease, *, moment: float, seconds: float) -> bool:
+    """Put off the end of the lease; False when it is somebody else's by now."""
+    renewed = tx.execute(sa.update(leases).where(_held(lease)).values(expires_at=moment + seconds))
+    return renewed.rowcount == 1
+
+
+def confirm(tx: sa.Connection, lease: Lease, *, release: bool = False) -> None:
+    """Raise Busy, and so roll back, unless the lease is still ours; keeps it ours until the transaction ends.
+
+    ``release`` gives it back when the transaction commits.
+    """
+    # The row must change for every engine to count it, so the end moves by a millisecond.
+    values = {"owner": None, "expires_at": 0.0} if release else {"expires_at": leases.c.expires_at + 0.001}
+    held = tx.execute(sa.update(leases).where(_held(lease)).values(values))
+    if held.rowcount != 1:
+        raise Busy(f"The lease of {lease.owner} on load balancer {lease.load_balancer_id} has run out.")
+
+
+def _held(lease: Lease) -> sa.ColumnElement[bool]:
+    return sa.and_(
+        leases.c.load_balancer_id == lease.load_balancer_id,
+        leases.c.owner == lease.owner,
+        leases.c.token == lease.token,
+    )

@@ -1,0 +1,14 @@
+"""How Alembic runs a migration; the connection comes from :mod:`hydria.store.schema`."""
+
+from alembic import context
+
+from hydria.store.tables import metadata
+
+context.configure(
+    connection=context.config.attributes["connection"],
+    target_metadata=metadata,
+    render_as_batch=True,
+    compare_type=True,
+)
+with context.begin_transaction():
+    context.run_migrations()

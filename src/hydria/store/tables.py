@@ -1,0 +1,155 @@
+"""The tables: those of the resources derived from their declarations, a few of the store's own beside them."""
+
+from __future__ import annotations
+
+import ipaddress
+from collections.abc import Mapping
+from typing import Any
+
+import sqlalchemy as sa
+from sqlalchemy.dialects import mysql
+
+from hydria.model.amphora import Amphora
+from hydria.model.health_monitor import HealthMonitor
+from hydria.model.listener import Listener
+from hydria.model.load_balancer import LoadBalancer
+from hydria.model.member import Member
+from hydria.model.pool import Pool
+from hydria.model.resource import Resource, attributes
+from hydria.model.statuses import ListenerProtocol
+
+RESOURCES: tuple[type[Resource], ...] = (LoadBalancer, Listener, Pool, Member, HealthMonitor)
+
+metadata = sa.MetaData(
+    naming_convention={
+        "ix": "ix_%(table_name)s_%(column_0_name)s",
+        "uq": "uq_%(table_name)s_%(column_0_name)s",
+        "fk": "fk_%(table_name)s_%(column_0_name)s",
+        "pk": "pk_%(table_name)s",
+    }
+)
+# Names, tags and filters are compared byte by byte on every engine.
+_MYSQL = {"mysql_engine": "InnoDB", "mysql_charset": "utf8mb4", "mysql_collate": "utf8mb4_bin"}
+
+MOMENT = sa.DateTime().with_variant(mysql.DATETIME(fsp=6), "mysql", "mariadb")
+JSON_TEXT = sa.Text().with_variant(mysql.LONGTEXT(), "mysql", "mariadb")
+_TYPES: dict[str, Any] = {
+    "integer": sa.BigInteger(),
+    "float": sa.Double(),
+    "boolean": sa.Boolean(create_constraint=False),
+    "time": MOMENT,
+    "json": JSON_TEXT,
+}
+_REFERENCES = {"load_balancer_id": "load_balancers.id", "pool_id": "pools.id"}
+_INDEXED = {"project_id", "provisioning_status", "default_pool_id", "status", "name"}
+
+
+def _column(name: str, kind: str, *, nullable: bool) -> sa.Column[Any]:
+    text, _, length = kind.partition(":")
+    stored = sa.String(int(length)) if text == "text" else _TYPES[kind]
+    if name == "id":
+        return sa.Column(name, stored, primary_key=True)
+    reference = [sa.ForeignKey(_REFERENCES[name], ondelete="CASCADE")] if name in _REFERENCES else []
+    indexed = name in _REFERENCES or name in _INDEXED
+    return sa.Column(name, stored, *reference, nullable=nullable, index=indexed or None)
+
+
+def _table(declared: Any, *extra: sa.Column[Any]) -> sa.Table:
+    columns = [
+        _column(name, attribute.kind.column, nullable=attribute.default is None and name not in _MANDATORY)
+        for name, attribute in attributes(declared).items()
+        if attribute.stored
+    ]
+    return sa.Table(declared.table, metadata, *columns, *extra, **_MYSQL)  # type: ignore[arg-type]
+
+
+_MANDATORY = {
+    "project_id", "load_balancer_id", "pool_id", "provisioning_status", "operating_status", "created_at",
+    "generation", "protocol", "protocol_port", "lb_algorithm", "address", "type", "delay", "timeout",
+    "max_retries", "status", "role",
+}  # fmt: skip
+
+
+def _live_key() -> sa.Column[Any]:
+    # What may exist only once among the objects that are not being deleted; null for those that are.
+    return sa.Column("live_key", sa.String(160), nullable=True, unique=True)
+
+
+load_balancers = _table(LoadBalancer)
+listeners = _table(Listener, _live_key())
+pools = _table(Pool)
+members = _table(Member, _live_key())
+health_monitors = _table(HealthMonitor, _live_key())
+amphorae = _table(Amphora)
+
+tags = sa.Table(
+    "tags",
+    metadata,
+    sa.Column("resource_id", sa.String(36), primary_key=True),
+    sa.Column("tag", sa.String(255), primary_key=True),
+    sa.Index("ix_tags_tag", "tag"),
+    **_MYSQL,  # type: ignore[arg-type]
+)
+
+# Who converges a load balancer now. The token grows with every owner, so that one who lost the lease without
+# noticing cannot write any more.
+leases = sa.Table(
+    "leases",
+    metadata,
+    sa.Column(
+        "load_balancer_id", sa.String(36), sa.ForeignKey("load_balancers.id", ondelete="CASCADE"), primary_key=True
+    ),
+    sa.Column("owner", sa.String(255), nullable=True),
+    sa.Column("token", sa.BigInteger, nullable=False, default=0),
+    sa.Column("expires_at", sa.Double, nullable=False, default=0.0),
+    **_MYSQL,  # type: ignore[arg-type]
+)
+
+# The last heartbeat of each amphora; seen is seconds since 1970.
+amphora_health = sa.Table(
+    "amphora_health",
+    metadata,
+    sa.Column("amphora_id", sa.String(36), sa.ForeignKey("amphorae.id", ondelete="CASCADE"), primary_key=True),
+    sa.Column("seen", sa.Double, nullable=False),
+    sa.Column("epoch", sa.BigInteger, nullable=False, default=0),
+    sa.Column("sequence", sa.BigInteger, nullable=False, default=0),
+    **_MYSQL,  # type: ignore[arg-type]
+)
+
+COUNTERS = ("bytes_in", "bytes_out", "total_connections", "request_errors")
+
+# Counters of each listener on each amphora: absolute ones of the present epoch, and the sum of all earlier
+# epochs as their base.
+listener_statistics = sa.Table(
+    "listener_statistics",
+    metadata,
+    sa.Column("listener_id", sa.String(36), primary_key=True),
+    sa.Column("amphora_id", sa.String(36), primary_key=True, index=True),
+    sa.Column("epoch", sa.BigInteger, nullable=False),
+    sa.Column("active_connections", sa.BigInteger, nullable=False),
+    *(sa.Column(name, sa.BigInteger, nullable=False) for name in COUNTERS),
+    *(sa.Column(f"base_{name}", sa.BigInteger, nullable=False, default=0) for name in COUNTERS),
+    **_MYSQL,  # type: ignore[arg-type]
+)
+
+BY_NAME: Mapping[str, sa.Table] = metadata.tables
+
+
+def table_of(resource: Any) -> sa.Table:
+    """The table of a resource."""
+    return BY_NAME[resource.table]
+
+
+def live_key(resource: type[Resource], values: Mapping[str, Any]) -> str | None:
+    """What must be unique among the living objects of this kind; None when nothing must.
+
+    Addresses are compared in their canonical form: two spellings of one address are one member.
+    """
+    if resource is Listener:
+        transport = ListenerProtocol(values["protocol"]).transport
+        return f"{values['load_balancer_id']}:{transport}:{values['protocol_port']}"
+    if resource is Member:
+        return f"{values['pool_id']}:{ipaddress.ip_address(values['address'])}:{values['protocol_port']}"
+    if resource is HealthMonitor:
+        return str(values["pool_id"])
+    return None

@@ -1,0 +1,50 @@
+"""What an amphora is born with: one directory of files, written by the compute driver before the agent starts.
+
+``boot.json`` is :class:`Boot`; beside it lie ``server.pem`` (the agent's certificate and key) and
+``client_ca.pem`` (who may give it orders).
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+from dataclasses import dataclass, field
+from pathlib import Path
+
+CONFIG = "boot.json"
+SERVER_PEM = "server.pem"
+CLIENT_CA_PEM = "client_ca.pem"
+PORT = 9443
+
+
+@dataclass(frozen=True, slots=True)
+class Boot:
+    """The agent's own settings.
+
+    bind_host, bind_port: where it listens for controllers, on the LB network.
+    controllers: ``host:port`` of every health manager that gets its heartbeats.
+    heartbeat_key: hex, of this amphora alone. heartbeat_interval: seconds.
+    user: the numeric user and group id of everything that needs no root; 0 keeps root (not for production).
+    hard_stop_after: seconds that a retiring HAProxy process may live on for its last connections.
+    """
+
+    amphora_id: str
+    bind_host: str
+    heartbeat_key: str = field(repr=False)
+    bind_port: int = PORT
+    controllers: tuple[str, ...] = ()
+    heartbeat_interval: float = 10.0
+    user: int = 0
+    hard_stop_after: int = 60
+
+    def write(self, directory: Path) -> None:
+        """Write it to ``directory``, readable by its owner alone."""
+        path = directory / CONFIG
+        path.touch(mode=0o600)
+        path.write_text(json.dumps(dataclasses.asdict(self)))
+
+    @classmethod
+    def read(cls, directory: Path) -> Boot:
+        """Read what :meth:`write` wrote."""
+        fields = json.loads((directory / CONFIG).read_text())
+        return cls(**{**fields, "controllers": tuple(fields["controllers"])})

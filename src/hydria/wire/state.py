@@ -1,0 +1,100 @@
+"""The desired state of one amphora, and what became of it.
+
+A controller puts the whole of it to ``PUT /v1/state`` of the agent; the agent applies it atomically or
+refuses it and keeps the previous one. Nothing in it depends on what was sent before.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+from dataclasses import dataclass
+from typing import Any
+
+
+@dataclass(frozen=True, slots=True)
+class Interface:
+    """A network interface of the amphora, found by its MAC address.
+
+    addresses: the amphora's own, with prefix length (``10.0.0.5/24``).
+    vips: service addresses with prefix length; announced to the network when they are added.
+    gateway4, gateway6: next hop of the default route, "" for none.
+    """
+
+    mac: str
+    mtu: int
+    addresses: tuple[str, ...]
+    vips: tuple[str, ...] = ()
+    gateway4: str = ""
+    gateway6: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Server:
+    """A member in an HAProxy backend, so described that HAProxy's runtime API can make it.
+
+    backend, name: HAProxy's names, safe tokens. address: ``192.0.2.1`` or ``2001:db8::1``.
+    weight: 0 to 256; 0 drains. enabled: False is administratively down (maintenance).
+    options: further ``server`` keywords, each a safe token: ``("check", "inter", "5s", …)``.
+    """
+
+    backend: str
+    name: str
+    address: str
+    port: int
+    weight: int = 1
+    enabled: bool = True
+    options: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class DesiredState:
+    """Everything one amphora shall do.
+
+    generation: the load balancer's; an agent refuses one older than what it has.
+    haproxy: the whole configuration, "" when nothing shall run.
+    structure: digest of the configuration without its servers: while it stays the same, a change of
+    ``servers`` is made through the runtime API, without a reload.
+    nftables: the whole ruleset of the amphora's own table, as ``nft -f`` reads it; "" for none.
+    """
+
+    generation: int
+    interfaces: tuple[Interface, ...] = ()
+    haproxy: str = ""
+    structure: str = ""
+    servers: tuple[Server, ...] = ()
+    nftables: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Applied:
+    """What became of a desired state.
+
+    generation: the one that serves now. reloaded: whether HAProxy was reloaded (or started) for it.
+    fault: why the state was refused, "" when it was applied.
+    """
+
+    generation: int
+    reloaded: bool = False
+    fault: str = ""
+
+
+def encode(value: DesiredState | Applied) -> bytes:
+    """JSON, with the fields' names as keys."""
+    return json.dumps(dataclasses.asdict(value), separators=(",", ":")).encode()
+
+
+def decode_state(body: bytes) -> DesiredState:
+    """The inverse of :func:`encode`; ValueError, KeyError or TypeError on anything else."""
+    fields: dict[str, Any] = json.loads(body)
+    interfaces = tuple(
+        Interface(**{**item, "addresses": tuple(item["addresses"]), "vips": tuple(item["vips"])})
+        for item in fields.pop("interfaces")
+    )
+    servers = tuple(Server(**{**item, "options": tuple(item["options"])}) for item in fields.pop("servers"))
+    return DesiredState(interfaces=interfaces, servers=servers, **fields)
+
+
+def decode_applied(body: bytes) -> Applied:
+    """The inverse of :func:`encode`; ValueError or TypeError on anything else."""
+    return Applied(**json.loads(body))
