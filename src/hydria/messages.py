@@ -70,7 +70,11 @@ class MessagingWakeups:
 
         self._messaging = oslo_messaging
         self._host = settings.controller_name
-        self._transport = oslo_messaging.get_rpc_transport(cfg.ConfigOpts(), url=settings.DEFAULT.transport_url)
+        # oslo.messaging registers some of its options on the global object alone, so that is what it gets.
+        cfg.CONF(
+            [], project="hydria", default_config_files=list(settings.config_files), default_config_dirs=[]
+        )
+        self._transport = oslo_messaging.get_rpc_transport(cfg.CONF, url=settings.DEFAULT.transport_url)
         target = oslo_messaging.Target(exchange=EXCHANGE, topic=TOPIC)
         self._client = oslo_messaging.get_rpc_client(self._transport, target, retry=0)
         self._server: Any = None

@@ -44,9 +44,7 @@ class DefaultSettings:
 class DatabaseSettings:
     """``[database]``"""
 
-    connection: str = option(
-        "", "SQLAlchemy URL; empty: an SQLite database below state_dir.", secret=True
-    )
+    connection: str = option("", "SQLAlchemy URL; empty: an SQLite database below state_dir.", secret=True)
     max_pool_size: int = option(10, "Connections that a program keeps open.")
     max_overflow: int = option(20, "Further connections at times of high load.")
     pool_timeout: int = option(10, "Seconds to wait for a free connection.")
@@ -115,7 +113,9 @@ class WorkerSettings:
     loadbalancer_topology: str = option("SINGLE", "Amphorae per load balancer.", choices=("SINGLE",))
     lease_seconds: float = option(30.0, "How long a worker that fell silent keeps a load balancer.")
     poll_interval: float = option(5.0, "Seconds between looks for work that no message announced.")
-    retry_initial: float = option(1.0, "Seconds before the first repetition of a failed pass; doubles each time.")
+    retry_initial: float = option(
+        1.0, "Seconds before the first repetition of a failed pass; doubles each time."
+    )
     retry_max: float = option(60.0, "Longest time between repetitions, seconds.")
     amp_active_timeout: float = option(300.0, "Seconds that an amphora may take to boot.")
 
@@ -197,8 +197,12 @@ class DriverAgentSettings:
 
 @dataclass(frozen=True, slots=True)
 class Settings:
-    """All groups. The field's name is the group's name."""
+    """All groups; a group's field has its name.
 
+    config_files: where they were read, for the options of other libraries.
+    """
+
+    config_files: tuple[str, ...] = ()
     DEFAULT: DefaultSettings = field(default_factory=DefaultSettings)
     database: DatabaseSettings = field(default_factory=DatabaseSettings)
     api_settings: ApiSettings = field(default_factory=ApiSettings)
@@ -224,13 +228,13 @@ class Settings:
 
     @property
     def controller_name(self) -> str:
-        """This controller's name, unique among all programs of the deployment."""
+        """The controller's name, unique among all programs of the deployment."""
         return f"{self.DEFAULT.host or socket.gethostname()}:{os.getpid()}"
 
 
 # On one machine silence is news within seconds; across a cloud it is noise.
 EMBEDDED = {
-    "health_manager": {"heartbeat_interval": 1.0, "heartbeat_timeout": 3.0, "health_check_interval": 0.5},
+    "health_manager": {"heartbeat_interval": 1.0, "heartbeat_timeout": 2.5, "health_check_interval": 0.5},
 }
 
 _OPTION_TYPES: dict[object, type[cfg.Opt]] = {
@@ -247,7 +251,8 @@ def groups() -> Iterator[tuple[str, type[Any]]]:
     """Group name -> its dataclass."""
     hints = get_type_hints(Settings)
     for declared in dataclasses.fields(Settings):
-        yield declared.name, hints[declared.name]
+        if dataclasses.is_dataclass(hints[declared.name]):
+            yield declared.name, hints[declared.name]
 
 
 def list_options() -> list[tuple[str, list[cfg.Opt]]]:
@@ -256,7 +261,10 @@ def list_options() -> list[tuple[str, list[cfg.Opt]]]:
 
 
 def load(
-    files: Sequence[str] = (), *, embedded: bool = False, overrides: dict[str, dict[str, object]] | None = None
+    files: Sequence[str] = (),
+    *,
+    embedded: bool = False,
+    overrides: dict[str, dict[str, object]] | None = None,
 ) -> Settings:
     """Read configuration files, later ones winning, then what the command line overrides.
 
@@ -273,7 +281,8 @@ def load(
         for group, changed in (overrides or {}).items():
             for name, value in changed.items():
                 conf.set_override(name, value, group=None if group == "DEFAULT" else group)
-        return Settings(**{group: _read(conf, group, settings) for group, settings in groups()})
+        read = {group: _read(conf, group, settings) for group, settings in groups()}
+        return Settings(config_files=tuple(files), **read)
     except (cfg.Error, ValueError) as error:
         raise Invalid(f"Configuration ({', '.join(files) or 'defaults'}): {error}") from error
 

@@ -1,5 +1,7 @@
 """The listener: a port on the VIP and the protocol spoken there (contract 1.11)."""
 
+# ruff: noqa: RUF012  (msgspec gives each object a copy of a mutable default)
+
 from __future__ import annotations
 
 from typing import Annotated, Any, ClassVar

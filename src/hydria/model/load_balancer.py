@@ -1,5 +1,7 @@
 """The load balancer: the root of a tree, and the owner of the VIP (contract 1.9)."""
 
+# ruff: noqa: RUF012  (msgspec gives each object a copy of a mutable default)
+
 from __future__ import annotations
 
 from datetime import datetime

@@ -1,0 +1,36 @@
+# Every command sets up what it needs (scripts/setup), which takes no time when it is there.
+.PHONY: help demo test check bench docs run clean
+bin := .venv/bin
+
+help:  ## this list
+	@sed -nE 's/^([a-z]+):.*## (.*)/make \1\t\2/p' Makefile | expand -t 14
+
+demo: setup-demo  ## a load balancer on this machine, from the order to real traffic; ONCE=1 ends by itself
+	$(bin)/python -m hydria.demo $(if $(ONCE),--once)
+
+test: setup-test  ## all tests, with real servers and real traffic; ARGS='-k pool' for some
+	$(bin)/python -m pytest $(ARGS)
+
+check: setup-check  ## format, lint, types, layers, unit and property tests, sizes; under a minute
+	$(bin)/ruff format --check
+	$(bin)/ruff check
+	$(bin)/mypy
+	$(bin)/lint-imports
+	$(bin)/python -m pytest -q tests/unit tests/property
+	$(bin)/python scripts/sizes src tests
+
+bench: setup-test  ## the figures that Hydria must reach, measured
+	$(bin)/python -m bench $(ARGS)
+
+docs: setup-check  ## the generated pages of the reference
+	$(bin)/python scripts/docs $(ARGS)
+
+run: setup-demo  ## all programs in one, with their state in .state
+	$(bin)/hydria all --state-dir .state
+
+clean:  ## remove what was built; .venv and .state stay
+	rm -rf build dist src/*.egg-info .*_cache .hypothesis
+	find src tests bench -name __pycache__ -prune -exec rm -rf {} +
+
+setup-%:
+	@scripts/setup $*

@@ -1,0 +1,25 @@
+"""``make bench ARGS='controlplane dataplane'``: the benchmarks named, or all."""
+
+from __future__ import annotations
+
+import sys
+
+from bench import controlplane, dataplane, fleet
+
+BENCHMARKS = {"controlplane": controlplane.main, "dataplane": dataplane.main, "fleet": fleet.main}
+
+
+def main() -> int:
+    names = sys.argv[1:] or list(BENCHMARKS)
+    unknown = [name for name in names if name not in BENCHMARKS]
+    if unknown:
+        print(f"no such benchmark: {', '.join(unknown)}; there are {', '.join(BENCHMARKS)}", file=sys.stderr)
+        return 2
+    for name in names:
+        print(f"== {name}", flush=True)
+        BENCHMARKS[name]()
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

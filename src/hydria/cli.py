@@ -1,0 +1,171 @@
+"""The command ``hydria``: wiring only. Each subcommand imports no more than it runs."""
+
+from __future__ import annotations
+
+import argparse
+import logging
+import shutil
+import sys
+import tempfile
+import warnings
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from hydria.settings import Settings
+
+_PROGRAMS = ("api", "worker", "health-manager", "housekeeping", "driver-agent")
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run a subcommand; its exit status."""
+    options = _parser().parse_args(arguments)
+    if options.command == "amphora-agent":
+        from hydria.amphora import main as amphora_main
+
+        amphora_main(Path(options.boot_dir))
+        return 0
+    # oslo.service's import says so on every start; nothing of Hydria's runs on eventlet.
+    warnings.filterwarnings("ignore", message="\\s*Eventlet is deprecated")
+    from hydria.model.errors import HydriaError
+
+    run: Callable[[argparse.Namespace], int] = options.run
+    try:
+        return run(options)
+    except HydriaError as error:
+        print(f"hydria: {error}", file=sys.stderr)
+        return 1
+    except KeyboardInterrupt:
+        return 130
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(prog="hydria", description="Load balancing as a service.")
+    commands = parser.add_subparsers(dest="command", required=True, metavar="COMMAND")
+    shared = argparse.ArgumentParser(add_help=False)
+    shared.add_argument(
+        "--config-file", action="append", default=[], metavar="FILE", help="oslo.config INI file; repeatable"
+    )
+    shared.add_argument("--state-dir", metavar="DIR", help="where the embedded drivers keep what they make")
+    everything = commands.add_parser(
+        "all", parents=[shared], help="all five programs in one, on this machine"
+    )
+    everything.add_argument(
+        "--ephemeral", action="store_true", help="take everything down at the end, traffic included"
+    )
+    everything.set_defaults(run=_all)
+    for name in _PROGRAMS:
+        program = commands.add_parser(name, parents=[shared], help=f"the {name.replace('-', ' ')} alone")
+        program.set_defaults(run=_one)
+    clean = commands.add_parser(
+        "cleanup", parents=[shared], help="end all amphorae and leave the host as it was"
+    )
+    clean.set_defaults(run=_cleanup)
+    agent = commands.add_parser("amphora-agent", help="the agent inside an amphora")
+    agent.add_argument("boot_dir", help="directory with boot.json and the certificates")
+    database = commands.add_parser("db", help="the database").add_subparsers(required=True, metavar="COMMAND")
+    database.add_parser("upgrade", parents=[shared], help="bring the schema up to date").set_defaults(
+        run=_upgrade
+    )
+    status = commands.add_parser("status", help="this deployment").add_subparsers(
+        required=True, metavar="COMMAND"
+    )
+    status.add_parser("check", parents=[shared], help="say what is missing").set_defaults(run=_check)
+    return parser
+
+
+def _settings(options: argparse.Namespace, *, embedded: bool = False) -> Settings:
+    from hydria import settings
+
+    overrides: dict[str, dict[str, object]] = {}
+    if options.state_dir:
+        overrides["DEFAULT"] = {"state_dir": str(Path(options.state_dir).resolve())}
+    loaded = settings.load(options.config_file, embedded=embedded, overrides=overrides)
+    logging.basicConfig(
+        level=logging.DEBUG if loaded.DEFAULT.debug else logging.INFO,
+        format="%(asctime)s %(levelname)-7s %(name)s: %(message)s",
+    )
+    for noisy in ("taskflow", "alembic", "stevedore", "amqp", "oslo.messaging", "oslo_messaging", "pyroute2"):
+        logging.getLogger(noisy).setLevel(logging.WARNING)
+    return loaded
+
+
+def _all(options: argparse.Namespace) -> int:
+    temporary = None
+    if options.ephemeral and not options.state_dir:
+        temporary = options.state_dir = tempfile.mkdtemp(prefix="hydria-")
+    settings = _settings(options, embedded=True)
+    from hydria import controllers
+    from hydria.store import Store, schema
+
+    controllers.hold_state_dir(settings)
+    parts = controllers.Parts(settings)
+    try:
+        fresh = Store(settings.database_url)
+        schema.upgrade(fresh)
+        fresh.close()
+        names = ("driver-agent", "health-manager", "worker", "housekeeping", "api")
+        programs = [controllers.PROGRAMS[name](parts) for name in names]
+        url = f"http://{settings.api_settings.bind_host}:{settings.api_settings.bind_port}"
+        controllers.run(programs, ready=lambda: print(f"Hydria serves at {url}", flush=True))
+    finally:
+        if options.ephemeral:
+            controllers.clean_up(settings)
+        if temporary:
+            shutil.rmtree(temporary, ignore_errors=True)
+    return 0
+
+
+def _one(options: argparse.Namespace) -> int:
+    settings = _settings(options)
+    from hydria import controllers
+
+    parts = controllers.Parts(settings)
+    program = controllers.PROGRAMS[options.command](parts)
+    controllers.run([program], ready=lambda: print(f"hydria {options.command} is running", flush=True))
+    return 0
+
+
+def _cleanup(options: argparse.Namespace) -> int:
+    settings = _settings(options)
+    from hydria import controllers
+
+    controllers.hold_state_dir(settings)
+    controllers.clean_up(settings)
+    print(f"All that {settings.state_dir} had on this host is gone.")
+    return 0
+
+
+def _upgrade(options: argparse.Namespace) -> int:
+    settings = _settings(options)
+    from hydria.store import Store, schema
+
+    settings.state_dir.mkdir(mode=0o711, parents=True, exist_ok=True)
+    store = Store(settings.database_url)
+    before = schema.current(store)
+    schema.upgrade(store)
+    after = schema.current(store)
+    print(f"Schema revision {after}" + (" (unchanged)" if before == after else f", was {before or 'none'}"))
+    return 0
+
+
+def _check(options: argparse.Namespace) -> int:
+    settings = _settings(options)
+    from hydria.drivers import host
+    from hydria.model.errors import HydriaError
+    from hydria.store import Store, schema
+
+    problems = host.missing() if settings.controller_worker.compute_driver == "netns" else []
+    try:
+        schema.check(Store(settings.database_url))
+    except HydriaError as error:
+        problems.append(str(error))
+    for problem in problems:
+        print(f"missing: {problem}")
+    print("ok" if not problems else f"{len(problems)} problems")
+    return 2 if problems else 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,224 @@
+"""The five controller programs, put together from their parts; the command line only says which."""
+
+from __future__ import annotations
+
+import fcntl
+import logging
+import os
+import secrets
+import signal
+import threading
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+from typing import Protocol
+
+from hydria import messages
+from hydria.drivers import loading
+from hydria.drivers.amphora.interface import AmphoraDriver
+from hydria.drivers.certificates.local_ca import LocalCertificateAuthority
+from hydria.drivers.compute.interface import ComputeDriver
+from hydria.drivers.network.interface import NetworkDriver
+from hydria.model.errors import Conflict
+from hydria.settings import Settings
+from hydria.store import Store, schema
+
+LOG = logging.getLogger(__name__)
+
+
+class Program(Protocol):
+    """A controller program, or a part of one."""
+
+    def start(self) -> None:
+        """Begin; returns at once."""
+
+    def stop(self) -> None:
+        """End what :meth:`start` began."""
+
+
+@dataclass(frozen=True)
+class Parts:
+    """What programs are made of, each made when the first program needs it."""
+
+    settings: Settings
+
+    @cached_property
+    def store(self) -> Store:
+        """The database, whose schema is right."""
+        options = self.settings.database
+        store = Store(
+            self.settings.database_url,
+            pool_size=options.max_pool_size,
+            max_overflow=options.max_overflow,
+            pool_timeout=options.pool_timeout,
+            recycle=options.connection_recycle_time,
+        )
+        schema.check(store)
+        return store
+
+    @cached_property
+    def network(self) -> NetworkDriver:
+        """The network driver, with its networks there."""
+        driver = loading.network_driver(self.settings)
+        driver.prepare()
+        return driver
+
+    @cached_property
+    def compute(self) -> ComputeDriver:
+        """The compute driver."""
+        return loading.compute_driver(self.settings)
+
+    @cached_property
+    def authority(self) -> LocalCertificateAuthority:
+        """The CA of amphora certificates."""
+        return LocalCertificateAuthority(self.settings)
+
+    @cached_property
+    def amphorae(self) -> AmphoraDriver:
+        """The amphora driver."""
+        return loading.amphora_driver(self.settings, self.authority)
+
+    @cached_property
+    def wakeups(self) -> messages.Wakeups:
+        """Where wake-ups go."""
+        return messages.connect(self.settings)
+
+    @cached_property
+    def heartbeat_key(self) -> str:
+        """The secret that amphorae's keys are derived from."""
+        return self.settings.health_manager.heartbeat_key or kept_secret(
+            self.settings.state_dir / "heartbeat.key"
+        )
+
+    @property
+    def heartbeat_host(self) -> str:
+        """The address for heartbeats of this host."""
+        return self.settings.health_manager.bind_ip or self.network.controller_address()
+
+    @property
+    def heartbeat_targets(self) -> tuple[str, ...]:
+        """``host:port`` of every health manager."""
+        configured = self.settings.health_manager.controller_ip_port_list
+        return configured or (f"{self.heartbeat_host}:{self.settings.health_manager.bind_port}",)
+
+
+def api(parts: Parts) -> Program:
+    """The API controller."""
+    from hydria.api import program  # noqa: PLC0415  (each program imports its own room)
+
+    return program.make(parts.settings, parts.store, parts.network, parts.wakeups)
+
+
+def worker(parts: Parts) -> Program:
+    """The controller worker."""
+    from hydria.dataplane import Tuning  # noqa: PLC0415
+    from hydria.worker.program import Worker  # noqa: PLC0415
+    from hydria.worker.tools import Tools  # noqa: PLC0415
+
+    haproxy = parts.settings.haproxy_amphora
+    tools = Tools(
+        settings=parts.settings,
+        store=parts.store,
+        network=parts.network,
+        compute=parts.compute,
+        amphorae=parts.amphorae,
+        authority=parts.authority,
+        tuning=Tuning(
+            default_connection_limit=haproxy.default_connection_limit,
+            stick_size=haproxy.haproxy_stick_size,
+            hard_stop_after=haproxy.hard_stop_after,
+            threads=haproxy.haproxy_threads,
+        ),
+        controllers=parts.heartbeat_targets,
+        heartbeat_key=parts.heartbeat_key,
+    )
+    return Worker(tools, parts.wakeups)
+
+
+def health_manager(parts: Parts) -> Program:
+    """The health manager."""
+    from hydria.health_manager.program import HealthManager  # noqa: PLC0415
+
+    return HealthManager(
+        parts.settings,
+        parts.store,
+        parts.amphorae,
+        parts.wakeups,
+        host=parts.heartbeat_host,
+        key=parts.heartbeat_key,
+    )
+
+
+def housekeeping(parts: Parts) -> Program:
+    """The housekeeping manager."""
+    from hydria.housekeeping.program import Housekeeping  # noqa: PLC0415
+
+    return Housekeeping(parts.settings, parts.store, parts.compute, parts.network)
+
+
+def driver_agent(parts: Parts) -> Program:
+    """The driver agent."""
+    from hydria.driver_agent.program import DriverAgent  # noqa: PLC0415
+
+    return DriverAgent(parts.settings)
+
+
+PROGRAMS: dict[str, Callable[[Parts], Program]] = {
+    "api": api,
+    "worker": worker,
+    "health-manager": health_manager,
+    "housekeeping": housekeeping,
+    "driver-agent": driver_agent,
+}
+
+
+def run(programs: Iterable[Program], ready: Callable[[], None] = lambda: None) -> None:
+    """Start programs, wait for SIGTERM or SIGINT, and stop them, the last one first."""
+    ended = threading.Event()
+    for number in (signal.SIGTERM, signal.SIGINT):
+        signal.signal(number, lambda *_: ended.set())
+    started: list[Program] = []
+    try:
+        for program in programs:
+            program.start()
+            started.append(program)
+        ready()
+        ended.wait()
+    finally:
+        for program in reversed(started):
+            program.stop()
+
+
+def hold_state_dir(settings: Settings) -> int:
+    """Make the state directory and hold it for this process; Conflict when another one does."""
+    settings.state_dir.mkdir(mode=0o711, parents=True, exist_ok=True)
+    held = os.open(settings.state_dir / "lock", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+    try:
+        fcntl.flock(held, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError as error:
+        raise Conflict(
+            f"Another 'hydria all' is running on {settings.state_dir}; stop it or choose another --state-dir."
+        ) from error
+    return held
+
+
+def clean_up(settings: Settings) -> None:
+    """End every amphora of a state directory and leave the host as it was; the directory itself stays."""
+    loading.compute_driver(settings).cleanup()
+    loading.network_driver(settings).cleanup()
+
+
+def kept_secret(path: Path) -> str:
+    """A random secret that is made once and kept in a file, by whichever program comes first."""
+    path.parent.mkdir(mode=0o711, parents=True, exist_ok=True)
+    staged = path.with_name(f".{path.name}.{os.getpid()}.{threading.get_ident()}")
+    try:
+        staged.touch(mode=0o600, exist_ok=False)
+        staged.write_text(secrets.token_hex(32))
+        os.link(staged, path)
+    except FileExistsError:
+        pass  # somebody was first; theirs it is
+    finally:
+        staged.unlink(missing_ok=True)
+    return path.read_text().strip()

@@ -1,0 +1,1 @@
+"""The driver agent: where third-party provider drivers report, by octavia-lib's sockets."""

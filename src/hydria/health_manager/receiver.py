@@ -1,0 +1,105 @@
+"""Datagrams in, believed reports out."""
+
+from __future__ import annotations
+
+import logging
+import socket
+import threading
+import time
+from collections import OrderedDict
+from dataclasses import dataclass
+
+from hydria.wire import heartbeat
+from hydria.wire.heartbeat import Rejected, Report
+
+LOG = logging.getLogger(__name__)
+_REMEMBERED = 100_000  # amphorae whose last sequence number is kept
+_COMPLAIN_EVERY = 10.0  # seconds between log lines about rejected datagrams
+
+
+@dataclass(frozen=True, slots=True)
+class Received:
+    """A report and when it came, in seconds since 1970."""
+
+    report: Report
+    at: float
+
+
+class Receiver:
+    """Listens for heartbeats; :meth:`take` gives each amphora's newest parts since the last call."""
+
+    def __init__(self, host: str, port: int, master_key: str) -> None:
+        self._master = master_key
+        self._keys: OrderedDict[str, str] = OrderedDict()
+        self._last: OrderedDict[str, tuple[int, int, int]] = OrderedDict()
+        self._waiting: dict[tuple[str, int], Received] = {}
+        self._lock = threading.Lock()
+        self._complained = 0.0
+        family = socket.AF_INET6 if ":" in host else socket.AF_INET
+        self._socket = socket.socket(family, socket.SOCK_DGRAM)
+        self._socket.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 8 * 1024 * 1024)
+        self._socket.bind((host, port))
+        self._stopped = threading.Event()
+        self._thread = threading.Thread(target=self._run, name="heartbeats", daemon=True)
+
+    @property
+    def address(self) -> tuple[str, int]:
+        """Where it listens."""
+        host, port = self._socket.getsockname()[:2]
+        return host, port
+
+    def start(self) -> None:
+        """Begin to listen."""
+        self._thread.start()
+
+    def stop(self) -> None:
+        """Listen no more."""
+        self._stopped.set()
+        self._socket.close()
+
+    def take(self) -> list[Received]:
+        """What came in since the last call, the newest of each amphora and part."""
+        with self._lock:
+            waiting, self._waiting = self._waiting, {}
+        return list(waiting.values())
+
+    def _run(self) -> None:
+        while not self._stopped.is_set():
+            try:
+                datagram, sender = self._socket.recvfrom(65535)
+            except OSError:
+                if not self._stopped.is_set():
+                    LOG.exception("Heartbeats cannot be received")
+                return
+            try:
+                self.accept(datagram)
+            except Rejected as reason:
+                self._complain(str(sender[0]), reason)
+
+    def accept(self, datagram: bytes) -> None:
+        """Believe a datagram or raise Rejected."""
+        amphora_id = heartbeat.amphora_of(datagram)
+        report = heartbeat.decode(datagram, self._key(amphora_id))
+        stamp = (report.epoch, report.sequence, report.part)
+        last = self._last.get(amphora_id)
+        if last is not None and stamp <= last:
+            raise Rejected(f"sequence {stamp} of amphora {amphora_id} after {last}: repeated or replayed")
+        self._last[amphora_id] = stamp
+        self._last.move_to_end(amphora_id)
+        if len(self._last) > _REMEMBERED:
+            self._last.popitem(last=False)
+        with self._lock:
+            self._waiting[amphora_id, report.part] = Received(report, time.time())
+
+    def _key(self, amphora_id: str) -> str:
+        key = self._keys.get(amphora_id)
+        if key is None:
+            key = self._keys[amphora_id] = heartbeat.derive_key(self._master, amphora_id)
+            if len(self._keys) > _REMEMBERED:
+                self._keys.popitem(last=False)
+        return key
+
+    def _complain(self, sender: str, reason: Rejected) -> None:
+        if time.monotonic() - self._complained > _COMPLAIN_EVERY:
+            self._complained = time.monotonic()
+            LOG.warning("Heartbeat from %s rejected: %s", sender, reason)

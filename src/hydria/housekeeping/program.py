@@ -1,0 +1,132 @@
+"""The housekeeping program."""
+
+from __future__ import annotations
+
+import logging
+import threading
+import time
+from dataclasses import dataclass
+from datetime import timedelta
+
+import sqlalchemy as sa
+
+from hydria.drivers.compute.interface import ComputeDriver
+from hydria.drivers.network.interface import NetworkDriver
+from hydria.model.errors import DriverError, Unavailable
+from hydria.settings import Settings
+from hydria.store import Store, rows, tables
+
+LOG = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True, slots=True)
+class Swept:
+    """One pass: how many of each were removed."""
+
+    load_balancers: int = 0
+    amphorae: int = 0
+    instances: int = 0
+    ports: int = 0
+
+    @property
+    def sentence(self) -> str:
+        """What was done, "" when nothing was."""
+        parts = [
+            f"{self.load_balancers} deleted load balancers purged" if self.load_balancers else "",
+            f"{self.amphorae} deleted amphorae purged" if self.amphorae else "",
+            f"{self.instances} instances without an owner removed" if self.instances else "",
+            f"{self.ports} ports without an owner removed" if self.ports else "",
+        ]
+        return ", ".join(part for part in parts if part)
+
+
+class Housekeeping:
+    """A pass every ``cleanup_interval``.
+
+    Something without an owner is removed once it has been without one for ``orphan_age``, so that what is
+    just being made is left alone. That time counts from when this program first saw it.
+    """
+
+    def __init__(
+        self, settings: Settings, store: Store, compute: ComputeDriver, network: NetworkDriver
+    ) -> None:
+        self._settings = settings.house_keeping
+        self._store = store
+        self._compute = compute
+        self._network = network
+        self._suspected: dict[str, float] = {}
+        self._stopped = threading.Event()
+        self._thread = threading.Thread(target=self._run, name="housekeeping", daemon=True)
+
+    def start(self) -> None:
+        """Begin to sweep."""
+        self._thread.start()
+
+    def stop(self) -> None:
+        """Sweep no more."""
+        self._stopped.set()
+
+    def _run(self) -> None:
+        while not self._stopped.is_set():
+            try:
+                swept = self.sweep()
+            except (Unavailable, DriverError) as error:
+                LOG.warning("The sweep broke off: %s", error)
+            except Exception:
+                LOG.exception("The sweep broke off")
+            else:
+                if swept.sentence:
+                    LOG.info("%s", swept.sentence)
+            self._stopped.wait(self._settings.cleanup_interval)
+
+    def sweep(self) -> Swept:
+        """One pass."""
+        load_balancers, amphorae = self._store.transact(self._purge)
+        instances, ports = self._remove_orphans()
+        return Swept(load_balancers, amphorae, instances, ports)
+
+    def _purge(self, tx: sa.Connection) -> tuple[int, int]:
+        old = rows.now() - timedelta(seconds=self._settings.amphora_expiry_age)
+        amphorae = tables.amphorae
+        purged = tx.execute(
+            sa.delete(amphorae).where(amphorae.c.status == "DELETED", amphorae.c.updated_at < old)
+        ).rowcount
+        old = rows.now() - timedelta(seconds=self._settings.load_balancer_expiry_age)
+        balancers = tables.load_balancers
+        gone = tx.execute(
+            sa.delete(balancers).where(
+                balancers.c.provisioning_status == "DELETED", balancers.c.updated_at < old
+            )
+        ).rowcount
+        return gone, purged
+
+    def _remove_orphans(self) -> tuple[int, int]:
+        """Instances and ports of this deployment whose owner is not in the database."""
+        # What there is, before who owns it: whoever makes something writes its owner down first.
+        instances = {instance.compute_id: instance.name for instance in self._compute.instances()}
+        ports = {port.id: port.owner for port in self._network.ports()}
+        with self._store.read() as tx:
+            amphorae = tables.amphorae.c
+            living = tx.execute(sa.select(amphorae.id).where(amphorae.status != "DELETED")).scalars()
+            owners = {f"amphora-{amphora_id}" for amphora_id in living}
+            balancers = tables.load_balancers.c
+            kept = tx.execute(
+                sa.select(balancers.id).where(balancers.provisioning_status != "DELETED")
+            ).scalars()
+            owners |= {f"lb-{balancer_id}" for balancer_id in kept}
+        orphans = {f"instance {key}" for key, name in instances.items() if name not in owners}
+        orphans |= {f"port {key}" for key, owner in ports.items() if owner not in owners}
+        now = time.monotonic()
+        self._suspected = {orphan: self._suspected.get(orphan, now) for orphan in orphans}
+        ripe = {
+            orphan for orphan, since in self._suspected.items() if now - since >= self._settings.orphan_age
+        }
+        ended = [key for key in instances if f"instance {key}" in ripe]
+        freed = [key for key in ports if f"port {key}" in ripe]
+        for compute_id in ended:
+            LOG.info("Instance %s (%s) has no owner: it is removed", compute_id, instances[compute_id])
+            self._compute.delete(compute_id)
+        for port_id in freed:
+            LOG.info("Port %s (%s) has no owner: it is removed", port_id, ports[port_id])
+            self._network.delete_port(port_id)
+        return len(ended), len(freed)

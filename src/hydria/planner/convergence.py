@@ -1,0 +1,91 @@
+"""What brings a load balancer's amphorae to its desired state."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from enum import StrEnum
+
+from hydria.model.amphora import Amphora
+from hydria.model.statuses import AmphoraRole, AmphoraStatus, ProvisioningStatus, Topology
+from hydria.model.tree import Tree
+
+
+class Kind(StrEnum):
+    """Which flow a plan becomes."""
+
+    NOTHING = "nothing"
+    CREATE = "create"
+    CONFIGURE = "configure"
+    REPLACE = "replace"
+    DELETE = "delete"
+
+
+@dataclass(frozen=True, slots=True)
+class Build:
+    """An amphora to be built. resumed: the row that an interrupted pass left; None for a new one."""
+
+    role: AmphoraRole
+    resumed: Amphora | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Plan:
+    """The steps of one pass, and why.
+
+    build: amphorae to make. retire: amphorae to end. configure: those that serve and get the desired state.
+    Every built one is configured too. With nothing built, nothing retired and nothing configured, the pass
+    only records that the generation is applied.
+    """
+
+    kind: Kind
+    reason: str
+    build: tuple[Build, ...] = ()
+    configure: tuple[Amphora, ...] = ()
+    retire: tuple[Amphora, ...] = ()
+
+
+_ROLES = {
+    Topology.SINGLE: (AmphoraRole.STANDALONE,),
+    Topology.ACTIVE_STANDBY: (AmphoraRole.MASTER, AmphoraRole.BACKUP),
+}
+
+
+def plan(tree: Tree, amphorae: Sequence[Amphora]) -> Plan:
+    """The next pass for a load balancer whose amphorae (not the deleted ones) are these."""
+    balancer = tree.load_balancer
+    if balancer.provisioning_status is ProvisioningStatus.PENDING_DELETE:
+        return Plan(
+            Kind.DELETE, f"it is being deleted, with {len(amphorae)} amphorae", retire=tuple(amphorae)
+        )
+    serving = [amphora for amphora in amphorae if amphora.status is AmphoraStatus.ALLOCATED]
+    booting = [amphora for amphora in amphorae if amphora.status is AmphoraStatus.BOOTING]
+    spent = [amphora for amphora in amphorae if amphora not in serving and amphora not in booting]
+    wanted = list(_ROLES[balancer.topology])
+    build: list[Build] = []
+    for amphora in serving:
+        if amphora.role in wanted:
+            wanted.remove(amphora.role)
+    for role in wanted:
+        resumed = next((amphora for amphora in booting if amphora.role is role), None)
+        if resumed is not None:
+            booting.remove(resumed)
+        build.append(Build(role, resumed))
+    retire = (*spent, *booting)
+    if build and (serving or spent):
+        reason = f"{len(build)} of its amphorae are missing or dead"
+        return Plan(Kind.REPLACE, reason, tuple(build), tuple(serving), retire)
+    if build:
+        resumed_builds = sum(item.resumed is not None for item in build)
+        reason = f"it has no amphora yet{', an earlier pass was interrupted' if resumed_builds else ''}"
+        return Plan(Kind.CREATE, reason, tuple(build), (), retire)
+    behind = tuple(amphora for amphora in serving if amphora.applied_generation < balancer.generation)
+    if behind or retire:
+        reason = f"generation {balancer.generation} is wanted, {balancer.applied_generation} applied"
+        return Plan(Kind.CONFIGURE, reason, (), behind, retire)
+    return Plan(Kind.NOTHING, f"every amphora already serves generation {balancer.generation}")
+
+
+def retry_delay(attempts: int, initial: float, longest: float) -> float:
+    """Seconds until the next pass after ``attempts`` failed ones in a row (the last included)."""
+    return float(min(longest, initial * 2 ** max(0, min(attempts - 1, 30))))

@@ -1,0 +1,116 @@
+"""The worker program: wake-ups and its own looks in, passes out."""
+
+from __future__ import annotations
+
+import logging
+import os
+import socket
+import threading
+import time
+from concurrent.futures import ThreadPoolExecutor
+
+from hydria.messages import Wakeups
+from hydria.model.errors import Unavailable
+from hydria.store import leases, rows, trees
+from hydria.worker.converger import Converger, Outcome, Result
+from hydria.worker.leasekeeper import LeaseKeeper
+from hydria.worker.tools import Tools
+
+LOG = logging.getLogger(__name__)
+
+
+class Worker:
+    """Converges load balancers, several at a time, each by one thread."""
+
+    def __init__(self, tools: Tools, wakeups: Wakeups) -> None:
+        self._tools = tools
+        self._wakeups = wakeups
+        settings = tools.settings
+        self._owner = settings.controller_name
+        self._keeper = LeaseKeeper(tools.store, settings.controller_worker.lease_seconds)
+        self._converger = Converger(tools, self._owner, self._keeper)
+        self._threads = ThreadPoolExecutor(settings.controller_worker.workers, thread_name_prefix="converge")
+        self._waiting: set[str] = set()
+        self._lock = threading.Lock()
+        self._stopped = threading.Event()
+        self._looker = threading.Thread(target=self._look_for_work, name="look-for-work", daemon=True)
+
+    def start(self) -> None:
+        """Free the leases of dead programs of this host, then listen and look."""
+        self._release_dead()
+        self._keeper.start()
+        self._wakeups.listen(self.submit)
+        self._looker.start()
+
+    def stop(self) -> None:
+        """Take on nothing new, and finish what is running."""
+        self._stopped.set()
+        self._threads.shutdown(wait=True, cancel_futures=True)
+        self._keeper.stop()
+
+    def submit(self, load_balancer_id: str) -> None:
+        """Have a thread look at a load balancer, unless one is going to anyway."""
+        with self._lock:
+            if load_balancer_id in self._waiting or self._stopped.is_set():
+                return
+            self._waiting.add(load_balancer_id)
+        self._threads.submit(self._work, load_balancer_id)
+
+    def _work(self, load_balancer_id: str) -> None:
+        with self._lock:
+            self._waiting.discard(load_balancer_id)
+        try:
+            outcome = self._converger.converge(load_balancer_id)
+        except Exception:
+            LOG.exception("Load balancer %s: the pass broke off", load_balancer_id)
+            return
+        self._log(load_balancer_id, outcome)
+        if outcome.result is Result.AGAIN:
+            self.submit(load_balancer_id)
+
+    @staticmethod
+    def _log(load_balancer_id: str, outcome: Outcome) -> None:
+        level = {Result.FAILED: logging.WARNING, Result.ELSEWHERE: logging.DEBUG}.get(
+            outcome.result, logging.INFO
+        )
+        LOG.log(level, "Load balancer %s: %s", load_balancer_id, outcome.sentence)
+
+    def _look_for_work(self) -> None:
+        interval = min(
+            self._tools.settings.controller_worker.poll_interval,
+            self._tools.settings.controller_worker.retry_initial,
+        )
+        while not self._stopped.is_set():
+            try:
+                with self._tools.store.read() as tx:
+                    found = trees.due(tx, time.time(), rows.now(), limit=100)
+            except Unavailable as error:
+                LOG.warning("No look for work: %s", error)
+                found = []
+            for load_balancer_id in found:
+                self.submit(load_balancer_id)
+            self._stopped.wait(interval)
+
+    def _release_dead(self) -> None:
+        """Free leases whose owner, a process of this host, no longer lives."""
+        host = self._owner.rpartition(":")[0]
+
+        def dead(owner: str) -> bool:
+            name, _, process = owner.rpartition(":")
+            return name == host and process.isdigit() and not _lives(int(process))
+
+        freed = self._tools.store.transact(lambda tx: leases.release_where(tx, dead))
+        if freed:
+            LOG.info("%d leases of dead workers on %s freed", freed, host or socket.gethostname())
+
+
+def _lives(process: int) -> bool:
+    if process == os.getpid():
+        return False  # a lease of an earlier process that had this id
+    try:
+        os.kill(process, 0)
+    except ProcessLookupError:
+        return False
+    except PermissionError:
+        return True
+    return True

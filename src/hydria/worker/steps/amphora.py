@@ -1,0 +1,252 @@
+"""Steps in an amphora's life: recorded, plugged, built, reached, configured, retired."""
+
+from __future__ import annotations
+
+import time
+from dataclasses import dataclass
+from typing import Any
+
+import sqlalchemy as sa
+
+from hydria.dataplane import desired_state
+from hydria.drivers.compute.interface import AmphoraSpec, Attachment, ComputeStatus, Instance
+from hydria.drivers.network.interface import FixedAddress, Port
+from hydria.model.amphora import Amphora
+from hydria.model.errors import DriverError
+from hydria.model.statuses import AmphoraStatus
+from hydria.model.tree import Tree
+from hydria.store import amphorae
+from hydria.wire.boot import CLIENT_CA_PEM, SERVER_PEM, Boot
+from hydria.wire.heartbeat import derive_key
+from hydria.wire.state import Interface
+from hydria.worker.steps.step import Step
+from hydria.worker.tools import Tools
+
+
+@dataclass(frozen=True, slots=True)
+class Ports:
+    """An amphora's ports on the LB network and on the VIP network."""
+
+    lb: Port
+    vip: Port
+
+
+class RecordAmphora(Step):
+    """Write the row first, so that whatever is built afterwards has an owner."""
+
+    def __init__(self, tools: Tools, amphora: Amphora, *, resumed: bool) -> None:
+        super().__init__(tools, amphora.id)
+        self.amphora = amphora
+        self.resumed = resumed
+
+    def execute(self) -> None:
+        if not self.resumed:
+            self.tools.store.transact(lambda tx: amphorae.add(tx, self.amphora))
+
+    def revert(self, *_arguments: Any, **_named: Any) -> None:
+        # The next pass retires it, with whatever was built of it, and makes another.
+        self.tools.store.transact(lambda tx: amphorae.update(tx, self.amphora.id, status=AmphoraStatus.ERROR))
+
+
+class CreatePorts(Step):
+    """Get the amphora its places on both networks."""
+
+    def __init__(self, tools: Tools, amphora: Amphora, tree: Tree) -> None:
+        super().__init__(tools, amphora.id, provides=f"ports:{amphora.id}")
+        self.amphora = amphora
+        self.tree = tree
+
+    def execute(self) -> Ports:
+        network, amphora_id = self.tools.network, self.amphora.id
+        vip_network = self.tree.load_balancer.vip_network_id or network.lb_network_id
+        owner = f"amphora-{amphora_id}"
+        lb = network.create_port(network.lb_network_id, name=f"octavia-lb-mgmt-{amphora_id}", owner=owner)
+        vip = network.create_port(vip_network, name=f"octavia-lb-vrrp-{amphora_id}", owner=owner)
+        return Ports(lb, vip)
+
+
+class BuildInstance(Step):
+    """Have the compute service make it, with its certificate and settings inside."""
+
+    def __init__(self, tools: Tools, amphora: Amphora, tree: Tree) -> None:
+        super().__init__(tools, amphora.id, provides=f"instance:{amphora.id}", rebind=[f"ports:{amphora.id}"])
+        self.amphora = amphora
+        self.tree = tree
+
+    def execute(self, ports: Ports) -> Instance:
+        tools, balancer = self.tools, self.tree.load_balancer
+        certificate = tools.authority.issue(self.amphora.id)
+        spec = AmphoraSpec(
+            name=f"amphora-{self.amphora.id}",
+            amphora_id=self.amphora.id,
+            load_balancer_id=balancer.id,
+            lb_network=attachment(tools, ports.lb),
+            attachments=(attachment(tools, ports.vip),),
+            boot=self._boot(ports),
+            files={SERVER_PEM: certificate.pem, CLIENT_CA_PEM: tools.authority.client_ca_pem},
+        )
+        # Before the build, so that the amphora can be found and removed whatever happens during it.
+        vip_address = ports.vip.addresses[0].address if ports.vip.addresses else None
+        changes = {
+            "lb_network_ip": ports.lb.addresses[0].address,
+            "vrrp_ip": vip_address,
+            "vrrp_port_id": ports.vip.id,
+            "ha_ip": balancer.vip_address,
+            "ha_port_id": balancer.vip_port_id,
+            "cert_expiration": certificate.expires,
+        }
+        instance = tools.compute.build(spec)
+        changes["compute_id"] = instance.compute_id
+        tools.store.transact(lambda tx: amphorae.update(tx, self.amphora.id, **changes))
+        return instance
+
+    def _boot(self, ports: Ports) -> Boot:
+        settings = self.tools.settings
+        return Boot(
+            amphora_id=self.amphora.id,
+            bind_host=ports.lb.addresses[0].address,
+            bind_port=settings.haproxy_amphora.bind_port,
+            heartbeat_key=derive_key(self.tools.heartbeat_key, self.amphora.id),
+            heartbeat_interval=settings.health_manager.heartbeat_interval,
+            controllers=self.tools.controllers,
+            hard_stop_after=settings.haproxy_amphora.hard_stop_after,
+        )
+
+
+class AwaitAgent(Step):
+    """Wait until the instance runs and its agent answers."""
+
+    def __init__(self, tools: Tools, amphora: Amphora) -> None:
+        super().__init__(
+            tools,
+            amphora.id,
+            provides=f"ready:{amphora.id}",
+            rebind=[f"ports:{amphora.id}", f"instance:{amphora.id}"],
+        )
+        self.amphora = amphora
+
+    def execute(self, ports: Ports, instance: Instance) -> Amphora:
+        deadline = time.monotonic() + self.tools.settings.controller_worker.amp_active_timeout
+        found: Instance | None = instance
+        while found is not None and found.status is ComputeStatus.BUILDING and time.monotonic() < deadline:
+            time.sleep(1)
+            found = self.tools.compute.get(instance.compute_id)
+        if found is None or found.status is not ComputeStatus.RUNNING:
+            state = "gone" if found is None else f"{found.status}: {found.fault or 'no reason given'}"
+            raise DriverError(
+                f"Amphora {self.amphora.id} did not start; the compute service says it is {state}."
+            )
+        amphora = _with(
+            self.amphora,
+            compute_id=instance.compute_id,
+            lb_network_ip=ports.lb.addresses[0].address,
+            vrrp_port_id=ports.vip.id,
+        )
+        self.tools.amphorae.await_ready(amphora, max(1.0, deadline - time.monotonic()))
+        return amphora
+
+
+class Serving(Step):
+    """What configuring an amphora and commissioning one share."""
+
+    def __init__(
+        self, tools: Tools, amphora: Amphora, tree: Tree, *, rebind: list[str] | None = None
+    ) -> None:
+        super().__init__(tools, amphora.id, rebind=rebind)
+        self.amphora = amphora
+        self.tree = tree
+
+    def _apply(self, amphora: Amphora) -> None:
+        interface = vip_interface(self.tools, amphora, self.tree)
+        self.tools.amphorae.apply(amphora, desired_state(self.tree, (interface,), self.tools.tuning))
+
+    def _record(self, tx: sa.Connection, **more: Any) -> None:
+        generation = self.tree.load_balancer.generation
+        amphorae.update(tx, self.amphora.id, applied_generation=generation, **more)
+
+
+class Configure(Serving):
+    """Have an amphora that serves serve the desired state."""
+
+    def execute(self) -> None:
+        self._apply(self.amphora)
+        self.tools.store.transact(self._record)
+
+
+class Commission(Serving):
+    """Have a new amphora serve, and watch it from then on."""
+
+    def __init__(self, tools: Tools, amphora: Amphora, tree: Tree) -> None:
+        super().__init__(tools, amphora, tree, rebind=[f"ready:{amphora.id}"])
+
+    def execute(self, ready: Amphora) -> None:
+        self._apply(ready)
+
+        def record(tx: sa.Connection) -> None:
+            self._record(tx, status=AmphoraStatus.ALLOCATED)
+            amphorae.watch(tx, self.amphora.id, time.time())
+
+        self.tools.store.transact(record)
+
+
+class Retire(Step):
+    """End an amphora and give back all that it had."""
+
+    def __init__(self, tools: Tools, amphora: Amphora) -> None:
+        super().__init__(tools, amphora.id)
+        self.amphora = amphora
+
+    def execute(self) -> None:
+        tools, amphora_id = self.tools, self.amphora.id
+
+        def leave(tx: Any) -> None:
+            amphorae.unwatch(tx, amphora_id)
+            amphorae.update(tx, amphora_id, status=AmphoraStatus.PENDING_DELETE)
+
+        tools.store.transact(leave)
+        for instance in self._instances():
+            tools.compute.delete(instance)
+        for port in tools.network.ports():
+            if port.owner == f"amphora-{amphora_id}":
+                tools.network.delete_port(port.id)
+        tools.store.transact(lambda tx: amphorae.update(tx, amphora_id, status=AmphoraStatus.DELETED))
+
+    def _instances(self) -> list[str]:
+        if self.amphora.compute_id:
+            return [self.amphora.compute_id]
+        # A pass that was interrupted before it could write the compute id down.
+        name = f"amphora-{self.amphora.id}"
+        return [instance.compute_id for instance in self.tools.compute.instances() if instance.name == name]
+
+
+def attachment(tools: Tools, port: Port) -> Attachment:
+    """What the compute service needs to know to plug a port."""
+    network = tools.network.network(port.network_id)
+    return Attachment(port, network.mtu, tuple(_with_prefix(tools, fixed) for fixed in port.addresses))
+
+
+def vip_interface(tools: Tools, amphora: Amphora, tree: Tree) -> Interface:
+    """The amphora's interface on the VIP network, with the VIP on it."""
+    port = tools.network.port(amphora.vrrp_port_id or "")
+    gateways = {4: "", 6: ""}
+    for fixed in port.addresses:
+        subnet = tools.network.subnet(fixed.subnet_id)
+        gateways[subnet.version] = subnet.gateway
+    return Interface(
+        mac=port.mac,
+        mtu=tools.network.network(port.network_id).mtu,
+        addresses=tuple(_with_prefix(tools, fixed) for fixed in port.addresses),
+        # Whole-host prefixes: the amphora's own address stays the source of what it sends to members.
+        vips=tuple(f"{address}/{128 if ':' in address else 32}" for address in tree.vip_addresses()),
+        gateway4=gateways[4],
+        gateway6=gateways[6],
+    )
+
+
+def _with_prefix(tools: Tools, fixed: FixedAddress) -> str:
+    return f"{fixed.address}/{tools.network.subnet(fixed.subnet_id).prefix_length}"
+
+
+def _with(amphora: Amphora, **changes: Any) -> Amphora:
+    values = {name: getattr(amphora, name) for name in amphora.__struct_fields__}
+    return Amphora(**{**values, **changes})

@@ -1,0 +1,67 @@
+"""What the operator's switches do to TLS settings (contract 1.11, section 6)."""
+
+from dataclasses import replace
+
+import pytest
+
+from hydria.model import rules
+from hydria.model.statuses import ALPNProtocol, TLSVersion
+from tests.unit.test_model_rules_listener import (
+    HTTPS,
+    STORED_HTTPS,
+    create_listener,
+    refusal,
+    update_listener,
+)
+from tests.unit.test_model_rules_pool import create_pool, update_pool
+
+SITE = rules.Deployment()
+
+
+def test_the_operators_tls_limits():
+    site = replace(SITE, tls_cipher_prohibit_list=("RC4-SHA", "DES"), minimum_tls_version=TLSVersion.TLS_V1_2)
+    prohibited = (
+        "Validation failure: The following ciphers have been prohibited by an administrator: RC4-SHA, DES"
+    )
+    old = "Validation failure: Requested TLS versions are less than the minimum: SSLv3, TLSv1.1 < TLSv1.2"
+    for call, subject in ((create_listener, HTTPS), (create_pool, {"tls_enabled": True})):
+        assert refusal(call, {**subject, "tls_ciphers": "RC4-SHA:AES128-SHA:DES"}, site=site) == prohibited
+        assert refusal(call, {**subject, "tls_versions": ["SSLv3", "TLSv1.1", "TLSv1.3"]}, site=site) == old
+        assert call({**subject, "tls_ciphers": "ALL:!RC4-SHA:-DES", "tls_versions": ["TLSv1.2"]}, site=site)
+        assert call(subject, site=site)
+    for call, stored in ((update_listener, STORED_HTTPS), (update_pool, {"tls_enabled": True})):
+        assert refusal(call, stored, {"tls_ciphers": "RC4-SHA:AES128-SHA:DES"}, site=site) == prohibited
+        assert refusal(call, stored, {"tls_versions": ["SSLv3", "TLSv1.1"]}, site=site) == old
+        assert call(stored, {"tls_versions": None}, site=site)["tls_versions"] == ["TLSv1.2", "TLSv1.3"]
+
+
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        ({"minimum_tls_version": TLSVersion.TLS_V1_3}, "The listener defaults of this deployment: "),
+        (
+            {"tls_cipher_prohibit_list": ("TLS_AES_128_GCM_SHA256",)},
+            "The listener defaults of this deployment: ",
+        ),
+        ({"default_pool_alpn_protocols": ()}, "The pool defaults of this deployment: "),
+        ({"default_pool_tls_versions": ()}, "The pool defaults of this deployment: "),
+        (
+            {"reserved_ips": ("nowhere",)},
+            "Option reserved_ips: 'nowhere' does not appear to be an IPv4 or IPv6",
+        ),
+    ],
+)
+def test_deployments_that_contradict_themselves(changes, message):
+    assert refusal(replace(SITE, **changes).check).startswith(message)
+    SITE.check()
+
+
+def test_operators_own_tls_defaults():
+    site = replace(
+        SITE,
+        default_listener_ciphers="A",
+        default_listener_alpn_protocols=(ALPNProtocol.H2,),
+        default_pool_ciphers="B",
+    )
+    assert create_listener(HTTPS, site=site).items() >= {"tls_ciphers": "A", "alpn_protocols": ["h2"]}.items()
+    assert create_pool({"tls_enabled": True}, site=site)["tls_ciphers"] == "B"
