@@ -136,6 +136,16 @@ def _kill_amphora(vip: str, identifier: str) -> None:
     _await_status(identifier, "provisioning_status", "ACTIVE")
 
 
+class _QuietServer(http.server.ThreadingHTTPServer):
+    """Health checks and killed amphorae reset connections; that is no news."""
+
+    daemon_threads = True
+
+    def handle_error(self, request: object, client_address: object) -> None:
+        if not isinstance(sys.exception(), OSError):
+            super().handle_error(request, client_address)  # type: ignore[arg-type]  # typeshed asks for more
+
+
 class WebServer:
     """A small web server that answers with its name."""
 
@@ -161,8 +171,7 @@ class WebServer:
                 """Say nothing for each request."""
 
         Handler.disable_nagle_algorithm = True
-        self._server = http.server.ThreadingHTTPServer((address, 0), Handler)
-        self._server.daemon_threads = True
+        self._server = _QuietServer((address, 0), Handler)
         self.port = self._server.server_address[1]
         threading.Thread(target=self._server.serve_forever, daemon=True).start()
 

@@ -68,7 +68,9 @@ def test_a_large_report_is_split_into_parts_that_stand_alone() -> None:
 def test_desired_state_round_trip() -> None:
     desired = state.DesiredState(
         generation=4,
-        interfaces=(state.Interface("02:00:00:00:00:01", 1500, ("10.0.0.2/24",), ("10.0.0.9/32",), "10.0.0.1"),),
+        interfaces=(
+            state.Interface("02:00:00:00:00:01", 1500, ("10.0.0.2/24",), ("10.0.0.9/32",), "10.0.0.1"),
+        ),
         haproxy="global\n",
         structure="abc",
         servers=(state.Server("p:l", "m", "::1", 80, 3, enabled=False, options=("check", "inter", "5s")),),
@@ -79,7 +81,9 @@ def test_desired_state_round_trip() -> None:
     assert state.decode_applied(state.encode(applied)) == applied
 
 
-@pytest.mark.parametrize("body", [b"", b"[]", b"{}", b'{"generation": 1}', b'{"servers": [], "interfaces": [1]}'])
+@pytest.mark.parametrize(
+    "body", [b"", b"[]", b"{}", b'{"generation": 1}', b'{"servers": [], "interfaces": [1]}']
+)
 def test_a_malformed_state_is_refused(body: bytes) -> None:
     with pytest.raises((ValueError, KeyError, TypeError, AttributeError)):
         state.decode_state(body)

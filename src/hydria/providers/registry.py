@@ -2,19 +2,23 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Mapping
 from dataclasses import dataclass
 from enum import Enum
 from importlib import metadata
-from typing import Any
+from typing import Any, TypeAlias
 
 from octavia_lib.api.drivers import exceptions, provider_base
 
 from hydria.drivers.network.interface import NetworkDriver
-from hydria.model.errors import Conflict, Invalid, NotFound, ProviderFailed, Unsupported
+from hydria.model.errors import Conflict, Invalid, NotFound, ProviderFailed, Unavailable, Unsupported
 from hydria.settings import Settings
 
+LOG = logging.getLogger(__name__)
 NAMESPACE = "octavia.api.drivers"
+
+VipDict: TypeAlias = dict[str, Any]
 
 
 class Completion(Enum):
@@ -44,17 +48,32 @@ class Provider:
         try:
             return getattr(self.driver, method)(*arguments)
         except exceptions.NotImplementedError as error:
-            raise Unsupported(self.name, error.user_fault_string, option=False) from error
+            raise Unimplemented(self.name, error.user_fault_string) from error
         except exceptions.UnsupportedOptionError as error:
             raise Unsupported(self.name, error.user_fault_string) from error
         except exceptions.Conflict as error:
-            raise Conflict(f"The VIP IP address is already in use: {error.user_fault_string}") from error
+            raise address_taken(error.user_fault_string) from error
         except exceptions.DriverError as error:
+            LOG.error("Provider '%s', %s: %s", self.name, method, error.operator_fault_string)  # noqa: TRY400  (the cause is chained)
             raise ProviderFailed(self.name, error.user_fault_string) from error
-        except (NotFound, Invalid, Conflict):
-            raise
+        except (NotFound, Invalid, Conflict, Unavailable, Unsupported):
+            raise  # Hydria's own drivers speak its words
         except Exception as error:
+            LOG.exception("Provider '%s' failed in %s", self.name, method)
             raise ProviderFailed(self.name, str(error)) from error
+
+    def create_vip_port(
+        self, load_balancer_id: str, project_id: str, vip: VipDict, additional: list[VipDict]
+    ) -> tuple[VipDict, list[VipDict]] | None:
+        """Have the driver make the VIP's port; None when it leaves that to us.
+
+        The dictionaries have the keys of contract 3.2; in the answer they are filled in.
+        """
+        try:
+            made, more = self.call("create_vip_port", load_balancer_id, project_id, vip, additional)
+        except Unimplemented:
+            return None
+        return dict(made), [dict(each) for each in more]
 
 
 class Registry:
@@ -75,9 +94,12 @@ class Registry:
 
         Raises Unsupported when no such driver is installed.
         """
-        if name not in self._loaded:
-            self._loaded[name] = self._load(name)
-        return self._loaded[name]
+        if name in self._loaded:
+            return self._loaded[name]
+        for found in metadata.entry_points(group=NAMESPACE, name=name):
+            # Drivers for Octavia are made without arguments; Hydria's own ask for what they need.
+            return self.add(name, found.load()())
+        raise ProviderMissing(name)
 
     def choose(self, name: str | None) -> Provider:
         """The provider of a new load balancer. Raises Invalid when it is not enabled."""
@@ -86,18 +108,23 @@ class Registry:
             raise Invalid(f"Provider '{chosen}' is not enabled.")
         return self.get(chosen)
 
-    def _load(self, name: str) -> Provider:
-        for found in metadata.entry_points(group=NAMESPACE, name=name):
-            # Drivers for Octavia are made without arguments; Hydria's own ask for what they need.
-            driver = found.load()()
-            connect = getattr(driver, "hydria_connect", None)
-            if connect is not None:
-                connect(self._settings, self._network)
-            completion = getattr(driver, "hydria_completion", Completion.REPORTED)
-            if not isinstance(driver, provider_base.ProviderDriver):
-                raise ProviderFailed(name, "its entry point is not an octavia-lib ProviderDriver.")
-            return Provider(name, driver, completion)
-        raise ProviderMissing(name)
+    def add(self, name: str, driver: Any) -> Provider:
+        """Take in a driver under this name."""
+        if not isinstance(driver, provider_base.ProviderDriver):
+            raise ProviderFailed(name, "its entry point is not an octavia-lib ProviderDriver.")
+        connect = getattr(driver, "hydria_connect", None)
+        if connect is not None:
+            connect(self._settings, self._network)
+        completion = getattr(driver, "hydria_completion", Completion.REPORTED)
+        self._loaded[name] = Provider(name, driver, completion)
+        return self._loaded[name]
+
+
+class Unimplemented(Unsupported):
+    """The driver does not have this action."""
+
+    def __init__(self, provider: str, detail: str) -> None:
+        super().__init__(provider, detail, option=False)
 
 
 class ProviderMissing(Unsupported):
@@ -107,3 +134,8 @@ class ProviderMissing(Unsupported):
         super().__init__(name, "")
         self.message = f"Provider '{name}' was not found."
         self.args = (self.message,)
+
+
+def address_taken(detail: str) -> Conflict:
+    """The error for a VIP address that somebody else has."""
+    return Conflict(f"The VIP IP address is already in use: {detail}")

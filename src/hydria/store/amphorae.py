@@ -48,7 +48,12 @@ def seen(tx: sa.Connection, heartbeats: Sequence[Mapping[str, Any]]) -> None:
             .where(amphora_health.c.amphora_id == sa.bindparam("key"))
             .values(seen=sa.bindparam("at"), epoch=sa.bindparam("life"), sequence=sa.bindparam("number")),
             [
-                {"key": beat["amphora_id"], "at": beat["seen"], "life": beat["epoch"], "number": beat["sequence"]}
+                {
+                    "key": beat["amphora_id"],
+                    "at": beat["seen"],
+                    "life": beat["epoch"],
+                    "number": beat["sequence"],
+                }
                 for beat in heartbeats
             ],
         )

@@ -88,7 +88,9 @@ def set_tags(tx: sa.Connection, resource_id: str, tags: Collection[str]) -> None
     """Replace an object's tags."""
     tx.execute(sa.delete(tables.tags).where(tables.tags.c.resource_id == resource_id))
     if tags:
-        tx.execute(tables.tags.insert(), [{"resource_id": resource_id, "tag": tag} for tag in dict.fromkeys(tags)])
+        tx.execute(
+            tables.tags.insert(), [{"resource_id": resource_id, "tag": tag} for tag in dict.fromkeys(tags)]
+        )
 
 
 def add_load_balancer(tx: sa.Connection, balancer: LoadBalancer) -> None:

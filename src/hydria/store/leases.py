@@ -8,6 +8,7 @@ agree to well within ``[controller_worker] lease_seconds``.
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 
 import sqlalchemy as sa
@@ -39,7 +40,9 @@ def acquire(
     )
     if taken.rowcount != 1:
         return None
-    token = tx.execute(sa.select(leases.c.token).where(leases.c.load_balancer_id == load_balancer_id)).scalar_one()
+    token = tx.execute(
+        sa.select(leases.c.token).where(leases.c.load_balancer_id == load_balancer_id)
+    ).scalar_one()
     return Lease(load_balancer_id, owner, token)
 
 
@@ -59,6 +62,16 @@ def confirm(tx: sa.Connection, lease: Lease, *, release: bool = False) -> None:
     held = tx.execute(sa.update(leases).where(_held(lease)).values(values))
     if held.rowcount != 1:
         raise Busy(f"The lease of {lease.owner} on load balancer {lease.load_balancer_id} has run out.")
+
+
+def release_where(tx: sa.Connection, dead: Callable[[str], bool]) -> int:
+    """Free the leases of owners known to be dead; how many."""
+    query = sa.select(leases.c.owner).where(leases.c.owner.is_not(None)).distinct()
+    owners = [owner for owner in tx.execute(query).scalars() if dead(owner)]
+    if not owners:
+        return 0
+    freed = tx.execute(sa.update(leases).where(leases.c.owner.in_(owners)).values(owner=None, expires_at=0.0))
+    return int(freed.rowcount)
 
 
 def _held(lease: Lease) -> sa.ColumnElement[bool]:

@@ -25,7 +25,9 @@ def now() -> datetime:
 @cache
 def json_columns(declared: Any) -> frozenset[str]:
     """The columns of a resource that hold JSON text."""
-    return frozenset(name for name, attribute in attributes(declared).items() if attribute.kind.column == "json")
+    return frozenset(
+        name for name, attribute in attributes(declared).items() if attribute.kind.column == "json"
+    )
 
 
 def to_row(declared: Any, values: Mapping[str, Any]) -> dict[str, Any]:

@@ -97,7 +97,10 @@ leases = sa.Table(
     "leases",
     metadata,
     sa.Column(
-        "load_balancer_id", sa.String(36), sa.ForeignKey("load_balancers.id", ondelete="CASCADE"), primary_key=True
+        "load_balancer_id",
+        sa.String(36),
+        sa.ForeignKey("load_balancers.id", ondelete="CASCADE"),
+        primary_key=True,
     ),
     sa.Column("owner", sa.String(255), nullable=True),
     sa.Column("token", sa.BigInteger, nullable=False, default=0),
@@ -109,7 +112,9 @@ leases = sa.Table(
 amphora_health = sa.Table(
     "amphora_health",
     metadata,
-    sa.Column("amphora_id", sa.String(36), sa.ForeignKey("amphorae.id", ondelete="CASCADE"), primary_key=True),
+    sa.Column(
+        "amphora_id", sa.String(36), sa.ForeignKey("amphorae.id", ondelete="CASCADE"), primary_key=True
+    ),
     sa.Column("seen", sa.Double, nullable=False),
     sa.Column("epoch", sa.BigInteger, nullable=False, default=0),
     sa.Column("sequence", sa.BigInteger, nullable=False, default=0),

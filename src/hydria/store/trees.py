@@ -56,6 +56,8 @@ def due(tx: sa.Connection, moment: float, when: datetime, limit: int) -> list[st
         .join_from(tables.load_balancers, tables.leases)
         .where(
             balancer.provisioning_status.in_([*_UNFINISHED, ProvisioningStatus.PENDING_DELETE]),
+            # Providers that report by themselves leave nothing to converge.
+            balancer.generation > balancer.applied_generation,
             sa.or_(balancer.retry_at.is_(None), balancer.retry_at <= when),
             sa.or_(lease.owner.is_(None), lease.expires_at < moment),
         )
@@ -72,7 +74,9 @@ def mark_applied(tx: sa.Connection, tree: Tree, generation: int) -> bool:
     """
     balancer_id = tree.load_balancer.id
     for resource in _CHILDREN:
-        pending = [item for item in tree.children() if type(item) is resource and _unfinished(item, generation)]
+        pending = [
+            item for item in tree.children() if type(item) is resource and _unfinished(item, generation)
+        ]
         going = [item.id for item in pending if not item.desired]
         if going:
             _remove(tx, resource, going)
@@ -105,11 +109,17 @@ def mark_applied(tx: sa.Connection, tree: Tree, generation: int) -> bool:
 
 
 def mark_failed(
-    tx: sa.Connection, tree: Tree, generation: int, *, fault: str, retry_at: datetime | None
+    tx: sa.Connection, tree: Tree, generation: int, *, fault: str, retry_at: datetime | None, show: bool
 ) -> None:
-    """Record why a pass failed: what was pending becomes ERROR, unless it is being deleted."""
-    for resource in _CHILDREN:
-        if any(type(item) is resource and item.desired and _unfinished(item, generation) for item in tree.children()):
+    """Record why a pass failed and when the next is due.
+
+    With ``show`` what was pending becomes ERROR, unless it is being deleted; without, it stays as it is.
+    """
+    for resource in _CHILDREN if show else ():
+        if any(
+            type(item) is resource and item.desired and _unfinished(item, generation)
+            for item in tree.children()
+        ):
             table = tables.table_of(resource)
             tx.execute(
                 sa.update(table)
@@ -123,7 +133,11 @@ def mark_failed(
     balancer = tables.load_balancers
     status = sa.case(
         (
-            sa.and_(balancer.c.generation == generation, balancer.c.provisioning_status != "PENDING_DELETE"),
+            sa.and_(
+                sa.literal(show),
+                balancer.c.generation == generation,
+                balancer.c.provisioning_status != "PENDING_DELETE",
+            ),
             "ERROR",
         ),
         else_=balancer.c.provisioning_status,
@@ -172,7 +186,9 @@ def _remove(tx: sa.Connection, resource: type[Resource], identifiers: list[str])
     if resource is Pool:
         listeners = tables.listeners
         tx.execute(
-            sa.update(listeners).where(listeners.c.default_pool_id.in_(identifiers)).values(default_pool_id=None)
+            sa.update(listeners)
+            .where(listeners.c.default_pool_id.in_(identifiers))
+            .values(default_pool_id=None)
         )
     if resource is Listener:
         statistics = tables.listener_statistics

@@ -11,7 +11,7 @@ from typing import Any
 
 import sqlalchemy as sa
 from taskflow import engines
-from taskflow.types import failure
+from taskflow.exceptions import WrappedFailure
 
 from hydria.model.amphora import Amphora
 from hydria.model.errors import Busy, HydriaError, Refused, Unavailable
@@ -109,7 +109,7 @@ class Converger:
         )
         try:
             engines.run(flow, engine=kind)
-        except failure.WrappedFailure as several:
+        except WrappedFailure as several:
             raise _most_telling(several) from several
 
     def _record(self, tx: sa.Connection, lease: Lease, tree: Tree, plan: Plan) -> bool:

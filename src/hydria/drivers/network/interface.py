@@ -107,7 +107,7 @@ class NetworkDriver(Protocol):
     def create_port(
         self, network_id: str, *, name: str, owner: str, addresses: Iterable[FixedAddress] = ()
     ) -> Port:
-        """Make a port; an address that is "" is chosen by the service, no addresses means one of every subnet."""
+        """Make a port; the service chooses what is "", and one address of every subnet when none is given."""
 
     def delete_port(self, port_id: str) -> None:
         """Remove a port; its addresses are free again."""

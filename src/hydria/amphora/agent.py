@@ -1,0 +1,145 @@
+"""The unprivileged agent: answers controllers, keeps HAProxy running, sends heartbeats.
+
+Forked by the root part (:mod:`.root`). What needs root is done first: reading the boot directory's secrets,
+binding the API. Everything is imported by then, too, because the agent may not be able to read the
+interpreter's directory afterwards. The main thread waits for whatever comes first: a change, HAProxy's
+end, a deadline.
+"""
+
+from __future__ import annotations
+
+import os
+import select
+import signal
+import time
+import traceback
+from pathlib import Path
+
+import hydria
+from hydria.amphora import haproxy, kernel, rest
+from hydria.amphora.apply import Applier
+from hydria.amphora.faults import Refused
+from hydria.amphora.heartbeat import Sender
+from hydria.amphora.log import log
+from hydria.amphora.root_part import RootPart
+from hydria.wire.boot import Boot
+from hydria.wire.heartbeat import Report
+
+_BACK_OFF = (0.0, 0.5, 1.0, 2.0, 5.0, 10.0)  # seconds before each further start of an HAProxy that dies young
+_GROWN_UP = 10.0  # seconds after which HAProxy's death is a new story
+_SWEEPS = (0.02, 0.05, 0.1, 0.2, 0.5, 1.0)  # seconds between attempts to delete servers
+_ANNOUNCE_AGAIN = 1.0
+
+
+def run(boot: Boot, boot_dir: Path, work: Path, root: RootPart, parent: int) -> None:
+    """Be the agent until SIGTERM; does not return otherwise."""
+    server = rest.Server((boot.bind_host, boot.bind_port), rest.tls(boot_dir))
+    os.chdir(work)
+    kernel.drop_privileges(boot.user)
+    kernel.end_with_parent(parent, signal.SIGKILL)
+    try:
+        _Agent(boot, root).run(server)
+    except Exception:
+        log("agent", traceback.format_exc())
+        raise
+
+
+class _Agent:
+    def __init__(self, boot: Boot, root: RootPart) -> None:
+        self._boot = boot
+        self._wakeup = os.eventfd(0, os.EFD_NONBLOCK | os.EFD_CLOEXEC)
+        self._applier = Applier(root, boot.hard_stop_after, self._wake)
+        self._sender = Sender(boot.controllers, boot.heartbeat_key)
+        self._began = time.monotonic()
+        self._haproxy_version = ""
+        self._beat_at = 0.0
+        self._sweep_at = self._announce_at = float("inf")
+        self._sweeps = 0
+        self._revive_at = 0.0
+        self._revived_at = 0.0
+        self._deaths = 0
+
+    def run(self, server: rest.Server) -> None:
+        self._applier.recover()
+        server.serve(rest.Service(self._applier.apply, lambda: self._applier.generation, self._info))
+        log("agent", f"serving on {self._boot.bind_host}:{self._boot.bind_port}")
+        while True:
+            self._wait()
+            now = time.monotonic()
+            if not self._applier.healthy:
+                self._revive(now)
+            if now >= self._sweep_at:
+                self._sweep(now)
+            if now >= self._announce_at:
+                self._announce_at = float("inf")
+                self._applier.announce_again()
+            if now >= self._beat_at:
+                self._beat_at = now + self._boot.heartbeat_interval
+                self._beat()
+
+    def _wait(self) -> None:
+        """Until something has changed, HAProxy has ended, or something is due."""
+        poll = select.poll()
+        poll.register(self._wakeup, select.POLLIN)
+        due = min(self._beat_at, self._sweep_at, self._announce_at)
+        if self._applier.healthy:
+            if self._applier.haproxy.pidfd >= 0:
+                poll.register(self._applier.haproxy.pidfd, select.POLLIN)
+        else:
+            due = min(due, self._revive_at)
+        events = poll.poll(max(0.0, due - time.monotonic()) * 1000)
+        if any(descriptor == self._wakeup for descriptor, _ in events):
+            os.eventfd_read(self._wakeup)
+            now = time.monotonic()
+            self._beat_at = now
+            self._sweep_at, self._sweeps = now + _SWEEPS[0], 0
+            self._announce_at = now + _ANNOUNCE_AGAIN
+
+    def _wake(self) -> None:
+        """Something was applied: tell it at once, clean up after it."""
+        os.eventfd_write(self._wakeup, 1)
+
+    def _revive(self, now: float) -> None:
+        """Start HAProxy again, the more slowly the more often it dies."""
+        if now < self._revive_at:
+            return
+        self._deaths = 0 if now - self._revived_at > _GROWN_UP else self._deaths + 1
+        self._revived_at = now
+        self._revive_at = now + _BACK_OFF[min(self._deaths + 1, len(_BACK_OFF) - 1)]
+        try:
+            self._applier.revive()
+        except Refused as refusal:
+            log("agent", f"HAProxy does not start: {refusal}")
+
+    def _sweep(self, now: float) -> None:
+        self._sweeps += 1
+        waiting = self._applier.sweep()
+        pause = _SWEEPS[min(self._sweeps, len(_SWEEPS) - 1)]
+        self._sweep_at = now + pause if waiting else float("inf")
+
+    def _beat(self) -> None:
+        listeners, seen = self._applier.statistics(self._boot.heartbeat_interval / 2)
+        self._sender.send(
+            Report(
+                amphora_id=self._boot.amphora_id,
+                epoch=self._applier.epoch,
+                sequence=self._sender.sequence(),
+                generation=self._applier.generation,
+                haproxy=self._applier.healthy,
+                listeners=listeners,
+                pools=seen.pools,
+                members=seen.members,
+            )
+        )
+
+    def _info(self) -> dict[str, object]:
+        self._haproxy_version = self._haproxy_version or haproxy.version()
+        return {
+            "amphora_id": self._boot.amphora_id,
+            "agent_version": hydria.__version__,
+            "haproxy_version": self._haproxy_version,
+            "haproxy_running": self._applier.haproxy.running,
+            "generation": self._applier.generation,
+            "maxconn": self._applier.haproxy.maxconn,
+            "uptime": round(time.monotonic() - self._began, 3),
+        }

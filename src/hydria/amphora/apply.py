@@ -1,0 +1,229 @@
+"""Making a desired state true: stage, check, switch, confirm; refused means that nothing has changed."""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections.abc import Callable
+from contextlib import suppress
+
+from hydria.amphora import live, workdir
+from hydria.amphora.counters import Counters, Observation, observe
+from hydria.amphora.faults import Malformed, Refused, Stale
+from hydria.amphora.haproxy import Haproxy
+from hydria.amphora.log import log
+from hydria.amphora.network import Network
+from hydria.amphora.payload import decode
+from hydria.amphora.root_part import RootPart
+from hydria.amphora.running import Running, new_epoch
+from hydria.amphora.runtime import CommandFailed, Runtime
+from hydria.amphora.servers import carried_over, difference
+from hydria.wire.heartbeat import ListenerReport
+from hydria.wire.state import Applied, DesiredState, encode
+
+_LOOK_SECONDS = 1.0  # an HAProxy that is slower than this must not keep heartbeats waiting
+
+
+class Applier:
+    """Owns the applied state and the HAProxy process; one thing at a time."""
+
+    def __init__(self, root: RootPart, hard_stop_after: float, changed: Callable[[], None]) -> None:
+        self._lock = threading.Lock()
+        self._network = Network(root)
+        self._changed = changed  # called after whatever somebody may want to hear of at once
+        self._state = DesiredState(generation=0)
+        self._structure = ""  # of the process that runs
+        self._counters = Counters()
+        self._observation = Observation()
+        self._reports: dict[str, ListenerReport] = {}
+        self.haproxy = Haproxy()
+        self.leaving = live.Leaving(hard_stop_after)
+        self.epoch = new_epoch()
+
+    @property
+    def generation(self) -> int:
+        """The applied one."""
+        return self._state.generation
+
+    @property
+    def healthy(self) -> bool:
+        """Whether HAProxy runs, or has nothing to do."""
+        return not self._state.haproxy or self.haproxy.running
+
+    def apply(self, new: DesiredState) -> Applied:
+        """Apply a state; Stale or Refused when it is not, and the one before still serves."""
+        with self._lock:
+            old, began = self._state, time.monotonic()
+            if new.generation < old.generation:
+                raise Stale(f"generation {new.generation} is older than {old.generation}, which serves")
+            try:
+                reloaded, summary = self._switch(old, new)
+            except Refused as refusal:
+                log("agent", f"generation {new.generation} refused: {refusal}")
+                raise
+            finally:
+                workdir.remove(workdir.STAGED)
+            self._state = new
+            workdir.write(workdir.STATE, encode(new))
+            took = (time.monotonic() - began) * 1000
+            log("agent", f"generation {new.generation} applied in {took:.0f} ms: {summary}")
+        self._changed()
+        return Applied(new.generation, reloaded)
+
+    def recover(self) -> None:
+        """At the start of the agent: go on with the state that was applied last."""
+        with self._lock:
+            kept = workdir.read(workdir.STATE)
+            if kept is None:
+                return
+            try:
+                self._state = decode(kept)
+            except Malformed as error:
+                log("agent", f"the kept state is unreadable, waiting for a controller: {error}")
+                return
+            try:
+                self._network.restore(self._state)
+            except Refused as refusal:
+                log("agent", f"the network is not as it was: {refusal}")
+            if self._state.haproxy:
+                workdir.write(workdir.CONFIG, self._state.haproxy)
+                self._take_over()
+
+    def revive(self) -> None:
+        """HAProxy has ended unexpectedly: start it from what served; Refused if that fails."""
+        with self._lock:
+            if not self.healthy:
+                log("agent", "HAProxy is not running; starting it")
+                self._start(self._state, workdir.CONFIG)
+        self._changed()
+
+    def sweep(self) -> int:
+        """Delete removed servers whose connections have ended; returns how many are still waiting."""
+        with self._lock, suppress(CommandFailed):
+            return self.leaving.sweep() if self.leaving else 0
+        return 1
+
+    def announce_again(self) -> None:
+        """Repeat the announcement of new VIPs, in case the first one was lost."""
+        self._network.announce_again()
+
+    def statistics(self, patience: float) -> tuple[dict[str, ListenerReport], Observation]:
+        """What HAProxy counts and sees now; while it is being changed, what it did before."""
+        if self._lock.acquire(timeout=patience):
+            try:
+                self._observe()
+            finally:
+                self._lock.release()
+        return self._reports, self._observation
+
+    def _switch(self, old: DesiredState, new: DesiredState) -> tuple[bool, str]:
+        """Go from one state to the other; returns whether HAProxy was reloaded, and what was done."""
+        if new.haproxy:
+            workdir.write(workdir.STAGED, new.haproxy)
+        stays = self._can_stay(old, new)
+        if self.haproxy.running and self._network.differs(old, new):
+            # Otherwise the switch is the check: what is refused there has changed nothing.
+            self._network.check(old, new)
+            if new.haproxy and not stays:
+                self.haproxy.check(workdir.STAGED, new.haproxy)
+        try:
+            self._network.switch(old, new)
+            return self._switch_haproxy(old, new, stays=stays)
+        except Refused:
+            self._network.switch_back(old, new)
+            raise
+
+    def _can_stay(self, old: DesiredState, new: DesiredState) -> bool:
+        """Whether the running process can be brought to the new state without another one."""
+        return (
+            self.haproxy.running
+            and bool(new.structure)
+            and self._structure == old.structure == new.structure
+            and not difference(old.servers, new.servers).replaced
+        )
+
+    def _switch_haproxy(self, old: DesiredState, new: DesiredState, *, stays: bool) -> tuple[bool, str]:
+        if not new.haproxy:
+            self._stop()
+            return False, "HAProxy has nothing to do"
+        if stays:
+            changes = difference(old.servers, new.servers)
+            try:
+                live.carry_out(changes, self.leaving)
+            except CommandFailed as failure:
+                log("agent", f"reloading, because HAProxy cannot do it live: {failure}")
+            else:
+                workdir.adopt_staged()
+                return False, f"{changes}, no reload"
+        verb = "reloaded" if self.haproxy.running else "started"
+        try:
+            self._start(new, workdir.STAGED)
+        except Refused:
+            if stays:
+                self._start(old, workdir.CONFIG)  # some of its servers have been changed
+            raise
+        workdir.adopt_staged()
+        return True, f"HAProxy {verb}"
+
+    def _start(self, state: DesiredState, path: str) -> None:
+        """Start or replace the process; the statistics go on where the old one's end."""
+        if self.haproxy.running:
+            self._observe()
+            self._keep_health(state)
+        elif not workdir.read(workdir.SERVER_STATE):
+            workdir.write(workdir.SERVER_STATE, "1\n")
+        self.haproxy.start(path, state.haproxy)
+        self._counters.process_changed()
+        self.leaving.clear()
+        self._structure = state.structure
+        self._note_running()
+
+    def _stop(self) -> None:
+        if self.haproxy.running:
+            self._observe()
+        self.haproxy.stop()
+        self._counters.process_changed()
+        self.leaving.clear()
+        self._structure, self._observation, self._reports = "", Observation(), {}
+        for name in (workdir.CONFIG, workdir.PID, workdir.SERVER_STATE):
+            workdir.remove(name)
+        self._note_running()
+
+    def _take_over(self) -> None:
+        """Adopt the process of the agent's former life; replace it when it is not what the state says."""
+        former = Running.read()
+        if self.haproxy.adopt(self._state.haproxy):
+            if former.pid == self.haproxy.pid:
+                self.epoch, self._counters = former.epoch, Counters(former.base)
+                self._structure = former.structure
+            with suppress(CommandFailed):
+                missing = live.strangers(self._state.servers, self.leaving)
+                if not missing and self._structure == self._state.structure:
+                    log("agent", f"took over HAProxy, pid {self.haproxy.pid}, generation {self.generation}")
+                    return
+        try:
+            self._start(self._state, workdir.CONFIG)
+            log("agent", f"started HAProxy for generation {self.generation}")
+        except Refused as refusal:
+            log("agent", f"cannot start HAProxy for generation {self.generation}: {refusal}")
+
+    def _keep_health(self, state: DesiredState) -> None:
+        """Tell the next process which servers are known to be down."""
+        with suppress(CommandFailed), Runtime() as runtime:
+            dump = runtime.ask("show servers state")
+            workdir.write(workdir.SERVER_STATE, carried_over(dump, state.servers, self.leaving))
+
+    def _observe(self) -> None:
+        """Look at HAProxy's statistics; keeps the last look when it does not answer."""
+        if not self.haproxy.running:
+            return
+        try:
+            with Runtime(_LOOK_SECONDS) as runtime:
+                self._observation = observe(runtime.ask("show stat"), self.leaving)
+                self._reports = self._counters.reports(self._observation)
+        except (CommandFailed, ValueError, KeyError) as failure:
+            log("agent", f"no statistics: {failure}")
+
+    def _note_running(self) -> None:
+        base = {name: list(totals) for name, totals in self._counters.base.items()}
+        Running(self.haproxy.pid, self._structure, self.epoch, base).write()

@@ -1,0 +1,15 @@
+"""What the agent refuses; the texts go to the controller, and from there to the owner."""
+
+from __future__ import annotations
+
+
+class Refused(Exception):  # noqa: N818  (a verdict of a daemon, which the controller reports as such)
+    """A desired state that cannot be applied; the text says what a daemon said against it."""
+
+
+class Stale(Exception):  # noqa: N818  (an answer, not a failure)
+    """A desired state older than the applied one."""
+
+
+class Malformed(Exception):  # noqa: N818  (an answer, not a failure)
+    """A request that is not a desired state at all; the text says where."""

@@ -1,0 +1,145 @@
+"""The HAProxy process: checked, started, replaced, adopted, watched and stopped."""
+
+from __future__ import annotations
+
+import os
+import resource
+import select
+import signal
+import subprocess
+from contextlib import suppress
+from pathlib import Path
+
+from hydria.amphora import workdir
+from hydria.amphora.faults import Refused
+from hydria.amphora.limits import fitted_maxconn
+from hydria.amphora.log import log
+from hydria.amphora.runtime import CommandFailed, Runtime
+
+_SECONDS = 60
+_FAULT_LENGTH = 1000
+
+
+class Haproxy:
+    """At most one serving process; retired ones finish by themselves within their hard-stop-after."""
+
+    def __init__(self) -> None:
+        self.pid = 0  # 0: none was started, or it was stopped on purpose
+        self.maxconn = 0
+        self._pidfd = -1
+
+    @property
+    def pidfd(self) -> int:
+        """Readable once the process has ended; -1 when there is none."""
+        return self._pidfd
+
+    @property
+    def running(self) -> bool:
+        """Whether the process lives."""
+        if self._pidfd < 0:
+            return False
+        poll = select.poll()
+        poll.register(self._pidfd, select.POLLIN)
+        return not poll.poll(0)
+
+    def check(self, path: str, config: str) -> None:
+        """Have HAProxy read a configuration without starting it; Refused says what is wrong with it."""
+        _run("-c", "-f", path, "-n", str(self._fit(config)))
+
+    def start(self, path: str, config: str) -> None:
+        """Start a process with a configuration; the one that runs hands over its sockets and retires.
+
+        When this returns the new one serves; when it raises Refused, the old one still does.
+        """
+        arguments = ["-D", "-f", path, "-p", workdir.PID, "-n", str(self._fit(config))]
+        if self.running:
+            arguments += ["-x", workdir.STATS_SOCKET, "-sf", str(self.pid)]
+        else:
+            workdir.remove(workdir.STATS_SOCKET)
+        _run(*arguments)
+        self._watch(int(workdir.read(workdir.PID) or b"0"))
+
+    def adopt(self, config: str) -> bool:
+        """Take over the process that a previous life of the agent started, if it still serves."""
+        try:
+            pid = int(workdir.read(workdir.PID) or b"0")
+            # Opened before it is verified: a pid that is given away later cannot be mistaken for it.
+            self._watch(pid)
+            with Runtime() as runtime:
+                if runtime.pid() == pid and Path(f"/proc/{pid}/comm").read_text().strip() == "haproxy":
+                    self._fit(config)
+                    return True
+        except (CommandFailed, Refused, OSError, ValueError):
+            pass
+        self.forget()
+        return False
+
+    def stop(self) -> None:
+        """Let it finish its connections and end; new ones are refused from now on."""
+        if self.running:
+            with suppress(ProcessLookupError):
+                signal.pidfd_send_signal(self._pidfd, signal.SIGUSR1)
+        self.forget()
+
+    def forget(self) -> None:
+        """Have no process any more."""
+        if self._pidfd >= 0:
+            os.close(self._pidfd)
+        self.pid, self._pidfd = 0, -1
+
+    def _watch(self, pid: int) -> None:
+        try:
+            pidfd = os.pidfd_open(pid)
+        except (OSError, ValueError) as error:
+            raise Refused(f"HAProxy ended as soon as it had started: {error}") from error
+        self.forget()
+        self.pid, self._pidfd = pid, pidfd
+
+    def _fit(self, config: str) -> int:
+        open_files = resource.getrlimit(resource.RLIMIT_NOFILE)[0]
+        wanted, fitted = fitted_maxconn(config, open_files)
+        if fitted < wanted and fitted != self.maxconn:
+            log(
+                "agent",
+                f"maxconn {wanted} lowered to {fitted}: only {open_files} open files are allowed here",
+            )
+        self.maxconn = fitted
+        return fitted
+
+
+def version() -> str:
+    """HAProxy's own word for its version, "" when it is not installed."""
+    with suppress(OSError, subprocess.SubprocessError):
+        said = subprocess.run(
+            ["haproxy", "-v"], capture_output=True, text=True, check=False, timeout=_SECONDS
+        )
+        return said.stdout.split()[2] if said.returncode == 0 else ""
+    return ""
+
+
+def _run(*arguments: str) -> None:
+    # A file rather than a pipe: the daemon may keep it, and nobody waits for its end.
+    with open(os.memfd_create("haproxy"), "w+b") as said:  # noqa: PTH123  (a descriptor)
+        try:
+            done = subprocess.run(
+                ["haproxy", *arguments],
+                stdin=subprocess.DEVNULL,
+                stdout=said,
+                stderr=said,
+                check=False,
+                timeout=_SECONDS,
+            )
+        except (OSError, subprocess.SubprocessError) as error:
+            raise Refused(f"cannot run haproxy: {error}") from error
+        if done.returncode:
+            said.seek(0)
+            raise Refused(fault(said.read().decode(errors="replace")))
+
+
+def fault(said: str) -> str:
+    """The reasons in what HAProxy printed, without pids and generalities."""
+    alerts = [line.partition(") : ")[2] for line in said.splitlines() if line.startswith("[ALERT]")]
+    reasons = [
+        text.strip() for text in alerts if "rror(s) found in" not in text and "Fatal errors" not in text
+    ]
+    return "haproxy: " + ("; ".join(reasons) or said.strip() or "refused without a reason")[:_FAULT_LENGTH]

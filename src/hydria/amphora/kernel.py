@@ -1,0 +1,140 @@
+"""Calls of the kernel that the standard library has no function for, and the namespace's settings."""
+
+from __future__ import annotations
+
+import ctypes
+import fcntl
+import os
+import resource
+import socket
+import struct
+from pathlib import Path
+
+from hydria.amphora.log import log
+
+_MS_NOSUID, _MS_NODEV, _MS_NOEXEC = 0x2, 0x4, 0x8
+_MS_BIND, _MS_REC, _MS_PRIVATE = 0x1000, 0x4000, 0x40000
+_CLONE_NEWNS = 0x20000
+_PR_SET_PDEATHSIG, _PR_SET_CHILD_SUBREAPER, _PR_SET_NO_NEW_PRIVS = 1, 36, 38
+_SIOCGIFFLAGS, _SIOCSIFFLAGS, _SIOCGIFHWADDR = 0x8913, 0x8914, 0x8927
+_IFF_UP = 1
+_OPEN_FILES = 1_048_576
+_WORK = Path("/dev/shm")  # noqa: S108  (hidden in our mount namespace; neither we nor HAProxy use it)
+
+_SETTINGS = {
+    # HAProxy runs without root and binds ports below 1024, and a VIP that is not there (yet).
+    "ipv4/ip_unprivileged_port_start": "0",
+    "ipv4/ip_nonlocal_bind": "1",
+    "ipv6/ip_nonlocal_bind": "1",
+    # Addresses serve at once; nobody else may configure them.
+    "ipv6/conf/all/accept_dad": "0",
+    "ipv6/conf/default/accept_dad": "0",
+    # Removing an interface's first address leaves its others alone.
+    "ipv4/conf/all/promote_secondaries": "1",
+    "ipv4/conf/default/promote_secondaries": "1",
+    # A proxy opens one connection to a member per request at worst.
+    "ipv4/ip_local_port_range": "1024 65535",
+    "ipv4/tcp_tw_reuse": "1",
+    "ipv4/tcp_fin_timeout": "10",
+    "ipv4/tcp_max_syn_backlog": "65535",
+    "core/somaxconn": "65535",
+}
+
+_libc = ctypes.CDLL(None, use_errno=True)
+
+
+def own_mounts(work: Path) -> Path:
+    """In a mount namespace of our own: /proc shows our PID namespace, and ``work`` gets a path for everybody.
+
+    HAProxy goes by path to the directory that it is started in, and the directories above ``work`` may be
+    closed to it. So ``work`` is mounted where nothing of interest is. Returns its path.
+    """
+    if os.getpid() != 1 and _libc.unshare(_CLONE_NEWNS):
+        log("root", f"no mount namespace of our own: {os.strerror(ctypes.get_errno())}")
+        return work
+    _mount(b"none", b"/", None, _MS_REC | _MS_PRIVATE)
+    if Path("/proc/self").readlink() != Path(str(os.getpid())):
+        _mount(b"proc", b"/proc", b"proc", _MS_NOSUID | _MS_NODEV | _MS_NOEXEC)
+    _mount(os.fsencode(work), os.fsencode(_WORK), None, _MS_BIND)
+    return _WORK
+
+
+def adopt_orphans() -> None:
+    """Be the parent of daemons started below, as PID 1 is by nature."""
+    _prctl(_PR_SET_CHILD_SUBREAPER, 1)
+
+
+def end_with_parent(parent: int, signal: int) -> None:
+    """Get ``signal`` when the parent process ends; at once if it has ended already."""
+    _prctl(_PR_SET_PDEATHSIG, signal)
+    if os.getppid() != parent:
+        os.kill(os.getpid(), signal)
+
+
+def drop_privileges(user: int) -> None:
+    """Become ``user`` for good; 0 stays root."""
+    if user:
+        os.setgroups([])
+        os.setgid(user)
+        os.setuid(user)
+    _prctl(_PR_SET_NO_NEW_PRIVS, 1)
+
+
+def prepare_network() -> None:
+    """Settings of this network namespace that everything else counts on, and the loopback link."""
+    for name, value in _SETTINGS.items():
+        set_network(name, value)
+    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as any_socket:
+        _, flags = struct.unpack(
+            "16sH", fcntl.ioctl(any_socket, _SIOCGIFFLAGS, struct.pack("16sH", b"lo", 0))
+        )
+        fcntl.ioctl(any_socket, _SIOCSIFFLAGS, struct.pack("16sH", b"lo", flags | _IFF_UP))
+
+
+def set_network(name: str, value: str) -> None:
+    """Write one setting below /proc/sys/net; a kernel without it is not an error."""
+    path = Path("/proc/sys/net") / name
+    try:
+        path.write_text(value)
+    except FileNotFoundError:
+        pass  # IPv6 may be off, and kernels differ
+    except OSError as error:
+        log("root", f"cannot set {path} to {value}: {error}")
+
+
+def raise_open_files() -> None:
+    """Allow as many open files as the host lets us; HAProxy's connections are bounded by it."""
+    _, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    try:
+        resource.setrlimit(resource.RLIMIT_NOFILE, (hard, max(hard, _OPEN_FILES)))
+    except (ValueError, OSError):
+        resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))  # without CAP_SYS_RESOURCE
+
+
+def links_by_mac() -> dict[str, str]:
+    """MAC address -> name of every link but the loopback; the first one where they share a MAC."""
+    found: dict[str, str] = {}
+    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as any_socket:
+        for _, name in socket.if_nameindex():
+            answer = fcntl.ioctl(any_socket, _SIOCGIFHWADDR, struct.pack("256s", name.encode()))
+            if name != "lo":
+                found.setdefault(answer[18:24].hex(":"), name)
+    return found
+
+
+def children() -> list[int]:
+    """The pids of this process's children."""
+    path = Path(f"/proc/self/task/{os.getpid()}/children")
+    return [int(pid) for pid in path.read_text().split()]
+
+
+def _mount(source: bytes, target: bytes, kind: bytes | None, flags: int) -> None:
+    if _libc.mount(source, target, kind, flags, None):
+        number = ctypes.get_errno()
+        raise OSError(number, f"mount {target.decode()}: {os.strerror(number)}")
+
+
+def _prctl(option: int, value: int) -> None:
+    if _libc.prctl(option, value, 0, 0, 0):
+        number = ctypes.get_errno()
+        raise OSError(number, f"prctl {option}: {os.strerror(number)}")

@@ -1,0 +1,109 @@
+"""Changing HAProxy's servers while it runs, through the runtime API.
+
+A removed server first goes into maintenance, so that it gets no new request, and is deleted in the background
+once its connections are gone; ``hard_stop_after`` bounds how long that may take.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterable
+
+from hydria.amphora.runtime import Runtime
+from hydria.amphora.servers import Changes, addition, identity, in_process, key
+from hydria.wire.state import Server
+
+_DELETED = "Server deleted."
+_UNKNOWN = "No such server."
+_ADDED = "New server registered."
+
+
+class Leaving:
+    """The servers that are still there only for their last connections."""
+
+    def __init__(self, hard_stop_after: float) -> None:
+        self._hard_stop_after = hard_stop_after
+        self._servers: dict[str, tuple[Server | None, float]] = {}  # the server and when it has to be gone
+
+    def __contains__(self, name: object) -> bool:
+        return name in self._servers
+
+    def __bool__(self) -> bool:
+        return bool(self._servers)
+
+    def clear(self) -> None:
+        """Another process serves, which has none of them."""
+        self._servers.clear()
+
+    def retire(self, runtime: Runtime, name: str, server: Server | None = None) -> None:
+        """Send a server no more requests, and have it deleted by and by."""
+        runtime.tell(f"set server {name} state maint")
+        self._servers[name] = server, time.monotonic() + self._hard_stop_after
+
+    def make_way(self, runtime: Runtime, server: Server) -> bool:
+        """For a server that comes: whether the one of its name that was leaving can just stay.
+
+        CommandFailed when the leaving one is another and still has connections.
+        """
+        name = key(server)
+        if name not in self._servers:
+            return False
+        former, _ = self._servers[name]
+        stays = former is not None and identity(former) == identity(server)
+        if not stays:
+            runtime.tell(f"del server {name}", (_DELETED, _UNKNOWN))
+        del self._servers[name]
+        return stays
+
+    def sweep(self) -> int:
+        """Delete those that have no connections left; returns how many are still waiting."""
+        with Runtime() as runtime:
+            for name, (_, deadline) in list(self._servers.items()):
+                if time.monotonic() > deadline:
+                    runtime.ask(f"shutdown sessions server {name}")
+                if runtime.ask(f"del server {name}").strip() in (_DELETED, _UNKNOWN):
+                    del self._servers[name]
+        return len(self._servers)
+
+
+def carry_out(changes: Changes, leaving: Leaving) -> None:
+    """Make the changes in the running process; CommandFailed leaves some of them made."""
+    with Runtime() as runtime:
+        for server in changes.added:
+            _add(runtime, server, leaving)
+        for was, now in changes.adjusted:
+            _adjust(runtime, was, now)
+        for server in changes.removed:
+            leaving.retire(runtime, key(server), server)
+
+
+def strangers(desired: Iterable[Server], leaving: Leaving) -> bool:
+    """In a process taken over: retire the servers that nobody wants; is one that is wanted missing?"""
+    wanted = {key(server) for server in desired}
+    with Runtime() as runtime:
+        present = in_process(runtime.ask("show servers state"))
+        for name in sorted(present - wanted):
+            leaving.retire(runtime, name)
+    return not wanted <= present
+
+
+def _add(runtime: Runtime, server: Server, leaving: Leaving) -> None:
+    name = key(server)
+    if leaving.make_way(runtime, server):
+        runtime.tell(f"set server {name} weight {server.weight}")
+    else:
+        runtime.tell(addition(server), (_ADDED,))
+        if "check" in server.options:
+            runtime.tell(f"enable health {name}")
+        if "agent-check" in server.options:
+            runtime.tell(f"enable agent {name}")
+    # A new server is in maintenance until it is enabled, as is one that was leaving.
+    if server.enabled:
+        runtime.tell(f"set server {name} state ready")
+
+
+def _adjust(runtime: Runtime, was: Server, now: Server) -> None:
+    if was.weight != now.weight:
+        runtime.tell(f"set server {key(now)} weight {now.weight}")
+    if was.enabled != now.enabled:
+        runtime.tell(f"set server {key(now)} state {'ready' if now.enabled else 'maint'}")

@@ -1,0 +1,73 @@
+"""HAProxy's runtime API: one command after another over the stats socket (management guide, section 9.3)."""
+
+from __future__ import annotations
+
+import socket
+from collections.abc import Sequence
+from types import TracebackType
+from typing import Self
+
+from hydria.amphora import workdir
+
+_SECONDS = 5.0
+_PROMPT = b"\n> "
+
+
+class CommandFailed(Exception):  # noqa: N818  (HAProxy's word against ours; the caller has another way)
+    """HAProxy refused a command, or does not answer; the text says which and why."""
+
+
+class Runtime:
+    """A conversation with the HAProxy process that answers on the stats socket.
+
+    Open one for a few commands and close it: an open one keeps a retiring process alive.
+    """
+
+    def __init__(self, seconds: float = _SECONDS) -> None:
+        self._socket = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
+        self._socket.settimeout(seconds)
+        try:
+            self._socket.connect(workdir.STATS_SOCKET)
+            self._socket.sendall(b"prompt\n")
+            self._until_prompt()
+        except OSError as error:
+            self._socket.close()
+            raise CommandFailed(f"HAProxy does not answer: {error}") from error
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self._socket.close()
+
+    def ask(self, command: str) -> str:
+        """What HAProxy says to a command."""
+        try:
+            self._socket.sendall(command.encode() + b"\n")
+            return self._until_prompt()
+        except OSError as error:
+            raise CommandFailed(f"{command.split(maxsplit=1)[0]}: {error}") from error
+
+    def tell(self, command: str, expected: Sequence[str] = ("",)) -> None:
+        """Give an order; anything but one of the expected answers is a failure."""
+        answer = self.ask(command).strip()
+        if answer not in expected:
+            raise CommandFailed(f"{command}: {answer[:500]}")
+
+    def pid(self) -> int:
+        """The pid of the process that answers."""
+        for line in self.ask("show info").splitlines():
+            if line.startswith("Pid: "):
+                return int(line.removeprefix("Pid: "))
+        return 0
+
+    def _until_prompt(self) -> str:
+        received = bytearray()
+        while not received.endswith(_PROMPT):
+            chunk = self._socket.recv(1 << 16)
+            if not chunk:
+                raise OSError("HAProxy closed the connection")
+            received += chunk
+        return received[: -len(_PROMPT)].decode(errors="replace")

@@ -1,0 +1,62 @@
+"""The application: which URL belongs to which endpoint (contract 1.1, 1.6)."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import falcon
+
+from hydria.api import faults
+from hydria.api.call import Services
+from hydria.api.endpoints import Collection, Item, Members, Statistics, Statuses
+from hydria.api.healthcheck import Healthcheck
+from hydria.api.middleware import Transport
+from hydria.api.versions import Discovery, Index
+from hydria.model.health_monitor import HealthMonitor
+from hydria.model.listener import Listener
+from hydria.model.load_balancer import LoadBalancer
+from hydria.model.member import Member
+from hydria.model.pool import Pool
+
+# The same API, with and without the service's name in front, under both names of the version, and for clients
+# that leave out "lbaas".
+SERVICES = ("", "/load-balancer")
+VERSIONS = ("/v2", "/v2.0")
+SUITES = ("/lbaas", "")
+
+
+def make_app(services: Services) -> falcon.App[falcon.Request, falcon.Response]:
+    """The WSGI application."""
+    settings = services.settings.api_settings
+    app = falcon.App(middleware=[Transport(settings.max_request_body_size)], cors_enable=False)
+    app.req_options.strip_url_path_trailing_slash = True
+    faults.install(app)
+    discovery, index, routes = Discovery(), Index(), list(_routes(services))
+    for service in SERVICES:
+        app.add_route(service or "/", discovery)
+        for version in VERSIONS:
+            for path in ("", "/lbaas", "/octavia"):
+                app.add_route(f"{service}{version}{path}", index)
+            for suite in SUITES:
+                for path, endpoint in routes:
+                    app.add_route(f"{service}{version}{suite}{path}", endpoint)
+        if settings.healthcheck_enabled:
+            app.add_route(f"{service}/healthcheck", _healthcheck(services))
+    return app
+
+
+def _routes(services: Services) -> Iterator[tuple[str, object]]:
+    """Path below ``lbaas`` -> endpoint. L7 policies, quotas and flavors get their lines here."""
+    for resource in (LoadBalancer, Listener, Pool, HealthMonitor):
+        yield f"/{resource.plural}", Collection(services, resource)
+        yield f"/{resource.plural}/{{identifier}}", Item(services, resource)
+    yield "/pools/{identifier}/members", Members(services, Member)
+    yield "/pools/{identifier}/members/{member}", Item(services, Member)
+    yield "/loadbalancers/{identifier}/stats", Statistics(services, LoadBalancer)
+    yield "/loadbalancers/{identifier}/status", Statuses(services, LoadBalancer)
+    yield "/loadbalancers/{identifier}/statuses", Statuses(services, LoadBalancer)
+    yield "/listeners/{identifier}/stats", Statistics(services, Listener)
+
+
+def _healthcheck(services: Services) -> Healthcheck:
+    return Healthcheck(services.store, services.settings.api_settings.healthcheck_refresh_interval)

@@ -1,0 +1,158 @@
+"""What Falcon calls: one class per shape of URL, whatever the resource.
+
+They take a request apart, have it read (api/reading.py) or carried out (api/writing), and put the answer
+together. Errors are raised; api/faults.py answers them.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from http import HTTPStatus
+
+import falcon
+import msgspec
+
+from hydria.api import envelope, reading, writing
+from hydria.api.call import Call, Services
+from hydria.api.caller import identifier as strategy
+from hydria.api.faults import UnknownParent
+from hydria.model import kinds
+from hydria.model.errors import NotFound
+from hydria.model.load_balancer import LoadBalancer
+from hydria.model.member import Member
+from hydria.model.pool import Pool
+from hydria.model.resource import IDENTIFIER, Resource
+
+
+class Endpoint:
+    """What all of them have. ``resource``: the kind of object that the URL names."""
+
+    def __init__(self, services: Services, resource: type[Resource]) -> None:
+        self._services = services
+        self._settings = services.settings.api_settings
+        self._identify = strategy(self._settings)
+        self._resource = resource
+
+    def _call(self, req: falcon.Request) -> Call:
+        base_url = self._settings.api_base_uri.rstrip("/") or req.prefix
+        return Call(self._services, self._identify(req), base_url, req.context.request_id)
+
+    def _body(self, req: falcon.Request) -> object:
+        resource = self._resource
+        return envelope.read(req, resource.root, resource.argument, self._settings.max_request_body_size)
+
+    def _id(self, text: str) -> str:
+        try:
+            return IDENTIFIER.parse(text)
+        except kinds.BadValue:
+            raise NotFound(self._resource.label, kinds.shown(text)) from None
+
+
+class Collection(Endpoint):
+    """``/loadbalancers``, ``/pools/{identifier}/members``, …"""
+
+    def on_get(self, req: falcon.Request, resp: falcon.Response, identifier: str | None = None) -> None:
+        """List objects. ``identifier``: of the pool whose members they are."""
+        call = self._call(req)
+        parent = identifier and _pool(identifier)
+        _answer(resp, reading.show_all(call, self._resource, req.params, req.path, parent))
+
+    def on_post(self, req: falcon.Request, resp: falcon.Response, identifier: str | None = None) -> None:
+        """Create one."""
+        call = self._call(req)
+        envelope.no_arguments(req)
+        parent = identifier and _pool(identifier)
+        with _routed(parent):
+            made = writing.create(call, self._resource, self._body(req), parent)
+        resp.status = HTTPStatus.CREATED
+        _answer(resp, {self._resource.root: made})
+
+
+class Members(Collection):
+    """``/pools/{identifier}/members``, which can also be written as a whole."""
+
+    def on_put(self, req: falcon.Request, resp: falcon.Response, identifier: str) -> None:
+        """Make the members of the pool these, or with ``additive_only`` these and those it has."""
+        call = self._call(req)
+        envelope.no_arguments(req, ("additive_only",))
+        pool = _pool(identifier)
+        body = envelope.read(req, Member.plural, f"{Member.plural}_", self._settings.max_request_body_size)
+        with _routed(pool):
+            writing.batch_members(call, pool, body, additive_only=envelope.flag(req, "additive_only"))
+        resp.status = HTTPStatus.ACCEPTED
+
+
+class Item(Endpoint):
+    """``/loadbalancers/{identifier}``, ``/pools/{identifier}/members/{member}``, …"""
+
+    def on_get(self, req: falcon.Request, resp: falcon.Response, **path: str) -> None:
+        """Show the object."""
+        call = self._call(req)
+        identifier, parent = self._locate(**path)
+        _answer(
+            resp, {self._resource.root: reading.show(call, self._resource, identifier, req.params, parent)}
+        )
+
+    def on_put(self, req: falcon.Request, resp: falcon.Response, **path: str) -> None:
+        """Change it."""
+        call = self._call(req)
+        envelope.no_arguments(req)
+        identifier, parent = self._locate(**path)
+        with _routed(parent):
+            changed = writing.update(call, self._resource, identifier, self._body(req), parent)
+        _answer(resp, {self._resource.root: changed})
+
+    def on_delete(self, req: falcon.Request, resp: falcon.Response, **path: str) -> None:
+        """Remove it; a load balancer with everything below it when the request says ``cascade``."""
+        call = self._call(req)
+        envelope.no_arguments(req, ("cascade",) if self._resource is LoadBalancer else ())
+        identifier, parent = self._locate(**path)
+        with _routed(parent):
+            writing.delete(call, self._resource, identifier, parent, cascade=envelope.flag(req, "cascade"))
+        resp.status = HTTPStatus.NO_CONTENT
+
+    def _locate(self, identifier: str, member: str | None = None) -> tuple[str, str | None]:
+        """The object's own id and that of the pool that it is in."""
+        if member is None:
+            return self._id(identifier), None
+        return self._id(member), _pool(identifier)
+
+
+class Statistics(Endpoint):
+    """``/loadbalancers/{identifier}/stats``, ``/listeners/{identifier}/stats``"""
+
+    def on_get(self, req: falcon.Request, resp: falcon.Response, identifier: str) -> None:
+        """Show what it has carried."""
+        _answer(resp, reading.statistics(self._call(req), self._resource, self._id(identifier)))
+
+
+class Statuses(Endpoint):
+    """``/loadbalancers/{identifier}/status``"""
+
+    def on_get(self, req: falcon.Request, resp: falcon.Response, identifier: str) -> None:
+        """Show the statuses of the load balancer and everything below it."""
+        _answer(resp, reading.statuses(self._call(req), self._id(identifier)))
+
+
+def _answer(resp: falcon.Response, body: dict[str, object]) -> None:
+    resp.data = msgspec.json.encode(body)
+
+
+def _pool(text: str) -> str:
+    """The id of the pool in the path, which is looked up before anything else is."""
+    try:
+        return IDENTIFIER.parse(text)
+    except kinds.BadValue:
+        raise UnknownParent(Pool.label, kinds.shown(text)) from None
+
+
+@contextmanager
+def _routed(pool: str | None) -> Iterator[None]:
+    """An unknown pool in the path is an error of routing, whoever notices it (contract 1.5)."""
+    try:
+        yield
+    except NotFound as missing:
+        if pool is not None and missing.message == NotFound(Pool.label, pool).message:
+            raise UnknownParent(Pool.label, pool) from missing
+        raise

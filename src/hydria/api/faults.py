@@ -1,0 +1,118 @@
+"""Errors as HTTP answers (contract 1.5): the one table from domain errors to status codes.
+
+Two shapes of body, as Octavia's clients know them: faults of a handler, and those of routing, which have no
+handler yet (unknown paths, methods, and the pool in the path of its members).
+"""
+
+from __future__ import annotations
+
+import logging
+from http import HTTPStatus
+
+import falcon
+import msgspec
+
+from hydria.model.errors import (
+    Conflict,
+    Forbidden,
+    HydriaError,
+    Invalid,
+    NotFound,
+    ProviderFailed,
+    QuotaExceeded,
+    Unavailable,
+    Unreachable,
+    Unsupported,
+)
+
+LOG = logging.getLogger(__name__)
+RETRY_SECONDS = "5"
+
+
+class UnknownParent(NotFound):
+    """The object in the middle of the path, to which the one asked for belongs."""
+
+
+class UnknownMediaType(HydriaError):  # noqa: N818  (named as its kin in model/errors.py)
+    """A body in a format that is not spoken here."""
+
+    def __init__(self, media_type: str) -> None:
+        super().__init__(f"Unknown mimetype: {media_type}")
+
+
+_STATUSES: dict[type[BaseException], HTTPStatus] = {
+    Invalid: HTTPStatus.BAD_REQUEST,
+    UnknownMediaType: HTTPStatus.UNSUPPORTED_MEDIA_TYPE,
+    Forbidden: HTTPStatus.FORBIDDEN,
+    QuotaExceeded: HTTPStatus.FORBIDDEN,
+    NotFound: HTTPStatus.NOT_FOUND,
+    Conflict: HTTPStatus.CONFLICT,
+    Unsupported: HTTPStatus.NOT_IMPLEMENTED,
+    ProviderFailed: HTTPStatus.INTERNAL_SERVER_ERROR,
+    Unavailable: HTTPStatus.SERVICE_UNAVAILABLE,
+    Unreachable: HTTPStatus.SERVICE_UNAVAILABLE,
+}
+
+
+def status_of(error: BaseException) -> HTTPStatus:
+    """The status of the answer to a request that failed so."""
+    for kind in type(error).__mro__:
+        if kind in _STATUSES:
+            return _STATUSES[kind]
+    return HTTPStatus.INTERNAL_SERVER_ERROR
+
+
+def install(app: falcon.App[falcon.Request, falcon.Response]) -> None:
+    """Have the application answer every error from here."""
+    app.add_error_handler(Exception, _unexpected)
+    app.add_error_handler(HydriaError, _refused)
+    app.add_error_handler(UnknownParent, _unroutable)
+    app.set_error_serializer(_of_routing)
+
+
+def _refused(req: falcon.Request, resp: falcon.Response, error: HydriaError, _params: object) -> None:
+    status = status_of(error)
+    if status == HTTPStatus.INTERNAL_SERVER_ERROR:
+        LOG.error("%s: %s", _request(req), error, exc_info=error)
+    elif status > HTTPStatus.INTERNAL_SERVER_ERROR:
+        LOG.warning("%s: %s", _request(req), error)
+    if status == HTTPStatus.SERVICE_UNAVAILABLE:
+        resp.set_header("Retry-After", RETRY_SECONDS)
+    _fault(resp, status, error.message)
+
+
+def _unexpected(req: falcon.Request, resp: falcon.Response, error: Exception, _params: object) -> None:
+    # What went wrong may show what nobody outside should see, so only the log gets it.
+    LOG.error("%s: unexpected error", _request(req), exc_info=error)
+    message = f"An unexpected error happened; the log of the API controller has it under {_request_id(req)}."
+    _fault(resp, HTTPStatus.INTERNAL_SERVER_ERROR, message)
+
+
+def _unroutable(_req: falcon.Request, resp: falcon.Response, error: HydriaError, _params: object) -> None:
+    status = status_of(error)
+    resp.status = status
+    resp.data = _routing_body(status, status.phrase, error.message)
+
+
+def _of_routing(_req: falcon.Request, resp: falcon.Response, error: falcon.HTTPError) -> None:
+    status = HTTPStatus(falcon.http_status_to_code(error.status))
+    resp.content_type = falcon.MEDIA_JSON
+    resp.data = _routing_body(status, status.phrase, error.description or status.description or status.phrase)
+
+
+def _fault(resp: falcon.Response, status: HTTPStatus, message: str) -> None:
+    code = "Server" if status >= HTTPStatus.INTERNAL_SERVER_ERROR else "Client"
+    resp.status = status
+    resp.data = msgspec.json.encode({"faultcode": code, "faultstring": message, "debuginfo": None})
+
+
+def _routing_body(status: HTTPStatus, title: str, description: str) -> bytes:
+    return msgspec.json.encode({"code": int(status), "title": title, "description": description})
+
+
+def _request(req: falcon.Request) -> str:
+    return f"{_request_id(req)} {req.method} {req.path}"
+
+
+def _request_id(req: falcon.Request) -> str:
+    return str(getattr(req.context, "request_id", "-"))

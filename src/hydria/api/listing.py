@@ -1,0 +1,193 @@
+"""From query parameters to a ListQuery, and the links to a page's neighbors (contract 1.7)."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from urllib.parse import urlencode
+
+from hydria.model import kinds
+from hydria.model.errors import Invalid
+from hydria.model.resource import IDENTIFIER, Attribute, Resource, bad_value, by_wire_name
+from hydria.settings import ApiSettings
+from hydria.store.listing import LAST_KEYS, ListQuery, SortKey, TagFilter
+
+Params = Mapping[str, str | list[str]]
+
+_TAGS = {"tags": "all", "tags-any": "any", "not-tags": "not_all", "not-tags-any": "not_any"}
+_ORDER = ("sort", "sort_key", "sort_dir")
+_PLACE = ("limit", "marker", "page_reverse")
+_MANY = {*_TAGS, *_ORDER, "fields"}
+_LONGEST = 2**31 - 1
+# Kinds of these columns are texts: a filter value that cannot be one of theirs matches nothing, as it does in
+# Octavia. One that is no number or no boolean is a mistake that is worth an answer.
+_TEXT = "text"
+
+
+def parse(
+    settings: ApiSettings, resource: type[Resource], params: Params, scope: Mapping[str, str]
+) -> ListQuery:
+    """What a list request asks for. ``scope``: field -> value that all objects of the list share.
+
+    Raises Invalid for parameters that mean nothing here.
+    """
+    for name, value in params.items():
+        if isinstance(value, list) and name not in _MANY:
+            raise _unclear()
+    filters, empty = _filters(settings, resource, params)
+    marker = str(params["marker"]) if settings.allow_pagination and "marker" in params else None
+    return ListQuery(
+        scope=scope,
+        filters={name: value for name, value in filters.items() if name not in scope},
+        empty=empty or any(filters.get(name, value) != value for name, value in scope.items()),
+        tags=_tags(params) if settings.allow_filtering else TagFilter(),
+        order=_order(resource, params) if settings.allow_sorting else LAST_KEYS,
+        limit=_limit(settings, params),
+        marker=None if marker is None else _marker(marker),
+        reverse=settings.allow_pagination and _reverse(params),
+    )
+
+
+def fields(settings: ApiSettings, params: Params) -> tuple[str, ...] | None:
+    """The keys that the response shall be reduced to; None for all."""
+    if "fields" not in params or not settings.allow_field_selection:
+        return None
+    return tuple(_many(params, "fields"))
+
+
+def links(query: ListQuery, params: Params, url: str, ids: Sequence[str]) -> list[dict[str, str]]:
+    """Links to the next and the previous page, given the ids of this one; they repeat the whole request.
+
+    A full page has a neighbor in the direction of travel, though that may turn out empty. Where the marker
+    is, there is one for sure; beside an empty page it is the end of the list on that side.
+    """
+    if query.limit is None:
+        return []
+    full, came = len(ids) >= query.limit, query.marker is not None
+    follows, precedes = (came, full) if query.reverse else (full, came)
+    found = []
+    if follows:
+        found.append(_link("next", query, params, url, ids[-1] if ids else None))
+    if precedes:
+        found.append(_link("previous", query, params, url, ids[0] if ids else None))
+    return found
+
+
+def _link(rel: str, query: ListQuery, params: Params, url: str, marker: str | None) -> dict[str, str]:
+    arguments = [("limit", str(query.limit)), *_others(params)]
+    if marker is not None:
+        arguments.append(("marker", marker))
+    if rel == "previous":
+        arguments.append(("page_reverse", "True"))
+    return {"rel": rel, "href": f"{url}?{urlencode(arguments)}"}
+
+
+def _others(params: Params) -> Iterator[tuple[str, str]]:
+    for name, value in params.items():
+        if name not in _PLACE:
+            yield from ((name, item) for item in ([value] if isinstance(value, str) else value))
+
+
+def _filters(
+    settings: ApiSettings, resource: type[Resource], params: Params
+) -> tuple[dict[str, object], bool]:
+    """Field -> value, and whether one of the values is beyond what its attribute can be."""
+    known = by_wire_name(resource)
+    values: dict[str, object] = {}
+    empty = False
+    for name, text in params.items():
+        if name in _MANY or name in _PLACE or not settings.allow_filtering:
+            continue
+        if name not in known or not known[name][1].listed:
+            raise _unclear()
+        field, attribute = known[name]
+        if field in values:  # project_id and tenant_id
+            raise _unclear()
+        values[field] = _value(name, attribute, str(text))
+        empty = empty or values[field] is None
+    return values, empty
+
+
+def _value(name: str, attribute: Attribute, text: str) -> object:
+    try:
+        return attribute.kind.parse(text)
+    except kinds.BadValue as refusal:
+        if attribute.kind.column.startswith(_TEXT):
+            return None
+        raise bad_value(name, text, str(refusal)) from None
+
+
+def _tags(params: Params) -> TagFilter:
+    return TagFilter(**{part: tuple(dict.fromkeys(_many(params, name))) for name, part in _TAGS.items()})
+
+
+def _order(resource: type[Resource], params: Params) -> tuple[SortKey, ...]:
+    if "sort" in params:
+        pairs = [part.partition(":")[::2] for part in _many(params, "sort")]
+    else:
+        names, directions = list(_many(params, "sort_key")), list(_many(params, "sort_dir"))
+        pairs = [(name, directions[i] if i < len(directions) else "") for i, name in enumerate(names)]
+    known = by_wire_name(resource)
+    keys: dict[str, SortKey] = {}
+    for name, direction in pairs:
+        if name not in known or not known[name][1].listed:
+            raise Invalid(f"Supplied sort key '{kinds.shown(name)}' is not valid.")
+        if direction not in ("", "asc", "desc"):
+            raise Invalid(
+                f"Supplied sort direction '{kinds.shown(direction)}' is not valid; use asc or desc."
+            )
+        field = known[name][0]
+        keys.setdefault(field, SortKey(field, direction == "desc"))
+    for key in LAST_KEYS:
+        keys.setdefault(key.field, key)
+    return tuple(keys.values())
+
+
+def _limit(settings: ApiSettings, params: Params) -> int | None:
+    if not settings.allow_pagination:
+        return None
+    longest = _number(settings.pagination_max_limit)
+    if "limit" not in params:
+        return longest
+    try:
+        asked = _number(str(params["limit"]))
+    except ValueError:
+        raise Invalid(
+            f"Supplied pagination limit '{kinds.shown(params['limit'])}' is not valid; use a whole number."
+        ) from None
+    if asked is None:
+        return None  # the whole list, beyond the longest page too, as clients of Octavia know it
+    return asked if longest is None else min(asked, longest)
+
+
+def _number(text: str) -> int | None:
+    """A page length; None for no limit, which is what "infinite" and numbers below 1 say."""
+    if text == "infinite":
+        return None
+    number = int(text)
+    return min(number, _LONGEST) if number > 0 else None
+
+
+def _marker(text: str) -> str:
+    try:
+        return IDENTIFIER.parse(text)
+    except kinds.BadValue:
+        raise Invalid(f"Supplied pagination marker '{kinds.shown(text)}' is not valid.") from None
+
+
+def _reverse(params: Params) -> bool:
+    text = params.get("page_reverse", "False")
+    try:
+        return kinds.Boolean().parse(text)
+    except kinds.BadValue as refusal:
+        raise bad_value("page_reverse", text, str(refusal)) from None
+
+
+def _many(params: Params, name: str) -> Iterator[str]:
+    """The items of a parameter that may be repeated, hold a list with commas, or both."""
+    value = params.get(name, [])
+    for text in [value] if isinstance(value, str) else value:
+        yield from (item for item in text.split(",") if item)
+
+
+def _unclear() -> Invalid:
+    return Invalid("One or more arguments are either duplicate or invalid")

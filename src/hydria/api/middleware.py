@@ -1,0 +1,43 @@
+"""What every request goes through before and after its handler (contract 1.1)."""
+
+from __future__ import annotations
+
+import uuid
+
+import falcon
+from falcon import mediatypes
+
+from hydria.api.envelope import too_large
+
+_ANYTHING = frozenset({"", "*/*", "application/json"})
+
+
+class Transport:
+    """The request id, the ``.json`` suffix, and the limits of what is spoken here."""
+
+    def __init__(self, longest_body: int) -> None:
+        self._longest_body = longest_body
+
+    def process_request(self, req: falcon.Request, _resp: falcon.Response) -> None:
+        """Refuse what cannot be answered in JSON or is too long."""
+        req.context.request_id = f"req-{uuid.uuid4()}"
+        if req.path.endswith(".json"):
+            req.path = req.path.removesuffix(".json")
+        accept = req.env.get("HTTP_ACCEPT", "")
+        if accept not in _ANYTHING and not req.path.endswith("/healthcheck") and not _accepts_json(accept):
+            raise falcon.HTTPNotAcceptable(description="Only content type application/json is accepted.")
+        if req.env.get("CONTENT_LENGTH") and (req.content_length or 0) > self._longest_body:
+            raise falcon.HTTPContentTooLarge(description=too_large(self._longest_body))
+
+    def process_response(
+        self, req: falcon.Request, resp: falcon.Response, _resource: object, _succeeded: bool
+    ) -> None:
+        """Name the request, for whoever looks for it in the logs."""
+        resp.set_header("X-Openstack-Request-Id", req.context.request_id)
+
+
+def _accepts_json(accept: str) -> bool:
+    try:
+        return mediatypes.quality(falcon.MEDIA_JSON, accept) > 0
+    except (falcon.errors.InvalidMediaRange, falcon.errors.InvalidMediaType):
+        return True  # what cannot be read asks for nothing

@@ -1,0 +1,106 @@
+"""GET: one object, lists of them, the status tree, and statistics."""
+
+from __future__ import annotations
+
+import sqlalchemy as sa
+
+from hydria.api import listing
+from hydria.api.call import Call
+from hydria.api.caller import require_project, visible_project
+from hydria.api.faults import UnknownParent
+from hydria.api.listing import Params
+from hydria.api.status_tree import status_tree
+from hydria.api.views import Body, view
+from hydria.model.errors import NotFound
+from hydria.model.listener import Listener
+from hydria.model.load_balancer import LoadBalancer
+from hydria.model.pool import Pool
+from hydria.model.resource import Resource
+from hydria.model.statuses import ProvisioningStatus
+from hydria.store import listing as pages
+from hydria.store import relations, totals, trees
+
+_OWNER = ("project_id",)
+
+
+def show(
+    call: Call, resource: type[Resource], identifier: str, params: Params, parent: str | None = None
+) -> Body:
+    """One object, in two statements. ``parent``: the pool of a member."""
+    shape = view(resource)
+    with call.services.store.read() as tx:
+        row = pages.row(tx, resource, shape.fields, identifier, parent)
+        if row is None:
+            if parent is not None:
+                _require(call, tx, Pool, parent, missing=UnknownParent)
+            raise NotFound(resource.label, identifier)
+        require_project(call.caller, row.project_id)
+        related = relations.of(tx, resource, [identifier])
+    shown = shape.of_row(row, related[identifier])
+    return _reduced(shown, listing.fields(call.services.settings.api_settings, params))
+
+
+def show_all(
+    call: Call, resource: type[Resource], params: Params, path: str, parent: str | None = None
+) -> Body:
+    """A page of a list, with links to its neighbours, in two statements, or three with a marker."""
+    settings = call.services.settings.api_settings
+    shape = view(resource)
+    query = listing.parse(settings, resource, params, _scope(call, params, parent))
+    with call.services.store.read() as tx:
+        rows = pages.page(tx, resource, shape.fields, query)
+        if parent is not None and not rows:
+            _require(call, tx, Pool, parent, missing=UnknownParent)
+        ids = [row.id for row in rows]
+        related = relations.of(tx, resource, ids)
+    wanted = listing.fields(settings, params)
+    shown = [_reduced(shape.of_row(row, related[row.id]), wanted) for row in rows]
+    answer: Body = {resource.plural: shown}
+    if settings.allow_pagination:
+        answer[f"{resource.plural}_links"] = listing.links(query, params, f"{call.base_url}{path}", ids)
+    return answer
+
+
+def statuses(call: Call, load_balancer_id: str) -> Body:
+    """The status tree of a load balancer."""
+    with call.services.store.read() as tx:
+        tree = trees.load_tree(tx, load_balancer_id)
+    if tree is None or tree.load_balancer.provisioning_status is ProvisioningStatus.DELETED:
+        raise NotFound(LoadBalancer.label, load_balancer_id)
+    require_project(call.caller, tree.load_balancer.project_id)
+    return status_tree(tree)
+
+
+def statistics(call: Call, resource: type[Resource], identifier: str) -> Body:
+    """What a load balancer or a listener has carried; zeros when nothing was reported yet."""
+    counted = totals.of_listener if resource is Listener else totals.of_load_balancer
+    with call.services.store.read() as tx:
+        _require(call, tx, resource, identifier)
+        return {"stats": counted(tx, identifier)}
+
+
+def _scope(call: Call, params: Params, parent: str | None) -> dict[str, str]:
+    """What all objects of the list have in common, whatever the filters say."""
+    scope = {} if parent is None else {"pool_id": parent}
+    asked = params.get("project_id", params.get("tenant_id"))
+    project_id = visible_project(call.caller, None if asked is None else str(asked))
+    if project_id is not None and not call.caller.admin:
+        scope["project_id"] = project_id
+    return scope
+
+
+def _require(
+    call: Call,
+    tx: sa.Connection,
+    resource: type[Resource],
+    identifier: str,
+    missing: type[NotFound] = NotFound,
+) -> None:
+    row = pages.row(tx, resource, _OWNER, identifier)
+    if row is None:
+        raise missing(resource.label, identifier)
+    require_project(call.caller, row.project_id)
+
+
+def _reduced(shown: Body, wanted: tuple[str, ...] | None) -> Body:
+    return shown if wanted is None else {key: shown[key] for key in wanted if key in shown}

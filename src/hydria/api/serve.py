@@ -1,0 +1,121 @@
+"""The API's own WSGI server: waitress, in a thread of this process (docs/adr/0002-wsgi-server.md)."""
+
+from __future__ import annotations
+
+import gc
+import logging
+import socket
+import threading
+import time
+from typing import TYPE_CHECKING, Any
+
+from waitress import wasyncore  # type: ignore[import-untyped]  # it has no types
+from waitress.server import create_server  # type: ignore[import-untyped]  # it has no types
+
+from hydria.api.caller import NOAUTH, is_loopback
+from hydria.model.errors import Forbidden, Unavailable
+from hydria.settings import ApiSettings, Settings
+
+if TYPE_CHECKING:
+    from _typeshed.wsgi import WSGIApplication
+
+LOG = logging.getLogger(__name__)
+
+# Requests beyond the threads wait in line; clients that wait to be read cost nothing but a socket each.
+_CONNECTIONS = 1000
+_LOOP_SECONDS = 1.0
+_STOP_SECONDS = 5.0
+
+
+class Server:
+    """Serves an application on ``[api_settings] bind_host`` and ``bind_port`` (0: any that is free)."""
+
+    def __init__(self, app: WSGIApplication, settings: Settings) -> None:
+        self._app = app
+        self._settings = settings.api_settings
+        self._stopping = threading.Event()
+        self._sockets: dict[int, Any] = {}
+        self._server: Any = None
+        self._thread: threading.Thread | None = None
+
+    def start(self) -> None:
+        """Bind and serve; returns as soon as connections are accepted.
+
+        Raises Forbidden instead of serving without identity beyond loopback, Unavailable when the address
+        cannot be bound.
+        """
+        refuse_open_doors(self._settings)
+        host, port = self._settings.bind_host, self._settings.bind_port
+        try:
+            self._server = create_server(
+                self._app,
+                map=self._sockets,
+                host=host,
+                port=port,
+                threads=self._settings.threads,
+                max_request_body_size=self._settings.max_request_body_size,
+                connection_limit=_CONNECTIONS,
+                asyncore_use_poll=True,
+                ident=None,
+            )
+        except OSError as error:
+            raise Unavailable(
+                f"The API cannot listen on {host}:{port} ([api_settings] bind_host, bind_port):"
+                f" {error.strerror}."
+            ) from error
+        # It warns of every request that has to wait for a thread.
+        logging.getLogger("waitress.queue").setLevel(logging.ERROR)
+        # A full collection takes as long as a long list; what is loaded by now is no garbage.
+        gc.freeze()
+        self._thread = threading.Thread(target=self._run, name="api", daemon=True)
+        self._thread.start()
+        LOG.info("The API listens on %s:%d.", host, self.port)
+
+    @property
+    def port(self) -> int:
+        """The port that it listens on."""
+        return int(self._server.effective_port)
+
+    def stop(self) -> None:
+        """Accept nothing more, let requests end that have begun, and close; at most five seconds."""
+        if self._thread is not None:
+            self._stopping.set()
+            self._server.pull_trigger()
+            self._thread.join(2 * _STOP_SECONDS)
+            self._thread = None
+
+    def _run(self) -> None:
+        while not self._stopping.is_set():
+            self._turn(_LOOP_SECONDS)
+        wasyncore.dispatcher.close(self._server)  # the listening socket alone
+        deadline = time.monotonic() + _STOP_SECONDS
+        while self._busy() and time.monotonic() < deadline:
+            self._turn(0.05)
+        self._server.task_dispatcher.shutdown(timeout=0.1)
+        wasyncore.close_all(self._sockets)
+
+    def _turn(self, seconds: float) -> None:
+        wasyncore.loop(timeout=seconds, use_poll=True, map=self._sockets, count=1)
+
+    def _busy(self) -> bool:
+        channels = self._server.active_channels.values()
+        return any(channel.requests or channel.total_outbufs_len for channel in list(channels))
+
+
+def refuse_open_doors(settings: ApiSettings) -> None:
+    """Raise Forbidden when anybody on the network would be the administrator."""
+    if settings.auth_strategy != NOAUTH:
+        return
+    host = settings.bind_host
+    try:
+        found = socket.getaddrinfo(
+            host or None, settings.bind_port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE
+        )
+    except OSError as error:
+        raise Forbidden(f"[api_settings] bind_host = {host}: {error.strerror}.") from error
+    if not all(is_loopback(str(address[0])) for *_, address in found):
+        raise Forbidden(
+            f"[api_settings] bind_host = {host or '(all addresses)'} with auth_strategy = {NOAUTH}: Hydria"
+            " does not serve requests without identity beyond loopback. Bind 127.0.0.1, or choose a strategy"
+            " that identifies callers."
+        )

@@ -1,0 +1,42 @@
+"""The statuses of a load balancer and everything below it (contract 1.9)."""
+
+from __future__ import annotations
+
+from hydria.model.pool import Pool
+from hydria.model.resource import Resource
+from hydria.model.tree import Tree
+
+Branch = dict[str, object]
+
+
+def status_tree(tree: Tree) -> Branch:
+    """The body of the response. A pool that no listener uses is left out, one that two use is there twice."""
+    balancer = tree.load_balancer
+    listeners = []
+    for listener in tree.listeners:
+        pool = tree.pool(listener.default_pool_id)
+        pools = [] if pool is None else [_pool(tree, pool)]
+        listeners.append(_statuses(listener, name=listener.name) | {"pools": pools})
+    shown = _statuses(balancer, name=balancer.name) | {"listeners": listeners}
+    return {"statuses": {"loadbalancer": shown}}
+
+
+def _pool(tree: Tree, pool: Pool) -> Branch:
+    shown = _statuses(pool, name=pool.name)
+    monitor = tree.monitor_of(pool.id)
+    if monitor is not None:
+        shown["health_monitor"] = _statuses(monitor, name=monitor.name, type=monitor.type)
+    shown["members"] = [
+        _statuses(member, name=member.name, address=member.address, protocol_port=member.protocol_port)
+        for member in tree.members_of(pool.id)
+    ]
+    return shown
+
+
+def _statuses(item: Resource, **more: object) -> Branch:
+    return {
+        "id": item.id,
+        **more,
+        "operating_status": item.operating_status,
+        "provisioning_status": item.provisioning_status,
+    }

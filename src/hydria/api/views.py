@@ -1,0 +1,112 @@
+"""From rows and objects to the JSON of responses (contract appendix C).
+
+What a response shows is compiled once per resource from its declaration. Lists take the short way: the tuple
+that the database gave becomes a dictionary, and columns that hold JSON are put in as they are.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from functools import cache
+
+import msgspec
+
+from hydria.model.health_monitor import HealthMonitor
+from hydria.model.listener import Listener
+from hydria.model.load_balancer import LoadBalancer
+from hydria.model.pool import Pool
+from hydria.model.resource import Resource, attributes, wire_name
+from hydria.store.relations import Relations
+
+Body = dict[str, object]
+
+# What a response shows of the objects above and below, each as a list of ids: field -> key for the one above.
+_PARENTS: Mapping[type[Resource], Mapping[str, str]] = {
+    Listener: {"load_balancer_id": "loadbalancers"},
+    Pool: {"load_balancer_id": "loadbalancers"},
+    HealthMonitor: {"pool_id": "pools"},
+}
+_CHILDREN: Mapping[type[Resource], tuple[str, ...]] = {
+    LoadBalancer: ("listeners", "pools"),
+    Listener: ("l7policies",),
+    Pool: ("listeners", "members"),
+}
+
+
+@dataclass(frozen=True, slots=True)
+class View:
+    """How one kind of resource is shown.
+
+    fields: what to read of an object, in this order; keys: the key of each in the response.
+    json, times, parents: keys of values that are JSON text in the database, moments, ids of what is above.
+    """
+
+    fields: tuple[str, ...]
+    keys: tuple[str, ...]
+    json: tuple[str, ...]
+    times: tuple[str, ...]
+    parents: tuple[str, ...]
+    children: tuple[str, ...]
+    has_monitor: bool
+
+    def of_row(self, row: Sequence[object], relations: Relations) -> Body:
+        """The object that a row of ``fields`` holds; for msgspec to encode."""
+        shown: Body = dict(zip(self.keys, row, strict=True))
+        for key in self.json:
+            text = shown[key]
+            if text is not None:
+                shown[key] = msgspec.Raw(text)  # type: ignore[call-overload]  # a column of JSON holds text
+        return self._complete(shown, relations)
+
+    def of_object(self, item: Resource, relations: Relations) -> Body:
+        """The same of an object at hand, in plain values."""
+        shown: Body = {key: getattr(item, name) for name, key in zip(self.fields, self.keys, strict=True)}
+        for key in (*self.json, *self.times):
+            shown[key] = _plain(shown[key])
+        return self._complete(shown, relations)
+
+    def _complete(self, shown: Body, relations: Relations) -> Body:
+        for key in self.parents:
+            shown[key] = [{"id": shown[key]}]
+        for key in self.children:
+            shown[key] = [{"id": identifier} for identifier in getattr(relations, key)]
+        if self.has_monitor and relations.healthmonitor_id is not None:
+            shown["healthmonitor_id"] = relations.healthmonitor_id
+        shown["tenant_id"] = shown["project_id"]
+        shown["tags"] = relations.tags
+        return shown
+
+
+def _plain(value: object) -> object:
+    if isinstance(value, datetime):
+        return value.isoformat(timespec="seconds")
+    return msgspec.to_builtins(value)
+
+
+@cache
+def view(resource: type[Resource]) -> View:
+    """The view of a resource."""
+    declared = attributes(resource)
+    parents = _PARENTS.get(resource, {})
+    shown = {name: wire_name(name, it) for name, it in declared.items() if it.shown and it.stored}
+    shown.update(parents)
+
+    def of_column(column: str) -> tuple[str, ...]:
+        return tuple(key for name, key in shown.items() if declared[name].kind.column == column)
+
+    return View(
+        fields=tuple(shown),
+        keys=tuple(shown.values()),
+        json=of_column("json"),
+        times=of_column("time"),
+        parents=tuple(parents.values()),
+        children=_CHILDREN.get(resource, ()),
+        has_monitor=resource is Pool,
+    )
+
+
+def body(item: Resource, relations: Relations) -> dict[str, object]:
+    """The object as a response shows it, for one that is at hand as an object rather than a row."""
+    return view(type(item)).of_object(item, relations)

@@ -1,0 +1,112 @@
+"""Changes of listeners (contract 1.11)."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+import sqlalchemy as sa
+
+from hydria.api import views
+from hydria.api.call import Call
+from hydria.api.writing import conflicts, requests
+from hydria.api.writing.change import Change, carry_out, immutable, new, open_balancer, open_child
+from hydria.model import rules
+from hydria.model.errors import Unsupported
+from hydria.model.listener import Listener
+from hydria.model.pool import Pool
+from hydria.model.resource import parse_create, parse_update
+from hydria.model.statuses import ListenerProtocol
+from hydria.model.tree import Tree
+from hydria.providers import objects
+from hydria.store import changes
+from hydria.store.relations import Relations
+
+
+def create(call: Call, body: object, parent: str | None) -> dict[str, object]:  # noqa: ARG001  (of members)
+    """Open a port on a load balancer."""
+    given = requests.record(Listener, body)
+    values = parse_create(Listener, given, call.services.defaults, ignored=Listener.children)
+
+    def work(tx: sa.Connection) -> tuple[dict[str, object], Change]:
+        change = open_balancer(call, tx, str(values["load_balancer_id"]))
+        pool = _default_pool(change, values)
+        completed = rules.listener_created(
+            values,
+            Tree(change.balancer).vip_addresses(),
+            call.services.deployment,
+            vip_sg_ids=change.balancer.vip_sg_ids,
+        )
+        if pool is not None:
+            rules.pool_fits_listener(ListenerProtocol(str(values["protocol"])), pool.protocol)
+        refuse_policies(given, change.provider.name)
+        requests.not_here(Listener, given)
+        change.admit()
+        _admit_pool(pool)
+        item = new(change.balancer, Listener, completed, change.generation)
+        conflicts.insert(tx, item)
+        change.touch()
+        change.hand_over("listener_create", objects.of(item))
+        return views.body(item, Relations(tags=item.tags)), change
+
+    return carry_out(call, work)
+
+
+def update(call: Call, identifier: str, body: object, parent: str | None) -> dict[str, object]:  # noqa: ARG001
+    """Change a listener."""
+    given = parse_update(Listener, requests.record(Listener, body), call.services.defaults)
+
+    def work(tx: sa.Connection) -> tuple[dict[str, object], Change]:
+        change = open_child(call, tx, Listener, identifier)
+        item = change.find(Listener, identifier)
+        pool = _default_pool(change, given)
+        completed = rules.listener_updated(
+            item,
+            given,
+            Tree(change.balancer).vip_addresses(),
+            call.services.deployment,
+            vip_sg_ids=change.balancer.vip_sg_ids,
+        )
+        if pool is not None:
+            rules.pool_fits_listener(item.protocol, pool.protocol)
+        change.admit_update(item)
+        _admit_pool(pool)
+        updated = change.update(item, completed)
+        change.touch()
+        shown = change.shown(updated)
+        change.hand_over("listener_update", objects.of(item), objects.changed(Listener, item.id, completed))
+        return shown, change
+
+    return carry_out(call, work)
+
+
+def delete(call: Call, identifier: str, parent: str | None, *, cascade: bool) -> None:  # noqa: ARG001
+    """Close a port; the pools that it used stay."""
+
+    def work(tx: sa.Connection) -> tuple[None, Change | None]:
+        change = open_child(call, tx, Listener, identifier)
+        item = change.find(Listener, identifier)
+        if change.gone(item):
+            return None, None
+        changes.delete_object(tx, item, change.generation)
+        change.touch()
+        change.hand_over("listener_delete", objects.of(item))
+        return None, change
+
+    carry_out(call, work)
+
+
+def refuse_policies(body: Mapping[str, object], provider: str) -> None:
+    """L7 policies in the body of a listener are not served yet."""
+    if body.get("l7policies"):
+        raise Unsupported(provider, "l7policies are not served yet.")
+
+
+def _default_pool(change: Change, values: Mapping[str, object]) -> Pool | None:
+    """The pool that the request makes the default; NotFound when it is none of this load balancer's."""
+    pool_id = values.get("default_pool_id")
+    return None if pool_id is None else change.find(Pool, str(pool_id))
+
+
+def _admit_pool(pool: Pool | None) -> None:
+    if pool is not None and not pool.desired:
+        raise immutable(pool)

@@ -1,0 +1,138 @@
+"""Changes of load balancers (contract 1.9), the fully populated create among them (1.10)."""
+
+from __future__ import annotations
+
+import uuid
+from collections.abc import Mapping
+from typing import cast
+
+import sqlalchemy as sa
+
+from hydria.api.call import Call
+from hydria.api.writing import graph, member, requests, vip
+from hydria.api.writing.change import Change, carry_out, open_balancer
+from hydria.api.writing.listener import refuse_policies
+from hydria.model.errors import Busy, Invalid, Unavailable, validation
+from hydria.model.load_balancer import LoadBalancer
+from hydria.model.resource import build, parse_create, parse_update
+from hydria.model.statuses import OperatingStatus, ProvisioningStatus
+from hydria.model.tree import Tree
+from hydria.providers import objects
+from hydria.providers.registry import Completion, Provider
+from hydria.store import changes, rows
+
+_DELETABLE = (ProvisioningStatus.ACTIVE, ProvisioningStatus.ERROR)
+
+
+def create(call: Call, body: object, parent: str | None) -> dict[str, object]:  # noqa: ARG001  (of members)
+    """Order a load balancer, with everything below it that the request carries."""
+    services, settings = call.services, call.services.settings
+    given = requests.record(LoadBalancer, body)
+    values = parse_create(LoadBalancer, given, services.defaults, ignored=LoadBalancer.children)
+    identifier = str(uuid.uuid4())
+    nested = graph.read(call, given, identifier)
+    values["project_id"] = _project(call, values)
+    _refuse_flavors(values)
+    source = vip.resolve(services.network, settings.networking, values)
+    nested = graph.judged(call, nested, source.expected_addresses, cast("list[str]", values["vip_sg_ids"]))
+    member.check_subnets(call, nested.members)
+    provider = services.providers.choose(None if given.get("provider") is None else str(values["provider"]))
+    for listener in requests.records("listeners", given.get("listeners")):
+        refuse_policies(listener, provider.name)
+    claimed = vip.claim(services.network, provider, identifier, str(values["project_id"]), source, values)
+    try:
+        balancer = _new(call, provider, identifier, {**values, **claimed})
+        tree = graph.grown(balancer, nested)
+        return carry_out(call, lambda tx: _write(Change(call, tx, balancer, balancer.generation), tree))
+    except Unavailable:
+        # The database may have committed before it fell silent, so the port may be in use: if it is not,
+        # housekeeping finds it.
+        raise
+    except BaseException:
+        vip.release(services.network, claimed)
+        raise
+
+
+def update(call: Call, identifier: str, body: object, parent: str | None) -> dict[str, object]:  # noqa: ARG001
+    """Change a load balancer's own attributes."""
+    given = parse_update(LoadBalancer, requests.record(LoadBalancer, body), call.services.defaults)
+
+    def work(tx: sa.Connection) -> tuple[dict[str, object], Change]:
+        change = open_balancer(call, tx, identifier)
+        _admit(change, (ProvisioningStatus.ACTIVE,))
+        updated = change.update_balancer(given)
+        shown = change.shown(updated)
+        change.hand_over(
+            "loadbalancer_update",
+            objects.of(change.balancer),
+            objects.changed(LoadBalancer, updated.id, given),
+        )
+        return shown, change
+
+    return carry_out(call, work)
+
+
+def delete(call: Call, identifier: str, parent: str | None, *, cascade: bool) -> None:  # noqa: ARG001
+    """Remove a load balancer; ``cascade``: with everything below it."""
+
+    def work(tx: sa.Connection) -> tuple[None, Change]:
+        change = open_balancer(call, tx, identifier)
+        remaining = change.find_tree().desired()
+        if not cascade and any(remaining.children()):
+            raise validation(f"Cannot delete Load Balancer {change.balancer.id} - it has children")
+        _admit(change, _DELETABLE)
+        change.touch(provisioning_status=ProvisioningStatus.PENDING_DELETE)
+        change.hand_over("loadbalancer_delete", objects.of_tree(remaining), cascade)
+        return None, change
+
+    carry_out(call, work)
+
+
+def _new(call: Call, provider: Provider, identifier: str, values: Mapping[str, object]) -> LoadBalancer:
+    return build(
+        LoadBalancer,
+        {
+            **values,
+            "id": identifier,
+            "provider": provider.name,
+            "topology": call.services.settings.controller_worker.loadbalancer_topology,
+            "provisioning_status": ProvisioningStatus.PENDING_CREATE,
+            "operating_status": OperatingStatus.OFFLINE,
+            "created_at": rows.now(),
+            "generation": 1,
+            "applied_generation": int(provider.completion is Completion.REPORTED),
+        },
+    )
+
+
+def _write(change: Change, tree: Tree) -> tuple[dict[str, object], Change]:
+    tx = change.tx
+    changes.add_load_balancer(tx, tree.load_balancer)
+    for items in (tree.pools, tree.listeners, tree.members, tree.health_monitors):
+        rows.insert(tx, items)
+    change.hand_over("loadbalancer_create", objects.of_tree(tree))
+    return graph.shown(tree), change
+
+
+def _admit(change: Change, classic: tuple[ProvisioningStatus, ...]) -> None:
+    """Raise Busy unless the load balancer itself may change; ``classic``: when, for providers that lock."""
+    status = change.balancer.provisioning_status
+    if status.going or (change.classic and status not in classic):
+        raise Busy(f"Invalid state {status} of loadbalancer resource {change.balancer.id}")
+
+
+def _project(call: Call, values: Mapping[str, object]) -> str:
+    project_id = values["project_id"] or call.caller.project_id
+    if not project_id:
+        raise Invalid(
+            "Missing project ID in request where one is required. An administrator should check the keystone"
+            " settings in the Octavia configuration."
+        )
+    return str(project_id)
+
+
+def _refuse_flavors(values: Mapping[str, object]) -> None:
+    # None can exist yet.
+    for option in ("flavor_id", "availability_zone"):
+        if values[option] is not None:
+            raise Invalid(f"{values[option]} is not a valid option for {option}")

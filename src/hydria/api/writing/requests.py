@@ -1,0 +1,40 @@
+"""What all writers ask of a request's body before it is parsed, and the errors they share."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+from hydria.model.errors import Invalid
+from hydria.model.resource import Resource, bad_value
+
+
+def record(resource: type[Resource], body: object) -> Mapping[str, object]:
+    """The body as an object; Invalid when it is something else."""
+    if not isinstance(body, Mapping):
+        raise bad_value(resource.root, body, "Expected an object.")
+    return body
+
+
+def records(name: str, value: object) -> list[Mapping[str, object]]:
+    """A list of objects; null is an empty one."""
+    if value is None:
+        return []
+    if not isinstance(value, list) or not all(isinstance(item, Mapping) for item in value):
+        raise bad_value(name, value, "Expected a list of objects.")
+    return value
+
+
+def foreign(label: str, identifier: str) -> Invalid:
+    """The error for something of another service that a request names and nobody knows."""
+    return Invalid(f"{label} {identifier} not found.")
+
+
+def not_here(resource: type[Resource], body: Mapping[str, object]) -> None:
+    """Refuse nested objects, which only a fully populated create has (contract 1.10)."""
+    for name in resource.children:
+        if body.get(name):
+            raise bad_value(
+                name,
+                body[name],
+                "Nested objects are only for the creation of a fully populated load balancer.",
+            )

@@ -1,0 +1,252 @@
+"""Where a load balancer's VIP comes from (contract 1.9): looked up first, then claimed.
+
+Looking up asks the network service; claiming makes a port, or has the provider make one. Both happen before
+the transaction, and a claim is given back when that fails.
+"""
+
+from __future__ import annotations
+
+import ipaddress
+import logging
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, TypeVar
+
+from hydria.api.writing.requests import foreign
+from hydria.drivers.network.interface import FixedAddress, Network, NetworkDriver, Port, Subnet
+from hydria.model import kinds
+from hydria.model.errors import Conflict, HydriaError, NotFound, validation
+from hydria.providers.registry import Provider, VipDict, address_taken
+from hydria.settings import NetworkingSettings
+
+LOG = logging.getLogger(__name__)
+T = TypeVar("T")
+Values = Mapping[str, Any]
+
+_SOURCES = ("vip_port_id", "vip_network_id", "vip_subnet_id")
+
+
+@dataclass(frozen=True, slots=True)
+class Source:
+    """A VIP that can be claimed. ``address``, ``port_id``: None when they are still to be made.
+
+    ``cidrs``: of its subnets, the primary one first.
+    """
+
+    network_id: str
+    subnet_id: str
+    address: str | None
+    port_id: str | None
+    additional: tuple[VipDict, ...] = ()
+    cidrs: tuple[str, ...] = ()
+
+    @property
+    def expected_addresses(self) -> list[str]:
+        """An address per VIP, to judge families by; where it is not known yet, its subnet's own."""
+        known = [self.address, *(vip["ip_address"] for vip in self.additional)]
+        return [address or cidr.partition("/")[0] for address, cidr in zip(known, self.cidrs, strict=True)]
+
+
+def resolve(network: NetworkDriver, settings: NetworkingSettings, values: Values) -> Source:
+    """Find the source that the request means; Invalid when it names none, or one that cannot be."""
+    _sources_allowed(settings, values)
+    if values["vip_port_id"] is not None:
+        primary, port_id = _of_port(network, values), str(values["vip_port_id"])
+    else:
+        primary, port_id = _of_network(network, settings, values), None
+    subnet = _look_up("Subnet", network.subnet, primary.subnet_id)
+    additional, cidrs = _additional(network, subnet, values["additional_vips"])
+    _network_allowed(settings, subnet.network_id)
+    return Source(
+        subnet.network_id,
+        subnet.id,
+        primary.address or None,
+        port_id,
+        tuple(additional),
+        (subnet.cidr, *cidrs),
+    )
+
+
+def claim(
+    network: NetworkDriver,
+    provider: Provider,
+    load_balancer_id: str,
+    project_id: str,
+    source: Source,
+    values: Values,
+) -> dict[str, object]:
+    """Get the VIP; its attributes of the load balancer.
+
+    Raises Conflict when the address is taken, Unavailable when none is left.
+    """
+    wanted: VipDict = {
+        "vip_address": source.address,
+        "vip_network_id": source.network_id,
+        "vip_port_id": source.port_id,
+        "vip_subnet_id": source.subnet_id,
+        "vip_qos_policy_id": values["vip_qos_policy_id"],
+        "vip_sg_ids": values["vip_sg_ids"],
+    }
+    made = provider.create_vip_port(
+        load_balancer_id, project_id, dict(wanted), [dict(vip) for vip in source.additional]
+    )
+    vip, additional = _own_port(network, load_balancer_id, source) if made is None else made
+    found = wanted | {key: value for key, value in vip.items() if value is not None}
+    return {
+        **{key: found[key] for key in ("vip_address", "vip_network_id", "vip_port_id", "vip_subnet_id")},
+        "additional_vips": [
+            {key: each.get(key) for key in ("subnet_id", "ip_address", "port_id")} for each in additional
+        ],
+        "vip_port_owned": source.port_id is None and bool(found.get("octavia_owned")),
+    }
+
+
+def release(network: NetworkDriver, vip: Values) -> None:
+    """Give back a claim whose load balancer could not be made."""
+    if not vip["vip_port_owned"]:
+        return
+    try:
+        network.delete_port(vip["vip_port_id"])
+    except HydriaError as error:
+        LOG.warning("VIP port %s is left for housekeeping: %s", vip["vip_port_id"], error)
+
+
+def _sources_allowed(settings: NetworkingSettings, values: Values) -> None:
+    for source in _SOURCES:
+        if values[source] is not None and not getattr(settings, f"allow_{source}"):
+            raise validation(f"use of {source} is disallowed by this deployment's configuration.")
+
+
+def _of_port(network: NetworkDriver, values: Values) -> FixedAddress:
+    port: Port = _look_up("Port", network.port, values["vip_port_id"])
+    user = port.device_id or port.owner
+    if user:
+        raise validation(f"Port {port.id} is already used by device {user} ")
+    subnet_id, address = values["vip_subnet_id"], values["vip_address"]
+    found = [each for each in port.addresses if subnet_id in (None, each.subnet_id)]
+    if subnet_id is not None and not found:
+        raise validation("No VIP address found on the specified VIP port within the specified subnet.")
+    if address is not None:
+        found = [each for each in found if _same(each.address, address)]
+        if not found:
+            raise validation("Specified VIP address not found on the specified VIP port.")
+    elif subnet_id is None and len(found) != 1:
+        raise validation(
+            "VIP port's subnet could not be determined. Please specify either a VIP subnet or address."
+        )
+    return found[0]
+
+
+def _of_network(network: NetworkDriver, settings: NetworkingSettings, values: Values) -> FixedAddress:
+    """A subnet, and the address that the request wants in it ("" for any)."""
+    network_id, subnet_id, address = (
+        values[key] for key in ("vip_network_id", "vip_subnet_id", "vip_address")
+    )
+    if network_id is not None:
+        subnet = _on_network(network, _look_up("Network", network.network, network_id), subnet_id, address)
+    elif subnet_id is not None:
+        subnet = _look_up("Subnet", network.subnet, subnet_id)
+    else:
+        subnet = _by_default(network, settings, address)
+    if address is not None and not _contains(subnet, address):
+        raise validation(f"IP address {address} is not a valid IP for the specified subnet.")
+    return FixedAddress(subnet.id, address or "")
+
+
+def _on_network(network: NetworkDriver, found: Network, subnet_id: str | None, address: str | None) -> Subnet:
+    if subnet_id is not None:
+        if subnet_id not in found.subnet_ids:
+            raise foreign("Subnet", subnet_id)
+        return _look_up("Subnet", network.subnet, subnet_id)
+    subnets = [network.subnet(each) for each in found.subnet_ids]
+    if not subnets:
+        raise validation("Supplied network does not contain a subnet.")
+    if address is not None:
+        return _containing(subnets, address)
+    return min(subnets, key=lambda subnet: subnet.version)  # IPv4 preferred; otherwise the network's order
+
+
+def _by_default(network: NetworkDriver, settings: NetworkingSettings, address: str | None) -> Subnet:
+    """The embedded shape: there is a subnet for VIPs, so a request need not name one."""
+    default = network.default_vip_subnet_id
+    if default is None:
+        allowed = [source for source in _SOURCES if getattr(settings, f"allow_{source}")]
+        raise validation(f"VIP must contain one of: {', '.join(allowed)}.")
+    if address is None:
+        return network.subnet(default)
+    return _containing(
+        [network.subnet(each) for found in network.networks() for each in found.subnet_ids], address
+    )
+
+
+def _containing(subnets: Sequence[Subnet], address: str) -> Subnet:
+    for subnet in subnets:
+        if _contains(subnet, address):
+            return subnet
+    raise validation("Supplied network does not contain a subnet for VIP address specified.")
+
+
+def _additional(
+    network: NetworkDriver, primary: Subnet, wanted: Sequence[Values]
+) -> tuple[list[VipDict], list[str]]:
+    """The additional VIPs as provider drivers take them, and the CIDRs of their subnets."""
+    subnets = [_look_up("Subnet", network.subnet, vip["subnet_id"]) for vip in wanted]
+    if len({primary.id, *(subnet.id for subnet in subnets)}) <= len(subnets):
+        raise validation("Duplicate VIP subnet(s) specified. Only one IP can be bound per subnet.")
+    if any(subnet.network_id != primary.network_id for subnet in subnets):
+        raise validation("All VIP subnets must belong to the same network.")
+    for vip, subnet in zip(wanted, subnets, strict=True):
+        if vip["ip_address"] is not None and not _contains(subnet, vip["ip_address"]):
+            raise validation(f"IP address {vip['ip_address']} is not a valid IP for the specified subnet.")
+    additional = [{**vip, "network_id": primary.network_id} for vip in wanted]
+    return additional, [subnet.cidr for subnet in subnets]
+
+
+def _network_allowed(settings: NetworkingSettings, network_id: str) -> None:
+    listed = settings.valid_vip_networks
+    if (listed and network_id not in listed) or network_id in settings.denylist_vip_networks:
+        raise validation("Supplied VIP network_id is not allowed by the configuration of this deployment.")
+
+
+def _own_port(network: NetworkDriver, load_balancer_id: str, source: Source) -> tuple[VipDict, list[VipDict]]:
+    """The port of a provider that leaves it to us: the one of the request, or a new one."""
+    if source.port_id is not None:
+        port = network.port(source.port_id)
+    else:
+        wanted = [FixedAddress(source.subnet_id, source.address or "")]
+        wanted += [FixedAddress(vip["subnet_id"], vip["ip_address"] or "") for vip in source.additional]
+        try:
+            port = network.create_port(
+                source.network_id,
+                name=f"octavia-lb-{load_balancer_id}",
+                owner=f"lb-{load_balancer_id}",
+                addresses=wanted,
+            )
+        except Conflict as taken:
+            raise address_taken(taken.message) from taken
+    on = {each.subnet_id: each.address for each in reversed(port.addresses)}
+    vip: VipDict = {
+        "vip_address": source.address if source.port_id else on[source.subnet_id],
+        "vip_port_id": port.id,
+        "octavia_owned": source.port_id is None,
+    }
+    additional = [
+        {**each, "ip_address": on.get(each["subnet_id"], each["ip_address"]), "port_id": port.id}
+        for each in source.additional
+    ]
+    return vip, additional
+
+
+def _look_up(label: str, lookup: Callable[[str], T], identifier: str) -> T:
+    try:
+        return lookup(identifier)
+    except NotFound as missing:
+        raise foreign(label, identifier) from missing
+
+
+def _same(one: str, other: str) -> bool:
+    return kinds.plain_address(one) == kinds.plain_address(other)
+
+
+def _contains(subnet: Subnet, address: str) -> bool:
+    return ipaddress.ip_address(address) in ipaddress.ip_network(subnet.cidr)

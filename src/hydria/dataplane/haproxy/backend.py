@@ -1,0 +1,56 @@
+"""A pool as HAProxy backends: one per listener that sends it traffic, since timeouts are the listener's."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+from hydria.dataplane.haproxy import check, persistence
+from hydria.dataplane.haproxy.frontend import mode
+from hydria.dataplane.haproxy.process import connection_limit
+from hydria.dataplane.haproxy.writer import Section
+from hydria.dataplane.tuning import Tuning
+from hydria.model.health_monitor import HealthMonitor
+from hydria.model.listener import Listener
+from hydria.model.pool import Pool
+from hydria.model.statuses import Algorithm
+
+# Each of them lets HAProxy take up servers while it runs. Of hashes only the consistent one does, which also
+# moves the fewest clients; without the avalanche it would send neighboring addresses to the same member.
+_BALANCE: Mapping[Algorithm, tuple[tuple[str, ...], ...]] = {
+    Algorithm.ROUND_ROBIN: (("balance", "roundrobin"),),
+    Algorithm.LEAST_CONNECTIONS: (("balance", "leastconn"),),
+    Algorithm.SOURCE_IP: (("balance", "source"), ("hash-type", "consistent", "sdbm", "avalanche")),
+}
+
+
+def name(pool: Pool, listener: Listener) -> str:
+    """The backend's name, in which the agent finds the pool's id again."""
+    return f"{pool.id}:{listener.id}"
+
+
+def backend(
+    pool: Pool,
+    listener: Listener,
+    monitor: HealthMonitor | None,
+    vip_address: str,
+    tuning: Tuning,
+) -> Section:
+    """The backend without its servers.
+
+    ``monitor``: the one that is enabled, if any. ``vip_address``: what probes give as their host.
+    """
+    section = Section.named("backend", name(pool, listener))
+    section.add("mode", mode(listener))
+    for words in _BALANCE[pool.lb_algorithm]:
+        section.add(*words)
+    section.add("option", "allbackups")
+    section.add("fullconn", connection_limit(listener, tuning))
+    section.add("timeout", "connect", f"{listener.timeout_member_connect}ms")
+    section.add("timeout", "server", f"{listener.timeout_member_data}ms")
+    if mode(listener) == "http":
+        section.add("http-reuse", "safe")
+    if pool.session_persistence:
+        persistence.persist(section, pool.session_persistence, mode(listener), tuning)
+    if monitor:
+        check.probe(section, monitor, vip_address)
+    return section

@@ -1,0 +1,43 @@
+"""A health monitor as HAProxy's checks: lines of the backend, and words of each of its servers."""
+
+from __future__ import annotations
+
+import ipaddress
+
+from hydria.dataplane.haproxy.token import literal
+from hydria.dataplane.haproxy.writer import Section
+from hydria.model.health_monitor import HealthMonitor
+from hydria.model.statuses import MonitorType
+
+
+def probe(section: Section, monitor: HealthMonitor, vip_address: str) -> None:
+    """How members are asked and what is a good answer; a TCP monitor only connects."""
+    section.add("timeout", "check", _seconds(monitor.timeout))
+    if monitor.type is not MonitorType.HTTP:
+        return
+    section.add("option", "httpchk")
+    request: list[str] = ["meth", monitor.http_method or "GET", "uri", monitor.url_path or "/"]
+    if monitor.http_version is not None:
+        request += ["ver", f"HTTP/{monitor.http_version}"]
+    if monitor.http_version == 1.1:
+        # HTTP/1.1 without a host is malformed, and many servers answer it with 400.
+        request += ["hdr", "Host", literal(monitor.domain_name or _host(vip_address))]
+    section.add("http-check", "send", *request)
+    section.add("http-check", "expect", "status", (monitor.expected_codes or "200").replace(" ", ""))
+
+
+def server_words(monitor: HealthMonitor) -> tuple[str, ...]:
+    """What each checked server says about it."""
+    return (
+        *("check", "inter", _seconds(monitor.delay)),
+        *("fall", str(monitor.max_retries_down), "rise", str(monitor.max_retries)),
+    )
+
+
+def _seconds(number: int) -> str:
+    # HAProxy refuses an interval of 0 and takes a timeout of 0 for none; the API's next larger value is 1 s.
+    return f"{max(1, number)}s"
+
+
+def _host(vip_address: str) -> str:
+    return f"[{vip_address}]" if ipaddress.ip_address(vip_address).version == 6 else vip_address

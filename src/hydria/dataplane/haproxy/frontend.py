@@ -1,0 +1,66 @@
+"""A listener as an HAProxy frontend of the same name."""
+
+from __future__ import annotations
+
+import ipaddress
+from collections.abc import Sequence
+
+from hydria.dataplane.haproxy.process import connection_limit
+from hydria.dataplane.haproxy.writer import Section
+from hydria.dataplane.tuning import Tuning
+from hydria.model.listener import Listener
+from hydria.model.statuses import ListenerProtocol
+
+_PER_LINE = 50  # HAProxy reads 64 words of a line
+
+
+def mode(listener: Listener) -> str:
+    """What HAProxy understands of the listener's traffic; its backends have to have the same mode."""
+    return "http" if listener.protocol is ListenerProtocol.HTTP else "tcp"
+
+
+def frontend(listener: Listener, vip_addresses: Sequence[str], backend: str, tuning: Tuning) -> Section:
+    """``backend`` is where all traffic goes; "" refuses it: 503 for HTTP, others are closed."""
+    section = Section.named("frontend", listener.id)
+    section.add("mode", mode(listener))
+    for address in vip_addresses:
+        section.add("bind", *_bind(address, listener.protocol_port))
+    section.add("maxconn", connection_limit(listener, tuning))
+    section.add("timeout", "client", f"{listener.timeout_client_data}ms")
+    _restrict(section, listener)
+    if listener.timeout_tcp_inspect:
+        section.add("tcp-request", "inspect-delay", f"{listener.timeout_tcp_inspect}ms")
+    if listener.protocol is ListenerProtocol.HTTP:
+        # A process that retires answers once more on an idle connection, so that it cuts no request short.
+        section.add("option", "idle-close-on-response")
+        _insert_headers(section, listener)
+    if backend:
+        section.add("default_backend", backend)
+    elif listener.protocol is not ListenerProtocol.HTTP:
+        section.add("tcp-request", "connection", "reject")
+    return section
+
+
+def _bind(address: str, port: int) -> tuple[str, ...]:
+    if ipaddress.ip_address(address).version == 6:
+        return f"[{address}]:{port}", "v6only"
+    return (f"{address}:{port}",)
+
+
+def _restrict(section: Section, listener: Listener) -> None:
+    """Refuse clients from elsewhere; nftables does so too, where the amphora has it."""
+    cidrs = listener.allowed_cidrs or []
+    for start in range(0, len(cidrs), _PER_LINE):
+        section.add("acl", "allowed", "src", *cidrs[start : start + _PER_LINE])
+    if cidrs:
+        section.add("tcp-request", "connection", "reject", "unless", "allowed")
+
+
+def _insert_headers(section: Section, listener: Listener) -> None:
+    wanted = {name for name, value in listener.insert_headers.items() if value.lower() == "true"}
+    if "X-Forwarded-For" in wanted:
+        section.add("option", "forwardfor")
+    if "X-Forwarded-Port" in wanted:
+        section.add("http-request", "set-header", "X-Forwarded-Port", listener.protocol_port)
+    if "X-Forwarded-Proto" in wanted:
+        section.add("http-request", "set-header", "X-Forwarded-Proto", "http")

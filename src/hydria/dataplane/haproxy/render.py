@@ -1,0 +1,87 @@
+"""The whole of HAProxy's configuration for one load balancer."""
+
+from __future__ import annotations
+
+import hashlib
+from collections import defaultdict
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+
+from hydria.dataplane.haproxy import backend, persistence, process, server, writer
+from hydria.dataplane.haproxy.frontend import frontend, mode
+from hydria.dataplane.haproxy.writer import Section
+from hydria.dataplane.tuning import Tuning
+from hydria.model.health_monitor import HealthMonitor
+from hydria.model.listener import Listener
+from hydria.model.member import Member
+from hydria.model.pool import Pool
+from hydria.model.tree import Tree
+from hydria.wire.state import Server
+
+
+@dataclass(frozen=True, slots=True)
+class HAProxyArtifacts:
+    """What the agent gets; see :class:`~hydria.wire.state.DesiredState`."""
+
+    config: str = ""
+    structure: str = ""
+    servers: tuple[Server, ...] = ()
+
+
+def render(tree: Tree, tuning: Tuning) -> HAProxyArtifacts:
+    """The configuration of a tree of desired objects (:meth:`Tree.desired`); "" if nothing is to be served.
+
+    Takes time in proportion to the number of servers. Raises Invalid for a text that cannot be written.
+    """
+    vips = tree.vip_addresses()
+    listeners = [listener for listener in tree.listeners if listener.admin_state_up]
+    if not (tree.load_balancer.admin_state_up and listeners and vips):
+        return HAProxyArtifacts()
+    listeners.sort(key=lambda listener: (listener.created_at, listener.id))
+    branches = _Branches(tree)
+    frontends: list[Section] = []
+    backends: list[Section] = []
+    servers: list[Server] = []
+    for listener in listeners:
+        pool = branches.pool_of(listener)
+        name = backend.name(pool, listener) if pool else ""
+        frontends.append(frontend(listener, vips, name, tuning))
+        if pool:
+            monitor = branches.monitors.get(pool.id)
+            section = backend.backend(pool, listener, monitor, vips[0], tuning)
+            for each in server.servers(name, pool, branches.members[pool.id], monitor):
+                section.add_server(*server.words(each))
+                servers.append(each)
+            backends.append(section)
+    sections = [*_process(listeners, branches, tuning), *frontends, *backends]
+    structure = writer.text(sections, servers=False)
+    return HAProxyArtifacts(
+        writer.text(sections), hashlib.sha256(structure.encode()).hexdigest(), tuple(servers)
+    )
+
+
+def _process(listeners: Sequence[Listener], branches: _Branches, tuning: Tuning) -> Iterator[Section]:
+    yield process.global_section(listeners, tuning)
+    yield process.defaults_section()
+    for listener in listeners:
+        pool = branches.pool_of(listener)
+        if pool and persistence.uses_table(pool.session_persistence, mode(listener)):
+            yield process.peers_section()
+            return
+
+
+class _Branches:
+    """What is enabled of a tree, found by the id of what it hangs on."""
+
+    def __init__(self, tree: Tree) -> None:
+        self._pools: Mapping[str, Pool] = {pool.id: pool for pool in tree.pools if pool.admin_state_up}
+        self.monitors: Mapping[str, HealthMonitor] = {
+            monitor.pool_id: monitor for monitor in tree.health_monitors if monitor.admin_state_up
+        }
+        self.members: defaultdict[str, list[Member]] = defaultdict(list)
+        for member in sorted(tree.members, key=lambda member: (member.created_at, member.id)):
+            self.members[member.pool_id].append(member)
+
+    def pool_of(self, listener: Listener) -> Pool | None:
+        """Where the listener's traffic goes; a disabled pool takes none."""
+        return self._pools.get(listener.default_pool_id or "")

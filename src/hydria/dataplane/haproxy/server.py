@@ -1,0 +1,72 @@
+"""A member as an HAProxy server, the same in the configuration file and through the runtime API.
+
+Everything about a server is on its own line (no ``default-server``), for ``add server`` knows nothing else.
+"""
+
+from __future__ import annotations
+
+import zlib
+from collections.abc import Iterable, Iterator
+
+from hydria.dataplane.haproxy import check
+from hydria.dataplane.haproxy.token import plain
+from hydria.model.health_monitor import HealthMonitor
+from hydria.model.kinds import plain_address
+from hydria.model.member import Member
+from hydria.model.pool import Pool
+from hydria.model.statuses import Algorithm
+from hydria.wire.state import Server
+
+
+def servers(
+    backend: str, pool: Pool, members: Iterable[Member], monitor: HealthMonitor | None
+) -> Iterator[Server]:
+    """A pool's members in one backend; ``monitor`` is the one that is enabled, if any."""
+    checked = check.server_words(monitor) if monitor else ()
+    numbers: set[int] = set()
+    for member in members:
+        options = (*_number(pool, member, numbers), *checked, *_probed_at(member, monitor))
+        yield Server(
+            backend=plain(backend),
+            name=plain(member.id),
+            address=str(plain_address(member.address)),
+            port=member.protocol_port,
+            weight=member.weight,
+            enabled=member.admin_state_up,
+            options=(*options, "backup") if member.backup else options,
+        )
+
+
+def words(server: Server) -> Iterator[str]:
+    """The server's line in the configuration file."""
+    yield from ("server", server.name, f"{_bracketed(server.address)}:{server.port}")
+    yield from ("weight", str(server.weight))
+    yield from server.options
+    if not server.enabled:
+        yield "disabled"
+
+
+def _probed_at(member: Member, monitor: HealthMonitor | None) -> Iterator[str]:
+    if monitor and member.monitor_address:
+        yield from ("addr", _bracketed(str(plain_address(member.monitor_address))))
+    if monitor and member.monitor_port:
+        yield from ("port", str(member.monitor_port))
+
+
+def _number(pool: Pool, member: Member, taken: set[int]) -> tuple[str, ...]:
+    """A server's place on the hash ring comes from its number in HAProxy.
+
+    By default that is its position in the backend, so that after a reload, or in another amphora, the same
+    client would hash to another member.
+    """
+    if pool.lb_algorithm is not Algorithm.SOURCE_IP:
+        return ()
+    number = zlib.crc32(member.id.encode()) & 0x7FFF_FFFF or 1
+    if number in taken:
+        return ()  # HAProxy finds a free one
+    taken.add(number)
+    return ("id", str(number))
+
+
+def _bracketed(address: str) -> str:
+    return f"[{address}]" if ":" in address else address

@@ -1,0 +1,26 @@
+"""All artifacts of one load balancer put together."""
+
+from __future__ import annotations
+
+from hydria.dataplane import haproxy, nftables
+from hydria.dataplane.tuning import Tuning
+from hydria.model.tree import Tree
+from hydria.wire.state import DesiredState, Interface
+
+
+def desired_state(tree: Tree, interfaces: tuple[Interface, ...], tuning: Tuning) -> DesiredState:
+    """What an amphora with these interfaces shall do for the load balancer.
+
+    Objects on their way out are left out. Raises Invalid when a text in the tree cannot be written into a
+    configuration; the API accepts no such text.
+    """
+    wanted = tree.desired()
+    artifacts = haproxy.render(wanted, tuning)
+    return DesiredState(
+        generation=tree.load_balancer.generation,
+        interfaces=interfaces,
+        haproxy=artifacts.config,
+        structure=artifacts.structure,
+        servers=artifacts.servers,
+        nftables=nftables.render(wanted),
+    )

@@ -1,0 +1,37 @@
+"""An amphora agent that is not there: everything is applied, and everybody is well."""
+
+from __future__ import annotations
+
+import threading
+
+from hydria.drivers.certificates.interface import CertificateAuthority
+from hydria.model.amphora import Amphora
+from hydria.model.errors import Conflict
+from hydria.settings import Settings
+from hydria.wire.state import Applied, DesiredState
+
+
+class NoopAmphoraDriver:
+    """Remembers, of each amphora, the generation that it was given last."""
+
+    def __init__(self, settings: Settings, authority: CertificateAuthority) -> None:  # noqa: ARG002  (as every one)
+        self._guard = threading.Lock()
+        self._generations: dict[str, int] = {}
+
+    def await_ready(self, amphora: Amphora, timeout: float) -> None:
+        """It is ready."""
+
+    def apply(self, amphora: Amphora, state: DesiredState) -> Applied:
+        """Take note. Raises Conflict when it has a younger generation."""
+        with self._guard:
+            present = self._generations.get(amphora.id, 0)
+            if state.generation < present:
+                raise Conflict(
+                    f"Amphora {amphora.id} has generation {present}, younger than {state.generation}."
+                )
+            self._generations[amphora.id] = state.generation
+        return Applied(state.generation, reloaded=state.generation != present)
+
+    def alive(self, amphora: Amphora) -> bool:  # noqa: ARG002  (as every one)
+        """It is."""
+        return True

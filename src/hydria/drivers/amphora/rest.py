@@ -1,0 +1,121 @@
+"""Talks to the agent in an amphora: HTTPS with certificates on both sides, on the LB network.
+
+The agent shows a certificate in its amphora's id, so that whoever has inherited an address is not taken for
+the amphora that had it. One connection to each amphora is kept for the next request.
+"""
+
+from __future__ import annotations
+
+import json
+import time
+from typing import NoReturn
+
+from hydria.drivers.amphora.connections import Connection, Connections, Gone
+from hydria.drivers.certificates.interface import CertificateAuthority
+from hydria.model.amphora import Amphora
+from hydria.model.errors import Conflict, DriverError, Refused, Unreachable
+from hydria.settings import Settings
+from hydria.wire.state import Applied, DesiredState, decode_applied, encode
+
+_STATE = "/v1/state"
+_INFO = "/v1/info"
+# While an amphora boots: a SYN that meets nobody is lost for a second unless somebody asks again.
+_BOOTING_CONNECT = 0.15
+_BOOTING_READ = 2.0
+_FIRST_PAUSE, _LONGEST_PAUSE, _GROWTH = 0.003, 0.1, 1.3
+# The last question before an amphora is given up: a lost packet must not decide it.
+_ALIVE_SECONDS = 1.0
+_ALIVE_ATTEMPTS = 2
+
+
+class RestAmphoraDriver:
+    """Amphora agents of this deployment; every method may be called from any thread."""
+
+    def __init__(self, settings: Settings, authority: CertificateAuthority) -> None:
+        self._options = settings.haproxy_amphora
+        self._connections = Connections(
+            authority, self._options.bind_port, silence=self._options.rest_request_conn_timeout
+        )
+
+    def await_ready(self, amphora: Amphora, timeout: float) -> None:
+        """Ask again and again until the agent answers; that connection serves the next request."""
+        deadline = time.monotonic() + timeout
+        pause = _FIRST_PAUSE
+        while True:
+            left = deadline - time.monotonic()
+            try:
+                connection = self._connections.open(amphora, max(0.01, min(_BOOTING_CONNECT, left)))
+                status, _ = connection.ask("GET", _INFO, b"", max(0.01, min(_BOOTING_READ, left)))
+                self._connections.keep(connection)
+                reason = f"answer {status}"
+                if status == 200:
+                    return
+            except (Gone, OSError) as error:
+                reason = str(error)
+            if time.monotonic() + pause > deadline:
+                raise Unreachable(f"{_whom(amphora)} did not answer within {timeout:g} s: {reason}.")
+            time.sleep(pause)
+            pause = min(pause * _GROWTH, _LONGEST_PAUSE)
+
+    def apply(self, amphora: Amphora, state: DesiredState) -> Applied:
+        """Put the desired state."""
+        status, answer = self._ask(amphora, "PUT", _STATE, encode(state))
+        if status not in (200, 409, 422):
+            _unexpected(amphora, status, answer)
+        try:
+            applied = decode_applied(answer)
+        except (ValueError, TypeError) as error:
+            raise DriverError(
+                f"{_whom(amphora)} answered {status} with something strange: {error}."
+            ) from error
+        if status == 409:
+            raise Conflict(
+                f"{_whom(amphora)} has generation {applied.generation}, younger than {state.generation}:"
+                f" {applied.fault}"
+            )
+        if status == 422:
+            raise Refused(f"{_whom(amphora)} refused generation {state.generation}: {applied.fault}")
+        return applied
+
+    def alive(self, amphora: Amphora) -> bool:
+        """Ask over a new connection: an old one would wait long for an amphora that is gone."""
+        for _ in range(_ALIVE_ATTEMPTS):
+            try:
+                connection = self._connections.open(amphora, _ALIVE_SECONDS)
+                status, _ = connection.ask("GET", _INFO, b"", _ALIVE_SECONDS)
+                connection.close()
+            except (Gone, OSError, DriverError):
+                continue
+            return status == 200
+        return False
+
+    def _ask(self, amphora: Amphora, method: str, path: str, body: bytes) -> tuple[int, bytes]:
+        """One request, over the kept connection, or a new one when the agent has closed that."""
+        kept = self._connections.take(amphora)
+        try:
+            if kept is not None:
+                try:
+                    return self._through(kept, method, path, body)
+                except Gone:
+                    pass  # idle for too long, or the agent was started anew: nothing is wrong yet
+            fresh = self._connections.open(amphora, self._options.rest_request_conn_timeout)
+            return self._through(fresh, method, path, body)
+        except (Gone, OSError) as error:
+            raise Unreachable(f"{_whom(amphora)} does not answer: {error}.") from error
+
+    def _through(self, connection: Connection, method: str, path: str, body: bytes) -> tuple[int, bytes]:
+        answer = connection.ask(method, path, body, self._options.rest_request_read_timeout)
+        self._connections.keep(connection)
+        return answer
+
+
+def _whom(amphora: Amphora) -> str:
+    return f"Amphora {amphora.id} at {amphora.lb_network_ip}"
+
+
+def _unexpected(amphora: Amphora, status: int, answer: bytes) -> NoReturn:
+    try:
+        detail = str(json.loads(answer)["error"])
+    except (ValueError, KeyError, TypeError):
+        detail = answer[:200].decode(errors="replace")
+    raise DriverError(f"{_whom(amphora)} answered {status}: {detail}")

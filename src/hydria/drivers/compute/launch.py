@@ -1,0 +1,73 @@
+"""The command that brings a built namespace to life, and cannot be traced back to the controller.
+
+One child does it: it sets up eth0 from the inside, and leaves behind ``setsid --fork``: a process of its own
+session, which no longer belongs to the controller, so that it outlives it and never becomes its zombie. That
+one is in the namespace before the child ends. Control groups are joined by the amphora itself
+(:mod:`.enclosure`).
+"""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+
+import hydria
+from hydria.drivers import host
+from hydria.drivers.compute import namespaces
+from hydria.drivers.compute.interface import AmphoraSpec
+from hydria.model.errors import Invalid
+
+_ENCLOSURE = "hydria.drivers.compute.enclosure"
+_HIDDEN = Path("/run")
+_SCRIPT = """\
+ip -batch -
+log=$1; shift
+exec setsid --fork unshare --mount --propagation slave --pid --fork "$@" </dev/null >>"$log" 2>&1
+"""
+
+
+def check(state_dir: Path) -> None:
+    """Raise Invalid when the directories that an amphora shall not see hold what it runs on."""
+    for needed in (Path(sys.prefix), Path(sys.base_prefix), _source()):
+        for hidden in (state_dir.resolve(), _HIDDEN):
+            if needed.resolve().is_relative_to(hidden):
+                raise Invalid(
+                    f"Amphorae do not see {hidden}, but {needed}, which they run on, is below it: set"
+                    " [DEFAULT] state_dir to a directory of its own."
+                )
+
+
+def start(
+    name: str,
+    spec: AmphoraSpec,
+    boot_dir: Path,
+    log: Path,
+    joins: Sequence[Path],
+    *,
+    state_dir: Path,
+    command: Sequence[str],
+) -> None:
+    """Bring up a namespace's links and start the amphora; returns when its first process lives there."""
+    hide, boot, limits = str(state_dir.resolve()), str(boot_dir.resolve()), ":".join(map(str, joins))
+    python = [sys.executable, "-S", "-s", "-P", "-m", _ENCLOSURE, hide, boot, limits]
+    inside = ["sh", "-ec", _SCRIPT, "sh", str(log), *python, *command]
+    namespaces.run(
+        ["nsenter", f"--net={namespaces.path(name)}", *inside],
+        feed=_links(spec),
+        environment={**host.environment(), "PYTHONPATH": str(_source())},
+    )
+
+
+def _links(spec: AmphoraSpec) -> str:
+    """What ``ip -batch`` reads: the agent configures the other interfaces itself, from the desired state."""
+    lines = ["link set lo up"]
+    lines += [f"link set eth{number} up" for number in range(1 + len(spec.attachments))]
+    for address in spec.lb_network.addresses:
+        lines.append(f"addr add {address} dev eth0" + (" nodad" if ":" in address else ""))
+    return "\n".join(lines) + "\n"
+
+
+def _source() -> Path:
+    """The directory that the package hydria is in."""
+    return Path(hydria.__file__).resolve().parent.parent

@@ -1,0 +1,196 @@
+"""The embedded compute driver: an amphora is a network namespace on this host, with its own mount and PID
+namespace, and limits where the host has control groups.
+
+Everything of one amphora can be found by its namespace's name, ``hy<instance>-<the id's first 8 digits>``,
+which is its compute id. A build goes: boot directory, namespace, links, control groups, first process; one
+that was killed on the way has no process, and is removed before the next attempt.
+"""
+
+from __future__ import annotations
+
+import os
+import socket
+import time
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from functools import cached_property
+
+from hydria.drivers import state_dir
+from hydria.drivers.compute import cgroups, launch, namespaces
+from hydria.drivers.compute.cgroups import ControlGroups
+from hydria.drivers.compute.interface import AmphoraSpec, Attachment, ComputeStatus, Instance
+from hydria.drivers.compute.records import LOG, Records
+from hydria.drivers.netlink import Netlink
+from hydria.model.errors import DriverError
+from hydria.settings import Settings
+
+_ID_LENGTH = 8
+_LINK_SECONDS = 2.0
+
+
+class NetnsComputeDriver:
+    """Amphorae on this host; needs root. ``command`` runs in place of the agent (tests)."""
+
+    def __init__(self, settings: Settings, command: Sequence[str] = ()) -> None:
+        self._settings = settings
+        self._root = settings.state_dir
+        self._command = tuple(command)
+        self._records = Records(settings.state_dir, settings.netns.first_user)
+        self._netlink = Netlink()
+
+    def build(self, spec: AmphoraSpec) -> Instance:
+        """Build an amphora, or return it when it runs; what an earlier attempt has left goes first."""
+        name = self._name(spec.amphora_id)
+        with self._exclusive(name):
+            for other in self._amphorae(name):
+                if other != spec.amphora_id:
+                    raise DriverError(f"Amphora {other} has the namespace {name}, too: build under a new id.")
+            found = self._find(name, _inhabitants(name))
+            if found and found.status is ComputeStatus.RUNNING:
+                return found
+            self._remove(name)
+            try:
+                self._build(name, spec)
+            except (DriverError, OSError) as error:
+                self._remove(name)
+                raise DriverError(f"Cannot build amphora {spec.amphora_id} on this host: {error}") from error
+            address = spec.lb_network.port.addresses[0].address
+            return Instance(name, spec.name, ComputeStatus.RUNNING, address)
+
+    def get(self, compute_id: str) -> Instance | None:
+        """Look up an amphora."""
+        if not compute_id.startswith(self._prefix):
+            return None
+        return self._find(compute_id, _inhabitants(compute_id))
+
+    def delete(self, compute_id: str) -> None:
+        """End an amphora and remove all of it."""
+        if compute_id.startswith(self._prefix):
+            with self._exclusive(compute_id):
+                self._remove(compute_id)
+
+    def instances(self) -> Iterable[Instance]:
+        """Every amphora of this deployment, and whatever is left of any."""
+        if state_dir.existing_instance_id(self._root) is None:
+            return []
+        names = {self._name(amphora_id) for amphora_id in self._records.all()}
+        names.update(namespaces.names(self._prefix), self._groups.names())
+        inhabitants = namespaces.inhabitants()
+        gone = ComputeStatus.STOPPED
+        return [self._find(name, inhabitants) or Instance(name, "", gone) for name in sorted(names)]
+
+    def cleanup(self) -> None:
+        """End and remove every amphora of this deployment."""
+        if state_dir.existing_instance_id(self._root) is None:
+            return
+        for instance in self.instances():
+            self.delete(instance.compute_id)
+        self._groups.cleanup()
+        self._remove_links()
+
+    @cached_property
+    def _instance_id(self) -> str:
+        return state_dir.instance_id(self._root)
+
+    @property
+    def _prefix(self) -> str:
+        return f"hy{self._instance_id}-"
+
+    @property
+    def _link_group(self) -> int:
+        return 1 << 24 | int(self._instance_id, 16)
+
+    @cached_property
+    def _groups(self) -> ControlGroups:
+        return ControlGroups(self._instance_id, self._settings.netns, cgroups.hierarchies())
+
+    def _name(self, amphora_id: str) -> str:
+        return self._prefix + amphora_id[:_ID_LENGTH]
+
+    def _amphorae(self, name: str) -> list[str]:
+        """The ids of amphorae with a boot directory that belong to a namespace's name: one, or none."""
+        start = name.removeprefix(self._prefix)
+        return [found for found in self._records.all() if found.startswith(start)]
+
+    @contextmanager
+    def _exclusive(self, name: str) -> Iterator[None]:
+        """Keep other threads and programs off an amphora."""
+        with state_dir.exclusive(self._records.lock_path(name)):
+            yield
+
+    def _build(self, name: str, spec: AmphoraSpec) -> None:
+        launch.check(self._root)
+        self._records.create(spec)
+        namespaces.create(name)
+        for number, attachment in enumerate((spec.lb_network, *spec.attachments)):
+            self._plug(name, f"eth{number}", attachment)
+        boot_dir = self._records.path(spec.amphora_id)
+        joins = self._groups.create(name)
+        launch.start(name, spec, boot_dir, boot_dir / LOG, joins, state_dir=self._root, command=self._command)
+
+    def _plug(self, name: str, interface: str, attachment: Attachment) -> None:
+        port = attachment.port
+        try:
+            bridge = socket.if_nametoindex(port.binding)
+        except OSError as error:
+            raise DriverError(f"the bridge {port.binding} of port {port.id} is not there.") from error
+        namespace = os.open(namespaces.path(name), os.O_RDONLY | os.O_CLOEXEC)
+        try:
+            self._netlink.make_veth(
+                _link_name(port.id),
+                group=self._link_group,
+                bridge=bridge,
+                peer=interface,
+                mac=port.mac,
+                namespace=namespace,
+                mtu=attachment.mtu,
+            )
+        finally:
+            os.close(namespace)
+
+    def _remove(self, name: str) -> None:
+        """Remove all of an amphora. The kernel removes its links along with the namespace, a little later."""
+        namespaces.empty(name)
+        namespaces.remove(name)
+        self._groups.remove(name)
+        for amphora_id in self._amphorae(name):
+            self._records.remove(amphora_id)
+
+    def _remove_links(self) -> None:
+        """Wait for the kernel to remove the amphorae's links; remove those that it does not."""
+        deadline = time.monotonic() + _LINK_SECONDS
+        while left := self._links():
+            if time.monotonic() > deadline:
+                for name in left:
+                    self._netlink.delete(name)
+            time.sleep(0.005)
+
+    def _links(self) -> list[str]:
+        return [
+            link.name
+            for link in self._netlink.links()
+            if link.group == self._link_group and link.name.startswith("hy")
+        ]
+
+    def _find(self, name: str, inhabitants: Mapping[int, list[int]]) -> Instance | None:
+        """What there is of an amphora; None when nothing is."""
+        amphora_id = next(iter(self._amphorae(name)), "")
+        where = namespaces.inode(name)
+        if where is None and not amphora_id:
+            return None
+        record = self._records.read(amphora_id)
+        title, address = (record.name, record.lb_network_ip) if record else ("", "")
+        if where in inhabitants:
+            return Instance(name, title, ComputeStatus.RUNNING, address)
+        fault = self._records.last_words(amphora_id) or "nothing in its log"
+        return Instance(name, title, ComputeStatus.STOPPED, address, f"No process runs in it: {fault}")
+
+
+def _inhabitants(name: str) -> Mapping[int, list[int]]:
+    """Who lives where, if it is worth asking."""
+    return namespaces.inhabitants() if namespaces.inode(name) else {}
+
+
+def _link_name(port_id: str) -> str:
+    """The host's end of a port, in the 15 characters that a link's name may have."""
+    return "hy" + port_id.replace("-", "")[:11]

@@ -1,0 +1,218 @@
+"""The embedded network driver: two Linux bridges on this host, and addresses from its own pools.
+
+``lb`` is between controllers and amphorae; ``vip`` carries VIPs and the amphorae's way to members, through
+this host. Whatever is made on the host carries the deployment's instance id in its name.
+"""
+
+from __future__ import annotations
+
+import logging
+import os
+import shutil
+import uuid
+from collections.abc import Iterable
+from functools import cached_property
+from pathlib import Path
+
+from hydria.drivers import host, state_dir
+from hydria.drivers.netlink import Netlink
+from hydria.drivers.network import addressing, firewall, forwarding
+from hydria.drivers.network.addressing import Segment
+from hydria.drivers.network.interface import FixedAddress, Network, Port, Subnet
+from hydria.drivers.network.ports import PortRegistry
+from hydria.model.errors import DriverError, Invalid, NotFound
+from hydria.settings import Settings
+
+_log = logging.getLogger(__name__)
+_HOST_NETWORK = Path("/proc/self/ns/net")  # its lock is one per host network, whatever the deployment
+_OWN_BRIDGE = "hy{}{}"
+
+
+class BridgeNetworkDriver:
+    """Networks on this host. Making and removing ports needs no root; making the bridges does."""
+
+    def __init__(self, settings: Settings) -> None:
+        self._options = settings.bridge
+        self._root = settings.state_dir
+        self._registry = PortRegistry(settings.state_dir)
+        self._netlink = Netlink()
+
+    def prepare(self) -> None:
+        """Make bridges, addresses, forwarding and the nftables table, as far as they are missing.
+
+        Raises Invalid, before anything is made, when a CIDR overlaps with what the host has; DriverError when
+        something is missing and this program is not root.
+        """
+        missing = list(self._missing())
+        if os.geteuid() == 0:
+            with state_dir.exclusive(_HOST_NETWORK):
+                self._check_addresses()
+                self._make_forwarding()
+                for segment in self._segments:
+                    self._make_bridge(segment)
+            for obstacle in firewall.obstacles(self._vip):
+                _log.warning("%s", obstacle)
+        elif missing:
+            raise DriverError(
+                f"Not made yet: {', '.join(missing)}. That needs root: first start a program of this"
+                " deployment as root (the worker, or hydria all)."
+            )
+        self._registry.prepare()
+
+    def cleanup(self) -> None:
+        """Remove all of it, and set the host's forwarding as it was, unless other deployments need it."""
+        instance = state_dir.existing_instance_id(self._root)
+        if instance is None:
+            return
+        kept = self._root / "network" / "host.json"
+        bridges = [_OWN_BRIDGE.format(instance, name) for name in ("lb", "vip")]
+        if os.geteuid() != 0 and any(self._netlink.link(name) for name in bridges):
+            raise DriverError(f"Removing the bridges {' and '.join(bridges)} needs root.")
+        if os.geteuid() == 0:
+            with state_dir.exclusive(_HOST_NETWORK):
+                for name in bridges:
+                    self._netlink.delete(name)
+                self._unmake_forwarding(firewall.PREFIX + instance, kept)
+        if kept.parent.exists():
+            shutil.rmtree(kept.parent)
+
+    @property
+    def lb_network_id(self) -> str:
+        """The LB network."""
+        return self._lb.network.id
+
+    @property
+    def default_vip_subnet_id(self) -> str | None:
+        """The IPv4 subnet of VIPs, or the IPv6 one where there is no other."""
+        return self._vip.ranges[0].subnet.id
+
+    def networks(self) -> Iterable[Network]:
+        """The VIP network; the other one is not the tenants'."""
+        return [self._vip.network]
+
+    def network(self, network_id: str) -> Network:
+        """Look up a network."""
+        return self._segment(network_id).network
+
+    def subnet(self, subnet_id: str) -> Subnet:
+        """Look up a subnet."""
+        for segment in self._segments:
+            found = segment.range_of(subnet_id)
+            if found is not None:
+                return found.subnet
+        raise NotFound("Subnet", subnet_id)
+
+    def port(self, port_id: str) -> Port:
+        """Look up a port."""
+        found = self._registry.get(port_id)
+        if found is None:
+            raise NotFound("Port", port_id)
+        return found
+
+    def create_port(
+        self, network_id: str, *, name: str, owner: str, addresses: Iterable[FixedAddress] = ()
+    ) -> Port:
+        """Make a port; its id follows from its name."""
+        segment = self._segment(network_id)
+        wanted = tuple(addresses) or tuple(FixedAddress(each, "") for each in segment.network.subnet_ids)
+        identifier = addressing.port_id(self._instance, name) if name else str(uuid.uuid4())
+        return self._registry.create(identifier, segment, name=name, owner=owner, addresses=wanted)
+
+    def delete_port(self, port_id: str) -> None:
+        """Remove a port."""
+        self._registry.delete(port_id)
+
+    def ports(self) -> Iterable[Port]:
+        """Every port; frees addresses that killed programs have left claimed."""
+        return self._registry.all()
+
+    def controller_address(self) -> str:
+        """The host's address on the LB network."""
+        return str(self._lb.ranges[0].host.ip)
+
+    @cached_property
+    def _instance(self) -> str:
+        return state_dir.instance_id(self._root)
+
+    @cached_property
+    def _lb(self) -> Segment:
+        cidrs = [("lb_network_cidr", self._options.lb_network_cidr)]
+        return addressing.segment(self._instance, "lb", cidrs, mtu=self._options.mtu, gateway=False)
+
+    @cached_property
+    def _vip(self) -> Segment:
+        cidrs = [("vip_cidr_v4", self._options.vip_cidr_v4)]
+        if host.has_ipv6():
+            cidrs.append(("vip_cidr_v6", self._options.vip_cidr_v6))
+        return addressing.segment(self._instance, "vip", cidrs, mtu=self._options.mtu, gateway=True)
+
+    @property
+    def _segments(self) -> tuple[Segment, Segment]:
+        return self._lb, self._vip
+
+    def _segment(self, network_id: str) -> Segment:
+        for segment in self._segments:
+            if segment.network.id == network_id:
+                return segment
+        raise NotFound("Network", network_id)
+
+    def _missing(self) -> Iterable[str]:
+        """What of the networks is not there, as far as a program without rights can see."""
+        there = {(found.interface, found.address) for found in self._netlink.addresses()}
+        for segment in self._segments:
+            link = self._netlink.link(segment.bridge)
+            if link is None or not link.up:
+                yield f"the bridge {segment.bridge}"
+            for found in segment.ranges:
+                if (segment.bridge, found.host) not in there:
+                    yield f"the address {found.host} on {segment.bridge}"
+        if not forwarding.is_on():
+            yield "forwarding on this host"
+
+    def _check_addresses(self) -> None:
+        """Refuse CIDRs that the host uses otherwise, and bridges made for other CIDRs than today's."""
+        known = [*self._netlink.addresses(), *self._netlink.routes()]
+        own = {segment.bridge for segment in self._segments}
+        addressing.check(self._segments, [found for found in known if found.interface not in own])
+        for segment in self._segments:
+            configured = [found.host for found in segment.ranges]
+            for found in known:
+                address = found.address
+                if found.interface != segment.bridge or address is None or address.ip.is_link_local:
+                    continue
+                if address not in configured:
+                    raise Invalid(
+                        f"The bridge {segment.bridge} was made with {address}, but [bridge] says"
+                        f" {', '.join(str(each) for each in configured)}: set it back, or run hydria"
+                        " cleanup first."
+                    )
+
+    def _make_bridge(self, segment: Segment) -> None:
+        link = self._netlink.make_bridge(segment.bridge, mac=segment.mac, mtu=segment.network.mtu)
+        for found in segment.ranges:
+            self._netlink.add_address(link, found.host)
+
+    def _make_forwarding(self) -> None:
+        """Note how the host was, then make the table, then turn forwarding on: in an order to die in."""
+        table = firewall.PREFIX + self._instance
+        kept = self._root / "network" / "host.json"
+        others = firewall.deployments()
+        mine = others.pop(table, None)
+        before = forwarding.unpack(mine or next(iter(others.values()), "")) or forwarding.read()
+        state_dir.make_directory(kept.parent, self._root)
+        forwarding.remember(kept, before)
+        before = forwarding.recall(kept) or before
+        rules = firewall.ruleset(
+            table, self._lb, self._vip, masquerade=self._options.masquerade, before=forwarding.pack(before)
+        )
+        firewall.apply(rules)
+        forwarding.turn_on(self._netlink.advertised())
+
+    def _unmake_forwarding(self, table: str, kept: Path) -> None:
+        others = firewall.deployments()
+        mine = others.pop(table, None)
+        before = forwarding.recall(kept) or forwarding.unpack(mine or "")
+        if before and not others:
+            forwarding.restore(before)
+        if mine is not None:
+            firewall.remove(table)

@@ -1,0 +1,125 @@
+"""The nftables table of the bridge driver: what the host forwards and hides for amphorae.
+
+The table's comment keeps the host's settings from before Hydria (:mod:`.forwarding`), for other deployments
+on the same host that come later and may leave last.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+import shutil
+import subprocess
+from collections.abc import Iterator
+from pathlib import Path
+
+from hydria.drivers import host
+from hydria.drivers.network.addressing import Segment
+from hydria.model.errors import DriverError
+
+PREFIX = "hydria_"
+_SECONDS = 20
+_TABLE = re.compile(r"^table inet (" + PREFIX + r"[0-9a-f]{6})$", re.MULTILINE)
+_COMMENT = re.compile(r'^\s*comment "before: ([^"]*)"', re.MULTILINE)
+
+
+def ruleset(table: str, lb: Segment, vip: Segment, *, masquerade: bool, before: str) -> str:
+    """The whole table, replacing what it was, in one transaction.
+
+    The LB network is between the host and each amphora alone. Amphorae reach members through the VIP
+    network's gateway; beyond this host only as the host itself, since nobody there knows a way back.
+    """
+    hide = [
+        f"    {'ip6' if found.network.version == 6 else 'ip'} saddr {found.network}"
+        f' oifname != "{vip.bridge}" masquerade'
+        for found in vip.ranges
+    ]
+    lines = [
+        f"add table inet {table}",
+        f"delete table inet {table}",
+        f"table inet {table} {{",
+        f'  comment "before: {before}"',
+        "  chain forward {",
+        "    type filter hook forward priority filter; policy accept;",
+        f'    iifname "{lb.bridge}" oifname != "{lb.bridge}" drop',
+        f'    oifname "{lb.bridge}" iifname != "{lb.bridge}" drop',
+        f'    iifname "{vip.bridge}" accept',
+        f'    oifname "{vip.bridge}" accept',
+        "  }",
+        "  chain postrouting {",
+        "    type nat hook postrouting priority srcnat; policy accept;",
+        *(hide if masquerade else []),
+        "  }",
+        "}",
+        "",
+    ]
+    return "\n".join(lines)
+
+
+def apply(rules: str) -> None:
+    """Give rules to the kernel. Raises DriverError with nft's words."""
+    _nft("-f", "-", feed=rules)
+
+
+def remove(table: str) -> None:
+    """Remove a table if it is there."""
+    apply(f"add table inet {table}\ndelete table inet {table}\n")
+
+
+def deployments() -> dict[str, str]:
+    """The tables of all Hydria deployments on this host -> what their comments keep."""
+    found = {}
+    for table in _TABLE.findall(_nft("list", "tables")):
+        comment = _COMMENT.search(_nft("list", "table", "inet", table))
+        found[table] = comment.group(1) if comment else ""
+    return found
+
+
+def obstacles(vip: Segment) -> Iterator[str]:
+    """What else on this host drops what Hydria's table accepts: no table overrules another's drop."""
+    chains = json.loads(_nft("-j", "list", "chains"))["nftables"]
+    dropping = [
+        f"chain {found['name']} of table {found['family']} {found['table']}"
+        for found in (item["chain"] for item in chains if "chain" in item)
+        if found.get("hook") == "forward" and found.get("policy") == "drop"
+    ]
+    if _legacy_forward_drops():
+        dropping.append("chain FORWARD of iptables-legacy")
+    for what in dropping:
+        yield (
+            f"The policy of {what} is to drop (Docker and ufw do that), so amphorae will not reach members"
+            " beyond this host, nor will clients from there reach VIPs. Allow what goes through the bridge:"
+            f" iptables -I FORWARD -i {vip.bridge} -j ACCEPT; iptables -I FORWARD -o {vip.bridge} -j ACCEPT"
+            " (with Docker: chain DOCKER-USER in place of FORWARD)."
+        )
+
+
+def _legacy_forward_drops() -> bool:
+    tables = Path("/proc/net/ip_tables_names")
+    program = shutil.which("iptables-legacy", path=host.environment()["PATH"])
+    if program is None or not tables.exists() or "filter" not in tables.read_text().split():
+        return False
+    listed = subprocess.run(
+        [program, "-S", "FORWARD"], capture_output=True, text=True, check=False, timeout=_SECONDS
+    )
+    return "-P FORWARD DROP" in listed.stdout
+
+
+def _nft(*arguments: str, feed: str = "") -> str:
+    try:
+        done = subprocess.run(
+            ["nft", *arguments],
+            input=feed,
+            capture_output=True,
+            text=True,
+            check=True,
+            timeout=_SECONDS,
+            env=host.environment(),
+        )
+    except FileNotFoundError as error:
+        raise DriverError("The program nft is missing: install the package nftables.") from error
+    except subprocess.CalledProcessError as error:
+        raise DriverError(f"nft {' '.join(arguments)}: {error.stderr.strip()}") from error
+    except subprocess.TimeoutExpired as error:
+        raise DriverError(f"nft {' '.join(arguments)} took longer than {_SECONDS} s.") from error
+    return done.stdout

@@ -1,0 +1,129 @@
+"""The amphora provider: the desired state is in the database already, and workers converge to it.
+
+So all that is left to do at the time of a request is to refuse what the data plane cannot serve, and to make
+the VIP's port.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from octavia_lib.api.drivers import exceptions, provider_base
+
+from hydria.dataplane import support
+from hydria.drivers.network.interface import FixedAddress, NetworkDriver, Port
+from hydria.model.errors import Conflict
+from hydria.model.load_balancer import LoadBalancer
+from hydria.model.resource import Resource
+from hydria.providers import objects
+from hydria.providers.registry import Completion, VipDict
+from hydria.settings import Settings
+
+
+class AmphoraProviderDriver(provider_base.ProviderDriver):
+    """Hydria's own provider, by the same interface as everybody else's."""
+
+    hydria_completion = Completion.CONVERGED
+
+    _network: NetworkDriver
+
+    def hydria_connect(self, settings: Settings, network: NetworkDriver) -> None:  # noqa: ARG002  (the registry gives both)
+        """Take what the registry has for Hydria's own drivers."""
+        self._network = network
+
+    # --- load balancers
+
+    def create_vip_port(
+        self,
+        loadbalancer_id: str,
+        project_id: str,  # noqa: ARG002  (octavia-lib's interface)
+        vip_dictionary: VipDict,
+        additional_vip_dicts: list[VipDict],
+    ) -> tuple[VipDict, list[VipDict]]:
+        """Make the VIP's port, or take the one that the request brings."""
+        _check_values(LoadBalancer, {**vip_dictionary, "additional_vips": additional_vip_dicts})
+        given = vip_dictionary.get("vip_port_id")
+        if given:
+            return {**vip_dictionary, "octavia_owned": False}, []
+        port = self._make_port(loadbalancer_id, vip_dictionary)
+        address = port.addresses[0].address  # also of one that was asked for: in its canonical form
+        return {**vip_dictionary, "vip_address": address, "vip_port_id": port.id, "octavia_owned": True}, []
+
+    def _make_port(self, load_balancer_id: str, vip: VipDict) -> Port:
+        try:
+            return self._network.create_port(
+                vip["vip_network_id"],
+                name=f"octavia-lb-{load_balancer_id}",
+                owner=f"lb-{load_balancer_id}",
+                addresses=[FixedAddress(vip["vip_subnet_id"], vip.get("vip_address") or "")],
+            )
+        except Conflict as taken:
+            raise exceptions.Conflict(user_fault_string=taken.message) from taken
+
+    def loadbalancer_create(self, loadbalancer: Any) -> None:
+        _check(loadbalancer, *objects.below(loadbalancer))
+
+    def loadbalancer_delete(self, loadbalancer: Any, cascade: bool = False) -> None:
+        """Workers do it."""
+
+    def loadbalancer_update(self, old_loadbalancer: Any, new_loadbalancer: Any) -> None:  # noqa: ARG002
+        _check(new_loadbalancer)
+
+    # --- listeners
+
+    def listener_create(self, listener: Any) -> None:
+        _check(listener)
+
+    def listener_delete(self, listener: Any) -> None:
+        """Workers do it."""
+
+    def listener_update(self, old_listener: Any, new_listener: Any) -> None:  # noqa: ARG002
+        _check(new_listener)
+
+    # --- pools
+
+    def pool_create(self, pool: Any) -> None:
+        _check(pool, *objects.below(pool))
+
+    def pool_delete(self, pool: Any) -> None:
+        """Workers do it."""
+
+    def pool_update(self, old_pool: Any, new_pool: Any) -> None:  # noqa: ARG002
+        _check(new_pool)
+
+    # --- members
+
+    def member_create(self, member: Any) -> None:
+        _check(member)
+
+    def member_delete(self, member: Any) -> None:
+        """Workers do it."""
+
+    def member_update(self, old_member: Any, new_member: Any) -> None:  # noqa: ARG002
+        _check(new_member)
+
+    def member_batch_update(self, pool_id: str, members: list[Any]) -> None:  # noqa: ARG002
+        _check(*members)
+
+    # --- health monitors
+
+    def health_monitor_create(self, healthmonitor: Any) -> None:
+        _check(healthmonitor)
+
+    def health_monitor_delete(self, healthmonitor: Any) -> None:
+        """Workers do it."""
+
+    def health_monitor_update(self, old_healthmonitor: Any, new_healthmonitor: Any) -> None:  # noqa: ARG002
+        _check(new_healthmonitor)
+
+
+def _check(*asked: Any) -> None:
+    for each in asked:
+        _check_values(*objects.values_of(each))
+
+
+def _check_values(resource: type[Resource], values: Mapping[str, object]) -> None:
+    sentence = support.unsupported(resource, values)
+    if sentence is not None:
+        raise exceptions.UnsupportedOptionError(user_fault_string=sentence, operator_fault_string=sentence)

@@ -1,0 +1,104 @@
+"""Between Hydria's resources and octavia-lib's data models (contract 3.3), derived from the declarations.
+
+An attribute that is not set stays octavia-lib's ``Unset``; null is None. Enumerations become their words.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from functools import cache
+from typing import Any
+
+import msgspec
+from octavia_lib.api.drivers import data_models
+
+from hydria.model.health_monitor import HealthMonitor
+from hydria.model.listener import Listener
+from hydria.model.load_balancer import LoadBalancer
+from hydria.model.member import Member
+from hydria.model.pool import Pool
+from hydria.model.resource import Resource, attributes, wire_name
+from hydria.model.tree import Tree
+
+_MODELS: Mapping[type[Resource], tuple[Any, str]] = {
+    LoadBalancer: (data_models.LoadBalancer, "loadbalancer_id"),
+    Listener: (data_models.Listener, "listener_id"),
+    Pool: (data_models.Pool, "pool_id"),
+    Member: (data_models.Member, "member_id"),
+    HealthMonitor: (data_models.HealthMonitor, "healthmonitor_id"),
+}
+_RESOURCES = {model: resource for resource, (model, _) in _MODELS.items()}
+
+# Set by Hydria alone, yet part of octavia-lib's models.
+_MORE: Mapping[type[Resource], Mapping[str, str]] = {Member: {"pool_id": "pool_id", "vnic_type": "vnic_type"}}
+
+
+def of(item: Resource, **nested: Any) -> Any:
+    """The whole object; ``nested`` adds what hangs on it, as octavia-lib names it."""
+    model, key = _MODELS[type(item)]
+    values = {name: _plain(getattr(item, field)) for field, name in _names(type(item)).items()}
+    return model(**{key: item.id}, **values, **nested)
+
+
+def changed(resource: type[Resource], identifier: str, changes: Mapping[str, object]) -> Any:
+    """An object with nothing but its id and what an update carries."""
+    model, key = _MODELS[resource]
+    names = _names(resource)
+    values = {names[field]: _plain(value) for field, value in changes.items() if field in names}
+    return model(**{key: identifier}, **values)
+
+
+def values_of(given: Any) -> tuple[type[Resource], dict[str, object]]:
+    """The resource that an octavia-lib object stands for, and field -> value of what it carries."""
+    resource = _RESOURCES[type(given)]
+    values = {field: getattr(given, name) for field, name in _names(resource).items()}
+    return resource, {field: value for field, value in values.items() if value is not data_models.Unset}
+
+
+def of_pool(pool: Pool, tree: Tree) -> Any:
+    """A pool with its members and its health monitor."""
+    monitor = tree.monitor_of(pool.id)
+    return of(
+        pool,
+        members=[of(member) for member in tree.members_of(pool.id)],
+        healthmonitor=None if monitor is None else of(monitor),
+    )
+
+
+def of_tree(tree: Tree) -> Any:
+    """A load balancer with everything below it."""
+    pools = {pool.id: of_pool(pool, tree) for pool in tree.pools}
+    return of(
+        tree.load_balancer,
+        pools=list(pools.values()),
+        listeners=[
+            of(listener, default_pool=pools.get(listener.default_pool_id or ""))
+            for listener in tree.listeners
+        ],
+    )
+
+
+def below(given: Any) -> Iterable[Any]:
+    """Everything that a load balancer or pool carries with it; nothing where it carries nothing."""
+    for name in ("listeners", "pools", "members"):
+        for child in getattr(given, name, None) or ():
+            yield child
+            yield from below(child)
+    monitor = getattr(given, "healthmonitor", None)
+    if monitor:
+        yield monitor
+
+
+@cache
+def _names(resource: type[Resource]) -> Mapping[str, str]:
+    """Field -> its name in octavia-lib, without the id."""
+    declared = {
+        field: attribute.provider or wire_name(field, attribute)
+        for field, attribute in attributes(resource).items()
+        if attribute.provider is not None
+    }
+    return {**declared, **_MORE.get(resource, {})}
+
+
+def _plain(value: object) -> object:
+    return msgspec.to_builtins(value)

@@ -1,0 +1,53 @@
+"""Opening a change: the load balancer of an object locked, then what the change needs to know, read under it.
+
+The load balancer's row is always the first that is locked, so that changes queue up rather than deadlock.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import sqlalchemy as sa
+
+from hydria.model.load_balancer import LoadBalancer
+from hydria.model.pool import Pool
+from hydria.model.resource import Resource
+from hydria.store import rows, tables
+
+
+def lock_owner(tx: sa.Connection, resource: type[Resource], identifier: str) -> LoadBalancer | None:
+    """The load balancer that an object is on, unchanged by anybody else until the transaction ends.
+
+    None when there is no such object. The object itself is to be read afterwards: it may have gone meanwhile.
+    """
+    table = tables.table_of(resource)
+    owner = sa.select(table.c.load_balancer_id).where(table.c.id == identifier).scalar_subquery()
+    balancers = tables.load_balancers
+    row = tx.execute(sa.select(balancers).where(balancers.c.id == owner).with_for_update()).first()
+    return None if row is None else rows.from_row(LoadBalancer, row)
+
+
+@dataclass(frozen=True, slots=True)
+class PoolInUse:
+    """A pool, the listeners that send traffic to it, and its health monitor."""
+
+    pool: Pool
+    listener_ids: tuple[str, ...] = ()
+    monitor_id: str | None = None
+
+
+def pool_in_use(tx: sa.Connection, pool_id: str) -> PoolInUse | None:
+    """A pool and what a change of it affects, in one query; None when it does not exist."""
+    pools, listeners, monitors = tables.pools, tables.listeners, tables.health_monitors
+    found = tx.execute(
+        sa.select(pools, listeners.c.id, monitors.c.id)
+        .outerjoin(listeners, listeners.c.default_pool_id == pools.c.id)
+        # A monitor on its way out has given up its key.
+        .outerjoin(monitors, sa.and_(monitors.c.pool_id == pools.c.id, monitors.c.live_key.is_not(None)))
+        .where(pools.c.id == pool_id)
+    ).all()
+    if not found:
+        return None
+    width = len(pools.c)
+    listener_ids = tuple(dict.fromkeys(row[width] for row in found if row[width] is not None))
+    return PoolInUse(rows.from_row(Pool, found[0][:width]), listener_ids, found[0][width + 1])

@@ -1,0 +1,34 @@
+"""Statistics as the API shows them: what all amphorae, past ones too, have counted for listeners."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from functools import cache
+from typing import Any
+
+import sqlalchemy as sa
+
+from hydria.store.tables import COUNTERS, listener_statistics, listeners
+
+
+def of_listener(tx: sa.Connection, listener_id: str) -> Mapping[str, int]:
+    """The counters of one listener; zeros when nothing was reported yet."""
+    return _read(tx, _sums().where(listener_statistics.c.listener_id == listener_id))
+
+
+def of_load_balancer(tx: sa.Connection, load_balancer_id: str) -> Mapping[str, int]:
+    """The sum over the listeners of a load balancer."""
+    owned = sa.select(listeners.c.id).where(listeners.c.load_balancer_id == load_balancer_id)
+    return _read(tx, _sums().where(listener_statistics.c.listener_id.in_(owned)))
+
+
+def _read(tx: sa.Connection, statement: sa.Select[Any]) -> Mapping[str, int]:
+    # Engines sum whole numbers into decimals.
+    return {name: int(value or 0) for name, value in tx.execute(statement).mappings().one().items()}
+
+
+@cache
+def _sums() -> sa.Select[Any]:
+    counted = listener_statistics.c
+    totals = (sa.func.sum(counted[name] + counted[f"base_{name}"]).label(name) for name in COUNTERS)
+    return sa.select(sa.func.sum(counted.active_connections).label("active_connections"), *totals)

@@ -1,0 +1,108 @@
+"""A network service in memory, to try requests against: any networks, any ports."""
+
+from __future__ import annotations
+
+import ipaddress
+import uuid
+from collections.abc import Iterable
+from typing import TypeVar
+
+from hydria.drivers.network.interface import FixedAddress, Network, Port, Subnet
+from hydria.model.errors import Conflict, NotFound, Unavailable
+
+T = TypeVar("T")
+
+
+class FakeNetwork:
+    """A network driver. ``default_vip_subnet_id``: set it for the embedded shape."""
+
+    lb_network_id = "11111111-0000-4000-8000-000000000001"
+
+    def __init__(self) -> None:
+        self.default_vip_subnet_id: str | None = None
+        self._networks: dict[str, Network] = {}
+        self._subnets: dict[str, Subnet] = {}
+        self._ports: dict[str, Port] = {}
+
+    def add_network(self, *cidrs: str) -> Network:
+        """Make a network with these subnets."""
+        identifier = str(uuid.uuid4())
+        subnets = [Subnet(str(uuid.uuid4()), identifier, cidr, cidr) for cidr in cidrs]
+        self._subnets |= {subnet.id: subnet for subnet in subnets}
+        self._networks[identifier] = Network(identifier, identifier, tuple(subnet.id for subnet in subnets))
+        return self._networks[identifier]
+
+    def add_port(
+        self, network: Network, *addresses: tuple[str, str], owner: str = "", device_id: str = ""
+    ) -> Port:
+        """Make a port as a user would: (subnet id, address) each."""
+        fixed = tuple(FixedAddress(*each) for each in addresses)
+        port = Port(str(uuid.uuid4()), network.id, "", owner, "02:00:00:00:00:01", fixed, device_id=device_id)
+        self._ports[port.id] = port
+        return port
+
+    def prepare(self) -> None:
+        """There is nothing to make."""
+
+    def cleanup(self) -> None:
+        """Forget all ports."""
+        self._ports.clear()
+
+    def networks(self) -> Iterable[Network]:
+        """All networks."""
+        return list(self._networks.values())
+
+    def network(self, network_id: str) -> Network:
+        """Look up a network."""
+        return _found("Network", self._networks, network_id)
+
+    def subnet(self, subnet_id: str) -> Subnet:
+        """Look up a subnet."""
+        return _found("Subnet", self._subnets, subnet_id)
+
+    def port(self, port_id: str) -> Port:
+        """Look up a port."""
+        return _found("Port", self._ports, port_id)
+
+    def create_port(
+        self, network_id: str, *, name: str, owner: str, addresses: Iterable[FixedAddress] = ()
+    ) -> Port:
+        """Make a port, or return the one of that name."""
+        for port in self._ports.values():
+            if name and port.name == name:
+                return port
+        wanted = list(addresses) or [FixedAddress(each, "") for each in self.network(network_id).subnet_ids]
+        fixed = tuple(FixedAddress(each.subnet_id, self._claim(each)) for each in wanted)
+        port = Port(str(uuid.uuid4()), network_id, name, owner, "02:00:00:00:00:02", fixed)
+        self._ports[port.id] = port
+        return port
+
+    def delete_port(self, port_id: str) -> None:
+        """Remove a port, if it is there."""
+        self._ports.pop(port_id, None)
+
+    def ports(self) -> Iterable[Port]:
+        """All ports."""
+        return list(self._ports.values())
+
+    def controller_address(self) -> str:
+        """Loopback."""
+        return "127.0.0.1"
+
+    def _claim(self, wanted: FixedAddress) -> str:
+        taken = {each.address for port in self._ports.values() for each in port.addresses}
+        if wanted.address:
+            address = str(ipaddress.ip_address(wanted.address))
+            if address in taken:
+                raise Conflict(f"The address {address} is taken.")
+            return address
+        for candidate in ipaddress.ip_network(self.subnet(wanted.subnet_id).cidr).hosts():
+            if str(candidate) not in taken:
+                return str(candidate)
+        raise Unavailable(f"No address is left in subnet {wanted.subnet_id}.")
+
+
+def _found(label: str, known: dict[str, T], identifier: str) -> T:
+    if identifier not in known:
+        raise NotFound(label, identifier)
+    return known[identifier]

@@ -1,0 +1,178 @@
+"""Hypothesis strategies for load-balancer trees, their attributes drawn from the declarations of the model.
+
+:func:`served_trees` draws what the API accepts and the data plane serves. :func:`hostile_trees` draws what no
+API should ever have let in: every free text is an attempt to break out of a configuration.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Mapping
+from typing import Any, TypeAlias
+
+from hypothesis import strategies as st
+
+from hydria.model import kinds
+from hydria.model.health_monitor import HealthMonitor
+from hydria.model.listener import Listener
+from hydria.model.member import Member
+from hydria.model.pool import Pool, SessionPersistence
+from hydria.model.resource import Attribute, Configured, Resource, Use, attributes, parse_create, wire_name
+from hydria.model.statuses import Algorithm, ListenerProtocol, MonitorType, PersistenceType, PoolProtocol
+from hydria.model.tree import Tree
+from hydria.testing import bodies, trees
+
+Values: TypeAlias = dict[str, Any]
+
+_TREES = 3  # listeners, pools, and members of a pool, at most
+_POOLS_OF: Mapping[ListenerProtocol, tuple[PoolProtocol, ...]] = {
+    ListenerProtocol.HTTP: (PoolProtocol.HTTP,),
+    ListenerProtocol.HTTPS: (PoolProtocol.HTTPS, PoolProtocol.TCP),
+    ListenerProtocol.TCP: (PoolProtocol.HTTP, PoolProtocol.HTTPS, PoolProtocol.TCP),
+}
+_TLS = (
+    "default_tls_container_ref", "sni_container_refs", "client_ca_tls_container_ref", "client_authentication",
+    "client_crl_container_ref", "hsts_max_age", "hsts_include_subdomains", "hsts_preload", "tls_enabled",
+    "tls_container_ref", "ca_tls_container_ref", "crl_container_ref",
+)  # fmt: skip
+_REFERENCES = ("loadbalancer_id", "listener_id", "pool_id", "default_pool_id", "project_id", "subnet_id")
+_OF_HTTP = ("http_method", "url_path", "expected_codes", "http_version", "domain_name")
+
+_vips = st.sampled_from((("192.0.2.10",), ("2001:db8::10",), ("192.0.2.10", "2001:db8::10")))
+
+
+@st.composite
+def served_trees(draw: st.DrawFn) -> Tree:
+    """Trees that the API accepts and that the data plane serves."""
+    vips = draw(_vips)
+    pools = [draw(_pools(number)) for number in range(1, draw(st.integers(0, _TREES)) + 1)]
+    listeners = [draw(_listeners(number, pools)) for number in range(1, draw(st.integers(0, _TREES)) + 1)]
+    members = [member for number, pool in enumerate(pools) for member in draw(_members(pool, number * 100))]
+    monitored = [pool for pool in pools if draw(st.booleans())]
+    monitors = [draw(_monitors(number, pool)) for number, pool in enumerate(monitored, start=1)]
+    additional = [{"subnet_id": trees.POOL, "ip_address": vip, "port_id": trees.POOL} for vip in vips[1:]]
+    balancer = trees.load_balancer(
+        vip_address=vips[0],
+        additional_vips=additional,
+        admin_state_up=draw(st.booleans()) or draw(st.booleans()),
+    )
+    return trees.tree(balancer, *listeners, *pools, *members, *monitors)
+
+
+def hostile_texts() -> st.SearchStrategy[str]:
+    """Texts made of what has a meaning to HAProxy, nftables or a shell, and of characters that end lines."""
+    pieces = (
+        "a", "/", " ", "\t", "\n", "\r", "\x00", "\x1b", "\x7f", "\x85", "\u2028", "\ud800", "\u00e9",
+        "\\", "\\\\", "\\x0a", "\\n", '"', "'", "'\\''", "`", "#", " # ", "$", "$HOME", "${HOME}", '"$HOME"',
+        "%", "%%", "%[", "%[hostname]", "%{+Q}o", "]", "(", ")", ",", ";", "|", "{", "}", "!", "if TRUE",
+        "\n    server evil 192.0.2.66:80", "\nglobal\n",
+    )  # fmt: skip
+    return st.lists(st.sampled_from(pieces) | st.text(max_size=3), max_size=6).map("".join)
+
+
+@st.composite
+def hostile_trees(draw: st.DrawFn, texts: st.SearchStrategy[str]) -> Tree:
+    """A tree in which ``texts`` stand wherever the model has text, whatever its alphabet."""
+    persistence = SessionPersistence(type=PersistenceType.APP_COOKIE, cookie_name=draw(texts))
+    headers = {draw(texts): draw(texts), "X-Forwarded-For": draw(texts), draw(texts): "true"}
+    written: dict[type[Resource], Values] = {
+        resource: {name: draw(texts) for name in _free_texts(resource)}
+        for resource in (Listener, Pool, Member, HealthMonitor)
+    }
+    return trees.tree(
+        trees.listener(default_pool_id=trees.POOL, **{**written[Listener], "insert_headers": headers}),
+        trees.pool(**{**written[Pool], "session_persistence": persistence}),
+        trees.member(**written[Member]),
+        trees.monitor(**{**written[HealthMonitor], "http_version": 1.1}),
+    )
+
+
+@st.composite
+def _listeners(draw: st.DrawFn, number: int, pools: Collection[Pool]) -> Listener:
+    values = draw(_values(Listener))
+    protocol = draw(st.sampled_from(list(_POOLS_OF)))
+    values["protocol"] = protocol
+    values["protocol_port"] = 8000 + number
+    if protocol is not ListenerProtocol.HTTP:
+        values["insert_headers"] = {}
+    values["insert_headers"] = {
+        name: value
+        for name, value in values["insert_headers"].items()
+        if name.startswith("X-Forwarded") and name != "X-Forwarded-IP"
+    }
+    fitting = [pool.id for pool in pools if pool.protocol in _POOLS_OF[protocol]]
+    values["default_pool_id"] = draw(st.sampled_from([None, *fitting]))
+    return trees.listener(number, **values)
+
+
+@st.composite
+def _pools(draw: st.DrawFn, number: int) -> Pool:
+    values = draw(_values(Pool))
+    values["protocol"] = draw(st.sampled_from((PoolProtocol.HTTP, PoolProtocol.HTTPS, PoolProtocol.TCP)))
+    values["lb_algorithm"] = draw(
+        st.sampled_from([each for each in Algorithm if each is not Algorithm.SOURCE_IP_PORT])
+    )
+    record = values["session_persistence"]
+    values["session_persistence"] = None if record is None else SessionPersistence(**record)
+    return trees.pool(number, **values)
+
+
+def _members(pool: Pool, first: int) -> st.SearchStrategy[list[Member]]:
+    drawn = st.lists(
+        _values(Member),
+        max_size=_TREES,
+        unique_by=lambda values: (values["address"], values["protocol_port"]),
+    )
+    return drawn.map(
+        lambda members: [
+            trees.member(first + number, pool_id=pool.id, **values) for number, values in enumerate(members)
+        ]
+    )
+
+
+@st.composite
+def _monitors(draw: st.DrawFn, number: int, pool: Pool) -> HealthMonitor:
+    values = draw(_values(HealthMonitor))
+    values["type"] = draw(st.sampled_from((MonitorType.HTTP, MonitorType.TCP)))
+    if values["type"] is MonitorType.TCP:
+        values.update(dict.fromkeys(_OF_HTTP))
+    elif values["http_version"] != 1.1:
+        values["domain_name"] = None
+    return trees.monitor(number, **{**values, "pool_id": pool.id})
+
+
+def _values(resource: type[Resource]) -> st.SearchStrategy[Values]:
+    """Field -> canonical value of what a POST decides, references and TLS left out."""
+    needed = [
+        wire_name(field, attribute)
+        for field, attribute in attributes(resource).items()
+        if attribute.create is Use.REQUIRED and wire_name(field, attribute) in _REFERENCES
+    ]
+    references = dict.fromkeys(needed, trees.BALANCER)
+    defaults = {
+        attribute.default.name: getattr(_DEFAULTS, field)
+        for field, attribute in attributes(resource).items()
+        if isinstance(attribute.default, Configured)
+    }
+    drawn = bodies.valid_bodies(resource, creating=True, without=(*_REFERENCES, *_TLS))
+
+    def parsed(body: Values) -> Values:
+        values = parse_create(resource, {**body, **references}, defaults)
+        return {
+            field: value for field, value in values.items() if field not in (*_REFERENCES, *_TLS, *_LEFT_OUT)
+        }
+
+    return drawn.map(parsed)
+
+
+def _free_texts(resource: type[Resource]) -> list[str]:
+    return [field for field, attribute in attributes(resource).items() if _is_free_text(field, attribute)]
+
+
+def _is_free_text(field: str, attribute: Attribute) -> bool:
+    # Codes too, for their kind is a text to whoever reads it.
+    texts = (kinds.Text, kinds.Pattern, kinds.ExpectedCodes)
+    return isinstance(attribute.kind, texts) and attribute.create is not Use.NEVER and field != "project_id"
+
+
+_LEFT_OUT = ("load_balancer_id", "tags")
+_DEFAULTS = trees.listener()

@@ -1,0 +1,150 @@
+"""What is rendered, loaded by the real daemons."""
+
+import subprocess
+import tempfile
+from pathlib import Path
+
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
+from hydria.dataplane import Tuning, desired_state
+from hydria.dataplane.haproxy.token import literal, token
+from hydria.model import kinds
+from hydria.model.pool import SessionPersistence
+from hydria.model.statuses import PersistenceType
+from hydria.testing import bodies, strategies
+from hydria.testing.trees import POOL, listener, member, monitor, pool, tree
+from tests.node import dataplane_lab as lab
+
+pytestmark = pytest.mark.node
+
+GOLDEN = Path(__file__).parents[1] / "golden" / "haproxy"
+RARELY = settings(
+    max_examples=40,
+    deadline=None,
+    suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow],
+)
+
+
+@pytest.mark.parametrize("golden", sorted(GOLDEN.glob("*.cfg")), ids=lambda path: path.stem)
+def test_haproxy_loads_golden_configurations_without_a_word(golden, tmp_path):
+    assert lab.check(golden.read_text(), tmp_path) == ""
+
+
+@pytest.mark.parametrize("golden", sorted(GOLDEN.glob("*.nft")), ids=lambda path: path.stem)
+def test_nft_loads_golden_rulesets(golden):
+    done = subprocess.run(["nft", "-c", "-f", golden], capture_output=True, text=True, check=False)
+    assert done.stderr == ""
+    assert done.returncode == 0
+
+
+@RARELY
+@given(strategies.served_trees())
+def test_haproxy_and_nft_load_what_the_api_accepts(tree):
+    state = desired_state(tree, (), Tuning())
+    if state.haproxy:
+        with tempfile.TemporaryDirectory() as directory:
+            said = lab.check(state.haproxy, Path(directory))
+        # A timeout of 0, which the API allows, is what HAProxy advises against.
+        assert "[ALERT]" not in said
+        assert not [
+            line for line in said.splitlines() if "WARNING" in line and "missing timeouts" not in line
+        ]
+    if state.nftables:
+        done = subprocess.run(
+            ["nft", "-c", "-f", "-"], input=state.nftables.encode(), capture_output=True, check=False
+        )
+        assert done.stderr == b""
+
+
+@settings(max_examples=10, deadline=None)
+@given(
+    st.lists(
+        st.tuples(bodies.valid_values(kinds.URL_PATH), bodies.valid_values(kinds.COOKIE_NAME)), min_size=30
+    )
+)
+def test_haproxy_loads_every_path_and_cookie_name_that_the_api_accepts(texts):
+    numbers = range(1, len(texts) + 1)
+    pools = [f"{POOL[:-4]}{number:04x}" for number in numbers]
+    of = tree(
+        *(listener(number, default_pool_id=pools[number - 1]) for number in numbers),
+        *(
+            pool(
+                number,
+                id=pools[number - 1],
+                session_persistence=SessionPersistence(type=PersistenceType.APP_COOKIE, cookie_name=cookie),
+            )
+            for number, (_, cookie) in enumerate(texts, start=1)
+        ),
+        *(
+            monitor(number, pool_id=pools[number - 1], url_path=path)
+            for number, (path, _) in enumerate(texts, start=1)
+        ),
+        *(member(number, pool_id=pools[number - 1]) for number in numbers),
+    )
+    with tempfile.TemporaryDirectory() as directory:
+        assert lab.check(desired_state(of, (), Tuning()).haproxy, Path(directory)) == ""
+
+
+def test_haproxy_reads_tokens_as_they_were_meant(tmp_path):
+    """HAProxy itself says what it understood: it answers with the token."""
+    hostile = [text for text in _samples(200) if text and text.isprintable()]
+    port = lab.free_port()
+    lines = [
+        "global",
+        "    stats socket unix@stats.sock",
+        "frontend echo",
+        "    mode http",
+        "    timeout client 5s",
+    ]
+    lines.append(f"    bind 127.0.0.1:{port}")
+    for number, text in enumerate(hostile):
+        plain = f"string {token(text)} if {{ path /plain/{number} }}"
+        format_ = f"lf-string {token(literal(text))} if {{ path /format/{number} }}"
+        lines += [
+            f"    http-request return status 200 content-type text/plain {each}" for each in (plain, format_)
+        ]
+    proxy = lab.Proxy(tmp_path)
+    try:
+        proxy.start("\n".join(lines) + "\n")
+        for kind in ("plain", "format"):
+            assert [_body(port, f"/{kind}/{number}") for number in range(len(hostile))] == hostile
+    finally:
+        proxy.stop()
+
+
+def _samples(count: int) -> list[str]:
+    drawn: list[str] = [
+        "$HOME",
+        '"$HOME"',
+        "'",
+        '"',
+        "\\",
+        "a' b",
+        "%[hostname]",
+        "%",
+        "# x",
+        "é",
+        "a\\nb",
+        "\\x41",
+    ]
+
+    @settings(max_examples=count, deadline=None, derandomize=True, database=None)
+    @given(strategies.hostile_texts())
+    def collect(text):
+        drawn.append(text)
+
+    collect()
+    return drawn
+
+
+def _body(port: int, path: str) -> str:
+    import http.client
+
+    connection = http.client.HTTPConnection("127.0.0.1", port, 5)
+    connection.request("GET", path)
+    try:
+        return connection.getresponse().read().decode()
+    finally:
+        connection.close()

@@ -1,0 +1,180 @@
+"""No text breaks out of its token, and what the API accepts can be rendered."""
+
+import os
+import string
+
+from hypothesis import assume, given
+from hypothesis import strategies as st
+
+from hydria.dataplane import Tuning, desired_state, haproxy, support
+from hydria.dataplane.haproxy.token import call, literal, token
+from hydria.model.errors import Invalid
+from hydria.model.resource import attributes
+from hydria.model.tree import Tree
+from hydria.testing import strategies
+
+
+def words(line: str) -> list[str]:
+    """The words of a line, by the quoting rules of HAProxy's configuration manual, section 2.2."""
+    found: list[str] = []
+    word: str | None = None
+    quote = ""
+    rest = iter(line)
+    for char in rest:
+        if quote == "'":
+            word = word or ""
+            if char == "'":
+                quote = ""
+            else:
+                word += char
+        elif char == "\\":
+            escaped = next(rest)
+            if escaped == "x":
+                escaped = chr(int(next(rest) + next(rest), 16))
+            elif escaped in "nrt":
+                escaped = {"n": "\n", "r": "\r", "t": "\t"}[escaped]
+            word = (word or "") + escaped
+        elif char == '"':
+            word = word or ""
+            quote = "" if quote else '"'
+        elif quote:
+            assert char != "$", "an environment variable would be expanded"
+            word += char
+        elif char == "'":
+            word = word or ""
+            quote = "'"
+        elif char == "#":
+            break
+        elif char in " \t":
+            if word is not None:
+                found.append(word)
+            word = None
+        else:
+            word = (word or "") + char
+    assert not quote, "unbalanced quotes"
+    return found if word is None else [*found, word]
+
+
+def argument(word: str, function: str) -> str:
+    """The one argument of a call: the same rules, but for ``\\#``, ``\\$`` and ``\\xNN`` (section 2.2)."""
+    assert word.startswith(f"{function}(")
+    assert word.endswith(")")
+    text = word[len(function) + 1 : -1]
+    if not text.startswith('"'):
+        assert not set(text) & set(" \"'\\,)#$")
+        return text
+    assert text.endswith('"')
+    found = ""
+    rest = iter(text[1:-1])
+    for char in rest:
+        assert char != '"', "the argument ends early"
+        found += next(rest) if char == "\\" else char
+    return found
+
+
+printable = st.text(min_size=1).filter(str.isprintable) | strategies.hostile_texts().filter(
+    lambda text: bool(text) and text.isprintable()
+)
+
+
+@given(st.lists(printable, min_size=1))
+def test_words_come_back_as_they_were(texts):
+    line = " ".join(token(text) for text in texts)
+    assert "\n" not in line
+    assert words(line) == texts
+
+
+@given(st.text() | strategies.hostile_texts())
+def test_any_text_is_one_word_or_refused(text):
+    try:
+        line = token(text)
+    except Invalid:
+        assert not text or not text.isprintable()
+    else:
+        assert words(f"uri {line} ver") == ["uri", text, "ver"]
+
+
+@given(printable)
+def test_arguments_come_back_as_they_were(text):
+    (word,) = words(token(call("req.cook", text)))
+    assert argument(word, "req.cook") == text
+
+
+@given(printable)
+def test_nothing_in_a_literal_is_a_log_format(text):
+    # Every percent sign that is left after the pairs would start an expression.
+    assert "%" not in literal(text).replace("%%", "")
+    assert literal(text).replace("%%", "%") == text
+
+
+@given(strategies.hostile_trees(strategies.hostile_texts()))
+def test_hostile_texts_are_refused_or_stay_words(tree):
+    try:
+        rendered = haproxy.render(tree, Tuning())
+    except Invalid:
+        return
+    same_shape_as_tame(rendered.config, tree)
+
+
+@given(strategies.hostile_trees(printable))
+def test_printable_hostile_texts_stay_words(tree):
+    monitor = tree.health_monitors[0]
+    assume(monitor.expected_codes.strip(" "))
+    same_shape_as_tame(haproxy.render(tree, Tuning()).config, tree)
+
+
+def same_shape_as_tame(config: str, tree: Tree) -> None:
+    """The configuration differs from a harmless one only in words that are the tree's own texts."""
+    monitor, pool = tree.health_monitors[0], tree.pools[0]
+    tame = haproxy.render(TAME, Tuning()).config.splitlines()
+    lines = config.splitlines()
+    assert len(lines) == len(tame)
+    cookie = pool.session_persistence.cookie_name
+    texts = {
+        "TAME.path": monitor.url_path or "/",
+        "TAME.host": literal(monitor.domain_name or "192.0.2.10"),
+        "TAME.codes": (monitor.expected_codes or "200").replace(" ", ""),
+    }
+    for line, expected in zip(lines, tame, strict=True):
+        for word, harmless in zip(words(line), words(expected), strict=True):
+            if harmless in ("req.cook(TAME.cookie)", "res.cook(TAME.cookie)"):
+                assert argument(word, harmless[:8]) == cookie
+            else:
+                assert word == (texts.get(harmless) or harmless)
+
+
+def tame_tree() -> Tree:
+    monitor = {"url_path": "TAME.path", "domain_name": "TAME.host", "expected_codes": "TAME.codes"}
+    persistence = strategies.SessionPersistence(
+        type=strategies.PersistenceType.APP_COOKIE, cookie_name="TAME.cookie"
+    )
+    pool_id = strategies.trees.POOL
+    return strategies.trees.tree(
+        strategies.trees.listener(default_pool_id=pool_id),
+        strategies.trees.pool(session_persistence=persistence),
+        strategies.trees.member(),
+        strategies.trees.monitor(http_version=1.1, **monitor),
+    )
+
+
+TAME = tame_tree()
+
+
+@given(strategies.served_trees())
+def test_what_the_api_accepts_is_served_and_rendered(tree):
+    for each in tree.children():
+        values = {field: getattr(each, field) for field in attributes(type(each))}
+        assert support.unsupported(type(each), values) is None
+    state = desired_state(tree, (), Tuning())
+    for line in (state.haproxy + state.nftables).splitlines():
+        assert line.isprintable() or line.startswith("\t")
+    for server in state.servers:
+        plain = set(string.ascii_letters + string.digits + "-.:[]")
+        assert set("".join((server.backend, server.name, server.address, *server.options))) <= plain
+    assert bool(state.haproxy) == bool(state.structure)
+
+
+def test_the_environment_has_no_say():
+    # So that a property above that would read it could not pass by luck.
+    assert "$HOME" not in token("$HOME").replace("'$HOME'", "")
+    assert words(token("$HOME")) == ["$HOME"] != [os.environ.get("HOME")]

@@ -1,0 +1,136 @@
+"""Golden configurations; ``HYDRIA_REGENERATE=1`` writes them anew. Real daemons load them in tests/node."""
+
+import os
+from pathlib import Path
+
+import pytest
+
+from hydria.dataplane import Tuning, desired_state
+from hydria.model.pool import SessionPersistence
+from hydria.model.statuses import (
+    Algorithm,
+    HTTPMethod,
+    ListenerProtocol,
+    MonitorType,
+    PersistenceType,
+    PoolProtocol,
+    ProvisioningStatus,
+)
+from hydria.model.tree import Tree
+from hydria.testing import trees
+from hydria.testing.trees import POOL, listener, load_balancer, member, monitor, pool, tree
+
+GOLDEN = Path(__file__).parents[1] / "golden" / "haproxy"
+
+SECOND = trees.identifier(trees.Pool, 2)
+BOTH_FAMILIES = load_balancer(
+    additional_vips=[{"subnet_id": POOL, "ip_address": "2001:db8::10", "port_id": POOL}],
+)
+
+
+def persistent(kind: PersistenceType, cookie_name: str | None = None) -> Tree:
+    persistence = SessionPersistence(type=kind, cookie_name=cookie_name)
+    return tree(listener(default_pool_id=POOL), pool(session_persistence=persistence), member(), member(2))
+
+
+TREES = {
+    "web": trees.web(),
+    "nothing-enabled": tree(load_balancer(admin_state_up=False), *trees.web().children()),
+    "no-pool": tree(listener(), listener(2, protocol=ListenerProtocol.TCP)),
+    "disabled-parts": tree(
+        listener(default_pool_id=POOL),
+        listener(2, default_pool_id=SECOND),
+        listener(3, admin_state_up=False),
+        pool(admin_state_up=False),
+        pool(2),
+        member(1),
+        member(2, pool_id=SECOND, admin_state_up=False),
+        monitor(pool_id=SECOND, admin_state_up=False),
+    ),
+    "going": tree(
+        listener(default_pool_id=POOL),
+        listener(2, provisioning_status=ProvisioningStatus.PENDING_DELETE),
+        pool(),
+        member(1),
+        member(2, provisioning_status=ProvisioningStatus.PENDING_DELETE),
+        monitor(provisioning_status=ProvisioningStatus.PENDING_DELETE),
+    ),
+    "both-families": tree(
+        BOTH_FAMILIES,
+        listener(default_pool_id=POOL, allowed_cidrs=["192.0.2.0/24", "192.0.2.128/25", "2001:db8::/32"]),
+        listener(2, protocol=ListenerProtocol.TCP, allowed_cidrs=["2001:db8::/32"], default_pool_id=POOL),
+        listener(3, allowed_cidrs=["0.0.0.0/0", "::/0"]),
+        pool(),
+        member(1),
+        member(2, address="2001:DB8:0::2", monitor_address="2001:db8::3", monitor_port=8081),
+        monitor(http_version=1.1),
+    ),
+    "many-cidrs": tree(listener(allowed_cidrs=[f"10.{number}.0.0/24" for number in range(120)])),
+    "http-everything": tree(
+        listener(
+            default_pool_id=POOL,
+            connection_limit=100,
+            insert_headers={
+                "X-Forwarded-For": "true",
+                "X-Forwarded-Port": "TRUE",
+                "X-Forwarded-Proto": "true",
+            },
+            timeout_client_data=1000,
+            timeout_member_connect=2000,
+            timeout_member_data=3000,
+            timeout_tcp_inspect=4000,
+        ),
+        pool(lb_algorithm=Algorithm.LEAST_CONNECTIONS),
+        member(1, weight=0),
+        member(2, weight=256, backup=True, monitor_port=9090),
+        member(3, monitor_address="198.51.100.99"),
+        monitor(
+            http_method=HTTPMethod.HEAD,
+            url_path="/it's?a=$HOME&b={1}%20",
+            expected_codes="200, 301, 302",
+            http_version=1.1,
+            domain_name="www.example.com",
+            delay=0,
+            timeout=0,
+            max_retries=1,
+            max_retries_down=10,
+        ),
+    ),
+    "tcp": tree(
+        listener(protocol=ListenerProtocol.TCP, default_pool_id=POOL),
+        listener(2, protocol=ListenerProtocol.HTTPS, default_pool_id=SECOND),
+        pool(protocol=PoolProtocol.HTTP),
+        pool(2, protocol=PoolProtocol.HTTPS),
+        member(1),
+        member(2, pool_id=SECOND),
+        monitor(1, http_version=1.0, expected_codes="200-204"),
+        monitor(2, pool_id=SECOND, type=MonitorType.TCP),
+    ),
+    "shared-pool": tree(
+        listener(default_pool_id=POOL),
+        listener(2, protocol=ListenerProtocol.TCP, default_pool_id=POOL),
+        pool(session_persistence=SessionPersistence(type=PersistenceType.HTTP_COOKIE)),
+        member(1),
+    ),
+    "source-ip-algorithm": tree(
+        listener(default_pool_id=POOL), pool(lb_algorithm=Algorithm.SOURCE_IP), member(1), member(2)
+    ),
+    "source-ip-persistence": persistent(PersistenceType.SOURCE_IP),
+    "http-cookie": persistent(PersistenceType.HTTP_COOKIE),
+    "app-cookie": persistent(PersistenceType.APP_COOKIE, "JSESSIONID"),
+    "odd-app-cookie": persistent(PersistenceType.APP_COOKIE, "!#$%&'*+-.^_`|~"),
+}
+
+
+@pytest.mark.parametrize("name", TREES)
+def test_golden(name):
+    state = desired_state(TREES[name], (), Tuning())
+    for suffix, text in ((".cfg", state.haproxy), (".nft", state.nftables)):
+        golden = (GOLDEN / name).with_suffix(suffix)
+        if os.environ.get("HYDRIA_REGENERATE"):
+            golden.write_text(text) if text else golden.unlink(missing_ok=True)
+        assert text == (golden.read_text() if golden.exists() else "")
+
+
+def test_no_golden_file_without_its_tree():
+    assert {path.stem for path in GOLDEN.iterdir()} <= set(TREES)

@@ -1,0 +1,94 @@
+import pytest
+
+from hydria.dataplane.support import unsupported
+from hydria.model.health_monitor import HealthMonitor
+from hydria.model.listener import HEADERS, SSL_HEADERS, Listener
+from hydria.model.load_balancer import LoadBalancer
+from hydria.model.member import Member
+from hydria.model.pool import Pool, SessionPersistence
+from hydria.model.statuses import (
+    Algorithm,
+    ClientAuthentication,
+    ListenerProtocol,
+    MonitorType,
+    PersistenceType,
+    PoolProtocol,
+    TLSVersion,
+)
+
+SERVED = {
+    (Listener, "protocol"): {ListenerProtocol.HTTP, ListenerProtocol.HTTPS, ListenerProtocol.TCP},
+    (Pool, "protocol"): {PoolProtocol.HTTP, PoolProtocol.HTTPS, PoolProtocol.TCP},
+    (Pool, "lb_algorithm"): {Algorithm.ROUND_ROBIN, Algorithm.LEAST_CONNECTIONS, Algorithm.SOURCE_IP},
+    (HealthMonitor, "type"): {MonitorType.HTTP, MonitorType.TCP},
+}
+
+
+@pytest.mark.parametrize(("resource", "attribute"), SERVED)
+def test_words_are_served_or_refused_by_name(resource, attribute):
+    served = SERVED[resource, attribute]
+    for word in type(next(iter(served))):
+        sentence = unsupported(resource, {attribute: word})
+        if word in served:
+            assert sentence is None
+        else:
+            assert sentence == f"{attribute} '{word}' is not served by the amphora data plane yet."
+
+
+@pytest.mark.parametrize(
+    ("resource", "values"),
+    [
+        (Listener, {"default_tls_container_ref": "ref"}),
+        (Listener, {"sni_container_refs": ["ref"]}),
+        (Listener, {"client_ca_tls_container_ref": "ref"}),
+        (Listener, {"client_crl_container_ref": "ref"}),
+        (Listener, {"client_authentication": ClientAuthentication.MANDATORY}),
+        (Listener, {"client_authentication": "OPTIONAL"}),
+        (Listener, {"hsts_max_age": 1}),
+        (Pool, {"tls_enabled": True}),
+        (Pool, {"tls_container_ref": "ref"}),
+        (Pool, {"ca_tls_container_ref": "ref"}),
+        (Pool, {"crl_container_ref": "ref"}),
+        (Pool, {"session_persistence": {"type": "SOURCE_IP", "persistence_timeout": 1}}),
+        (Pool, {"session_persistence": {"type": "SOURCE_IP", "persistence_granularity": "255.255.255.0"}}),
+        (Pool, {"lb_algorithm": "SOURCE_IP_PORT"}),
+    ],
+)
+def test_refused(resource, values):
+    sentence = unsupported(resource, values)
+    assert sentence is not None
+    assert sentence.startswith(next(iter(values)))
+
+
+@pytest.mark.parametrize("value", ["true", "True", "TRUE"])
+@pytest.mark.parametrize("name", [*HEADERS, *SSL_HEADERS])
+def test_headers(name, value):
+    served = name in {"X-Forwarded-For", "X-Forwarded-Port", "X-Forwarded-Proto"}
+    sentence = unsupported(Listener, {"insert_headers": {name: value}})
+    assert (sentence is None) == served
+    assert served or sentence == f"insert_headers {name} 'true' is not served by the amphora data plane yet."
+
+
+@pytest.mark.parametrize(
+    ("resource", "values"),
+    [
+        (Listener, {}),
+        (Listener, {"insert_headers": {}, "sni_container_refs": [], "default_tls_container_ref": None}),
+        (Listener, {"insert_headers": {"X-Real-IP": "false"}, "client_authentication": "NONE"}),
+        (Listener, {"tls_versions": [TLSVersion.TLS_V1_2], "tls_ciphers": "ALL", "alpn_protocols": ["h2"]}),
+        (Pool, {"tls_enabled": False, "session_persistence": None}),
+        (
+            Pool,
+            {"session_persistence": {"type": "APP_COOKIE", "cookie_name": "x", "persistence_timeout": None}},
+        ),
+        (Member, {"backup": True}),
+        (LoadBalancer, {"vip_address": "192.0.2.1"}),
+    ],
+)
+def test_served(resource, values):
+    assert unsupported(resource, values) is None
+
+
+def test_a_record_in_its_stored_form_is_looked_into_as_well():
+    persistence = SessionPersistence(type=PersistenceType.SOURCE_IP, persistence_timeout=5)
+    assert unsupported(Pool, {"session_persistence": persistence}) is not None

@@ -1,0 +1,291 @@
+"""Passes over load balancers, with real rows and drivers that do nothing."""
+
+from __future__ import annotations
+
+import dataclasses
+import threading
+import time
+from collections.abc import Callable
+from datetime import timedelta
+from pathlib import Path
+from typing import Any
+
+import pytest
+import sqlalchemy as sa
+
+from hydria import settings as settings_module
+from hydria.dataplane import Tuning
+from hydria.drivers.amphora.noop import NoopAmphoraDriver
+from hydria.drivers.certificates.local_ca import LocalCertificateAuthority
+from hydria.drivers.compute.noop import NoopComputeDriver
+from hydria.drivers.network.noop import NoopNetworkDriver
+from hydria.model.amphora import Amphora
+from hydria.model.errors import HydriaError, Refused, Unreachable
+from hydria.model.load_balancer import LoadBalancer
+from hydria.model.member import Member
+from hydria.model.pool import Pool
+from hydria.model.statuses import AmphoraStatus
+from hydria.model.tree import Tree
+from hydria.store import Store, amphorae, changes, leases, rows, schema, tables, trees
+from hydria.testing import trees as make
+from hydria.wire.state import Applied, DesiredState
+from hydria.worker.converger import Converger, Result
+from hydria.worker.leasekeeper import LeaseKeeper
+from hydria.worker.tools import Tools
+
+
+class Agent(NoopAmphoraDriver):
+    """Remembers the states it was given; ``fails`` is raised instead, ``during`` runs in the middle."""
+
+    def __init__(self, *arguments: Any) -> None:
+        super().__init__(*arguments)
+        self.states: list[tuple[str, DesiredState]] = []
+        self.fails: HydriaError | None = None
+        self.during: Callable[[], None] = lambda: None
+
+    def apply(self, amphora: Amphora, state: DesiredState) -> Applied:
+        self.during()
+        if self.fails:
+            raise self.fails
+        self.states.append((amphora.id, state))
+        return Applied(state.generation)
+
+
+@dataclasses.dataclass
+class Bench:
+    tools: Tools
+    agent: Agent
+    converger: Converger
+
+    @property
+    def store(self) -> Store:
+        return self.tools.store
+
+    def add(self, *children: Any, **changes_: Any) -> str:
+        """A load balancer as the API leaves it, with its VIP allocated."""
+        balancer = make.load_balancer(
+            provisioning_status="PENDING_CREATE", operating_status="OFFLINE", generation=1, applied_generation=0,
+            **changes_,
+        )  # fmt: skip
+        self.store.transact(lambda tx: changes.add_load_balancer(tx, balancer))
+        for child in children:
+            self.store.transact(lambda tx, child=child: rows.insert(tx, [child(balancer.id)]))
+        return str(balancer.id)
+
+    def touch(self, balancer_id: str) -> None:
+        self.store.transact(lambda tx: changes.touch(tx, changes.lock(tx, balancer_id)))
+
+    def tree(self, balancer_id: str) -> Tree:
+        with self.store.read() as tx:
+            found = trees.load_tree(tx, balancer_id)
+        assert found is not None
+        return found
+
+    def amphorae(self, balancer_id: str) -> tuple[Amphora, ...]:
+        with self.store.read() as tx:
+            return trees.load_amphorae(tx, balancer_id)
+
+
+@pytest.fixture
+def bench(tmp_path: Path) -> Bench:
+    settings = settings_module.load(overrides={"DEFAULT": {"state_dir": str(tmp_path)}})
+    store = Store(settings.database_url)
+    schema.upgrade(store)
+    authority = LocalCertificateAuthority(settings)
+    agent = Agent(settings, authority)
+    tools = Tools(
+        settings, store, NoopNetworkDriver(settings), NoopComputeDriver(settings), agent, authority, Tuning(),
+        ("127.0.0.1:5555",), "secret",
+    )  # fmt: skip
+    return Bench(tools, agent, Converger(tools, "me:1", LeaseKeeper(store, 30)))
+
+
+def pending_pool(balancer_id: str) -> Pool:
+    return make.pool(load_balancer_id=balancer_id, provisioning_status="PENDING_CREATE", generation=1)
+
+
+def test_a_new_load_balancer_gets_its_amphora_and_becomes_active(bench: Bench) -> None:
+    balancer_id = bench.add(pending_pool)
+    outcome = bench.converger.converge(balancer_id)
+    assert outcome.result is Result.DONE
+    assert "create" in outcome.sentence
+    tree = bench.tree(balancer_id)
+    assert tree.load_balancer.provisioning_status == "ACTIVE"
+    assert tree.load_balancer.applied_generation == 1
+    assert [pool.provisioning_status for pool in tree.pools] == ["ACTIVE"]
+    (amphora,) = bench.amphorae(balancer_id)
+    assert amphora.status is AmphoraStatus.ALLOCATED
+    assert amphora.applied_generation == 1
+    assert amphora.compute_id
+    assert [(name, state.generation) for name, state in bench.agent.states] == [(amphora.id, 1)]
+
+
+def test_nothing_is_due_afterwards_and_the_lease_is_free(bench: Bench) -> None:
+    balancer_id = bench.add()
+    with bench.store.read() as tx:
+        assert trees.due(tx, time.time(), rows.now(), 10) == [balancer_id]
+    bench.converger.converge(balancer_id)
+    with bench.store.read() as tx:
+        assert trees.due(tx, time.time(), rows.now(), 10) == []
+        assert tx.execute(sa.select(tables.leases.c.owner)).scalar() is None
+
+
+def test_a_change_during_a_pass_is_applied_by_the_same_visit(bench: Bench) -> None:
+    balancer_id = bench.add()
+
+    def meanwhile() -> None:
+        bench.agent.during = lambda: None
+        bench.touch(balancer_id)
+
+    bench.agent.during = meanwhile
+    assert bench.converger.converge(balancer_id).result is Result.DONE
+    assert [state.generation for _, state in bench.agent.states] == [1, 2]
+    assert bench.tree(balancer_id).load_balancer.provisioning_status == "ACTIVE"
+
+
+def test_an_object_that_changed_during_the_pass_stays_pending_until_it_is_applied(bench: Bench) -> None:
+    balancer_id = bench.add(pending_pool)
+    tree = bench.tree(balancer_id)
+    bench.touch(balancer_id)
+    bench.store.transact(lambda tx: changes.touch_objects(tx, Pool, [tree.pools[0].id], 2))
+    bench.store.transact(lambda tx: changes.update_object(tx, tree.pools[0], {"name": "new"}, 2))
+    assert bench.store.transact(lambda tx: trees.mark_applied(tx, tree, 1)) is False
+    after = bench.tree(balancer_id)
+    assert after.pools[0].provisioning_status.pending
+    assert after.load_balancer.provisioning_status.pending
+
+
+def test_a_refused_state_is_an_error_with_its_reason_and_the_next_change_clears_it(bench: Bench) -> None:
+    balancer_id = bench.add(pending_pool)
+    bench.converger.converge(balancer_id)
+    bench.touch(balancer_id)
+    bench.agent.fails = Refused("[ALERT] unknown keyword 'nonsense'")
+    assert bench.converger.converge(balancer_id).result is Result.FAILED
+    balancer = bench.tree(balancer_id).load_balancer
+    assert balancer.provisioning_status == "ERROR"
+    assert balancer.fault is not None
+    assert "nonsense" in balancer.fault
+    assert balancer.retry_at is not None
+    bench.agent.fails = None
+    bench.touch(balancer_id)
+    assert bench.tree(balancer_id).load_balancer.provisioning_status == "PENDING_UPDATE"
+    assert bench.converger.converge(balancer_id).result is Result.DONE
+    balancer = bench.tree(balancer_id).load_balancer
+    assert (balancer.provisioning_status, balancer.fault, balancer.attempts) == ("ACTIVE", None, 0)
+
+
+def test_a_fault_that_may_pass_is_shown_once_it_has_repeated(bench: Bench) -> None:
+    balancer_id = bench.add()
+    bench.agent.fails = Unreachable("nobody answers")
+    seen = []
+    for _ in range(3):
+        bench.converger.converge(balancer_id)
+        seen.append(str(bench.tree(balancer_id).load_balancer.provisioning_status))
+    assert seen == ["PENDING_CREATE", "PENDING_CREATE", "ERROR"]
+    with bench.store.read() as tx:
+        assert trees.due(tx, time.time(), rows.now(), 10) == []
+        assert trees.due(tx, time.time(), rows.now() + timedelta(hours=1), 10) == [balancer_id]
+
+
+def test_what_a_failed_build_left_is_retired(bench: Bench) -> None:
+    balancer_id = bench.add()
+    bench.agent.fails = Unreachable("nobody answers")
+    bench.converger.converge(balancer_id)
+    (broken,) = bench.amphorae(balancer_id)
+    assert broken.status is AmphoraStatus.ERROR
+    bench.agent.fails = None
+    bench.converger.converge(balancer_id)
+    (amphora,) = bench.amphorae(balancer_id)
+    assert amphora.id != broken.id
+    with bench.store.read() as tx:
+        kept = rows.load_one(tx, Amphora, broken.id)
+    assert kept is not None
+    assert kept.status is AmphoraStatus.DELETED
+
+
+def test_an_interrupted_build_is_resumed_with_the_same_amphora(bench: Bench) -> None:
+    balancer_id = bench.add()
+    booting = Amphora(
+        id="b0071111-1111-4111-8111-111111111111", load_balancer_id=balancer_id, status=AmphoraStatus.BOOTING,
+        role="STANDALONE", created_at=rows.now(),
+    )  # fmt: skip
+    bench.store.transact(lambda tx: amphorae.add(tx, booting))
+    bench.converger.converge(balancer_id)
+    assert [amphora.id for amphora in bench.amphorae(balancer_id)] == [booting.id]
+
+
+def test_a_dead_amphora_is_replaced_by_one_that_has_the_state_before_it_counts(bench: Bench) -> None:
+    balancer_id = bench.add()
+    bench.converger.converge(balancer_id)
+    (dead,) = bench.amphorae(balancer_id)
+    bench.store.transact(lambda tx: amphorae.update(tx, dead.id, status=AmphoraStatus.ERROR))
+    bench.touch(balancer_id)
+    outcome = bench.converger.converge(balancer_id)
+    assert "replace" in outcome.sentence
+    (living,) = bench.amphorae(balancer_id)
+    assert living.id != dead.id
+    assert bench.tree(balancer_id).load_balancer.provisioning_status == "ACTIVE"
+
+
+def test_deletion_removes_everything_and_keeps_the_row(bench: Bench) -> None:
+    balancer_id = bench.add(pending_pool)
+    bench.converger.converge(balancer_id)
+    balancer = bench.tree(balancer_id).load_balancer
+    bench.store.transact(lambda tx: changes.touch(tx, balancer, provisioning_status="PENDING_DELETE"))
+    assert bench.converger.converge(balancer_id).result is Result.DONE
+    tree = bench.tree(balancer_id)
+    assert tree.load_balancer.provisioning_status == "DELETED"
+    assert list(tree.children()) == []
+    assert bench.amphorae(balancer_id) == ()
+
+
+def test_one_of_many_workers_converges(bench: Bench) -> None:
+    balancer_id = bench.add()
+    results: list[Result] = []
+    convergers = [Converger(bench.tools, f"host:{n}", LeaseKeeper(bench.store, 30)) for n in range(8)]
+    threads = [
+        threading.Thread(target=lambda one=one: results.append(one.converge(balancer_id).result))
+        for one in convergers
+    ]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert Result.DONE in results
+    assert len({name for name, _ in bench.agent.states}) == 1
+    assert len(bench.amphorae(balancer_id)) == 1
+
+
+def test_a_worker_that_lost_its_lease_writes_nothing(bench: Bench) -> None:
+    balancer_id = bench.add()
+
+    def stolen() -> None:
+        later = time.time() + 100
+        stole = bench.store.transact(
+            lambda tx: leases.acquire(tx, balancer_id, "thief:2", moment=later, seconds=1000)
+        )
+        assert stole is not None
+
+    bench.agent.during = stolen
+    outcome = bench.converger.converge(balancer_id)
+    assert outcome.result is Result.FAILED
+    assert bench.tree(balancer_id).load_balancer.provisioning_status == "PENDING_CREATE"
+
+
+def test_a_pool_without_its_member_is_not_touched(bench: Bench) -> None:
+    balancer_id = bench.add(pending_pool)
+    bench.converger.converge(balancer_id)
+    pool = bench.tree(balancer_id).pools[0]
+    bench.touch(balancer_id)
+    member = make.member(
+        load_balancer_id=balancer_id, pool_id=pool.id, provisioning_status="PENDING_CREATE", generation=2
+    )
+    bench.store.transact(lambda tx: rows.insert(tx, [member]))
+    bench.converger.converge(balancer_id)
+    with bench.store.read() as tx:
+        found = rows.load_one(tx, Member, member.id)
+        balancer = rows.load_one(tx, LoadBalancer, balancer_id)
+    assert found is not None
+    assert balancer is not None
+    assert found.provisioning_status == "ACTIVE"
+    assert balancer.applied_generation == 2
