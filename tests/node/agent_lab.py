@@ -5,9 +5,9 @@ network, its ``eth1`` on the VIP network, where the members are, too.
 """
 
 import contextlib
+import ctypes
 import http.client
 import http.server
-import ctypes
 import json
 import os
 import secrets
@@ -125,7 +125,7 @@ class Outside:
         self._threads.shutdown(wait=False, cancel_futures=True)
 
     def _enter(self) -> None:
-        with open(f"/run/netns/{self._namespace}") as handle:
+        with Path(f"/run/netns/{self._namespace}").open() as handle:
             if ctypes.CDLL(None, use_errno=True).setns(handle.fileno(), 0x40000000):
                 raise OSError(ctypes.get_errno(), "setns")
 
@@ -238,11 +238,11 @@ class Lab:
     def processes(self) -> dict[int, tuple[str, int]]:
         """Host pid -> (name, effective uid) of everything in the amphora's PID namespace."""
         root = self.root_pid()
-        space = os.readlink(f"/proc/{root}/ns/pid")
+        space = Path(f"/proc/{root}/ns/pid").readlink()
         found = {}
         for entry in Path("/proc").iterdir():
             with contextlib.suppress(OSError, ValueError):
-                if os.readlink(entry / "ns/pid") == space:
+                if (entry / "ns/pid").readlink() == space:
                     found[int(entry.name)] = (entry / "comm").read_text().strip(), _effective_uid(entry)
         return found
 
@@ -259,7 +259,9 @@ class Lab:
         return 0
 
     def haproxy_pids(self) -> set[int]:
-        return {pid for pid, (name, _) in self.processes().items() if name == "haproxy"}
+        """Those that serve or retire, not one that only says its version."""
+        pids = (pid for pid, (name, _) in self.processes().items() if name == "haproxy")
+        return {pid for pid in pids if b"-D" in Path(f"/proc/{pid}/cmdline").read_bytes().split(b"\0")}
 
     # Heartbeats
 

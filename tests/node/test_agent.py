@@ -8,6 +8,7 @@ import threading
 import time
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Self
 
 import pytest
 
@@ -54,14 +55,15 @@ def test_older_generation_is_refused(lab: Lab) -> None:
 class Load:
     """Keep-alive clients, and one that connects anew each time."""
 
-    def __init__(self, lab: Lab) -> None:
+    def __init__(self, lab: Lab, *, keep_alive: int = 3, new: int = 1) -> None:
         self.good, self.failures = 0, []
+        self._kinds = [True] * keep_alive + [False] * new
         self._stop = threading.Event()
         self._threads: list[threading.Thread] = []
         lab.outside.run(self._start)
 
     def _start(self) -> None:
-        for keep in (True, True, True, False):
+        for keep in self._kinds:
             self._threads.append(threading.Thread(target=self._run, args=(keep,)))
             self._threads[-1].start()
 
@@ -74,14 +76,14 @@ class Load:
                 answer.read()
                 assert answer.status == 200, answer.status
                 self.good += 1
-            except Exception as error:
+            except (OSError, AssertionError, http.client.HTTPException) as error:
                 self.failures.append(error)
                 connection.close()
             if not keep:
                 connection.close()
             time.sleep(0.002)
 
-    def __enter__(self) -> "Load":
+    def __enter__(self) -> Self:
         return self
 
     def __exit__(self, *_: object) -> None:
@@ -347,8 +349,8 @@ def test_everything_killed_comes_back_with_its_state(lab: Lab) -> None:
 
 
 def test_heartbeats_tell_statuses_and_absolute_counters(lab: Lab) -> None:
-    lab.member(8001)
-    lab.member(8003)
+    for port in (8001, 8003, 8004):
+        lab.member(port)
     fast = ("check", "inter", "100ms", "fall", "1")
     servers = [
         server(8001, options=fast),
@@ -365,6 +367,7 @@ def test_heartbeats_tell_statuses_and_absolute_counters(lab: Lab) -> None:
     assert report.pools == {POOL: "UP"}
     assert report.members["member-8001"] == "UP"
     assert report.members["member-8003"] == "NO_CHECK"
+    assert report.members["member-8004"] == "DRAIN"
     assert report.members["member-8005"] == "MAINT"
     assert report.listeners[LISTENER].status == "OPEN"
     for _ in range(10):
@@ -404,7 +407,7 @@ def test_only_the_root_part_is_root(lab: Lab) -> None:
     processes = lab.processes()
     root = lab.root_pid()
     assert processes.pop(root)[1] == 0
-    assert sorted(name for name, _ in processes.values())[0] == "haproxy"
+    assert min(name for name, _ in processes.values()) == "haproxy"
     assert {uid for _, uid in processes.values()} == {agent_lab.USER}
     for pid in processes:
         status = Path(f"/proc/{pid}/status").read_text()
@@ -461,3 +464,43 @@ def _try(lab: Lab) -> str:
         return lab.get()
     except OSError:
         return ""
+
+
+def test_reload_keeps_accepting_connections(lab: Lab) -> None:
+    lab.member(8001)
+    lab.apply(state(1, server(8001)))
+    with Load(lab, keep_alive=0, new=3) as load:
+        for generation in range(2, 8):
+            assert lab.apply(state(generation, server(8001), timeout=f"{generation}0s")).reloaded
+    assert load.failures == []
+    assert load.good > 20
+    eventually(lambda: len(lab.haproxy_pids()) == 1)
+
+
+def test_unusable_state_file_waits_for_a_controller(lab: Lab) -> None:
+    lab.apply(state(4, server(8001)))
+    (lab.work / "state.json").write_text("{")
+    os.kill(lab.agent_pid(), signal.SIGKILL)
+    eventually(lambda: agent_lab.answers(lab) and lab.info()["generation"] == 0)
+    lab.member(8001)
+    assert lab.apply(state(5, server(8001))).generation == 5
+    assert lab.get() == "8001"
+
+
+def test_agent_that_keeps_dying_is_started_ever_more_slowly(lab: Lab) -> None:
+    killed = []
+    for _ in range(4):
+        killed.append(eventually(lambda: lab.agent_pid() if lab.agent_pid() not in (0, *killed) else 0))
+        os.kill(killed[-1], signal.SIGKILL)
+    began = time.monotonic()
+    eventually(lambda: lab.agent_pid() not in (0, *killed))
+    assert time.monotonic() - began > 0.5
+    eventually(lambda: agent_lab.answers(lab))
+
+
+def test_secrets_stay_out_of_sight(lab: Lab) -> None:
+    lab.apply(state(1, server(8001)))
+    for pid in lab.processes():
+        assert agent_lab.KEY.encode() not in Path(f"/proc/{pid}/cmdline").read_bytes()
+        assert agent_lab.KEY.encode() not in Path(f"/proc/{pid}/environ").read_bytes()
+    assert agent_lab.KEY not in lab.log

@@ -3,7 +3,7 @@
 import os
 import string
 
-from hypothesis import assume, given
+from hypothesis import HealthCheck, assume, given, settings
 from hypothesis import strategies as st
 
 from hydria.dataplane import Tuning, desired_state, haproxy, support
@@ -72,11 +72,14 @@ def argument(word: str, function: str) -> str:
     return found
 
 
+some = settings(max_examples=100, deadline=None, suppress_health_check=[HealthCheck.too_slow])
+
 printable = st.text(min_size=1).filter(str.isprintable) | strategies.hostile_texts().filter(
     lambda text: bool(text) and text.isprintable()
 )
 
 
+@some
 @given(st.lists(printable, min_size=1))
 def test_words_come_back_as_they_were(texts):
     line = " ".join(token(text) for text in texts)
@@ -84,6 +87,7 @@ def test_words_come_back_as_they_were(texts):
     assert words(line) == texts
 
 
+@some
 @given(st.text() | strategies.hostile_texts())
 def test_any_text_is_one_word_or_refused(text):
     try:
@@ -94,12 +98,14 @@ def test_any_text_is_one_word_or_refused(text):
         assert words(f"uri {line} ver") == ["uri", text, "ver"]
 
 
+@some
 @given(printable)
 def test_arguments_come_back_as_they_were(text):
     (word,) = words(token(call("req.cook", text)))
     assert argument(word, "req.cook") == text
 
 
+@some
 @given(printable)
 def test_nothing_in_a_literal_is_a_log_format(text):
     # Every percent sign that is left after the pairs would start an expression.
@@ -107,6 +113,7 @@ def test_nothing_in_a_literal_is_a_log_format(text):
     assert literal(text).replace("%%", "%") == text
 
 
+@some
 @given(strategies.hostile_trees(strategies.hostile_texts()))
 def test_hostile_texts_are_refused_or_stay_words(tree):
     try:
@@ -116,6 +123,7 @@ def test_hostile_texts_are_refused_or_stay_words(tree):
     same_shape_as_tame(rendered.config, tree)
 
 
+@some
 @given(strategies.hostile_trees(printable))
 def test_printable_hostile_texts_stay_words(tree):
     monitor = tree.health_monitors[0]
@@ -160,6 +168,7 @@ def tame_tree() -> Tree:
 TAME = tame_tree()
 
 
+@some
 @given(strategies.served_trees())
 def test_what_the_api_accepts_is_served_and_rendered(tree):
     for each in tree.children():

@@ -188,7 +188,9 @@ retry_max = 5
             for item in self.call("GET", f"/{kind}")[kind]:
                 found.append((kind, item["provisioning_status"]))
                 if kind == "pools":
-                    members = self.call("GET", f"/pools/{item['id']}/members")["members"]
+                    # A pool may go between the two requests.
+                    answer = self.request("GET", f"/pools/{item['id']}/members")
+                    members = answer.body["members"] if answer.status == 200 else []
                     found += [("members", member["provisioning_status"]) for member in members]
         return [(kind, status) for kind, status in found if status.startswith("PENDING")]
 

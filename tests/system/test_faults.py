@@ -99,7 +99,7 @@ def test_kill_any_program_at_any_moment(
         deployment.start(victim)
     for balancer in deployment.call("GET", "/loadbalancers?name=busy")["loadbalancers"]:
         deployment.request("DELETE", f"/loadbalancers/{balancer['id']}?cascade=true")
-    wait_for(lambda: not deployment.pending(), 60, f"nothing is PENDING any more: {deployment.pending()}")
+    wait_for(lambda: not deployment.pending(), 60, "nothing is PENDING any more")
     wait_for(
         lambda: len(deployment.call("GET", "/loadbalancers")["loadbalancers"]) == 1,
         60,

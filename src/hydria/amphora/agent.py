@@ -52,6 +52,7 @@ class _Agent:
         self._sender = Sender(boot.controllers, boot.heartbeat_key)
         self._began = time.monotonic()
         self._haproxy_version = ""
+        self._sent = False
         self._beat_at = 0.0
         self._sweep_at = self._announce_at = float("inf")
         self._sweeps = 0
@@ -118,6 +119,9 @@ class _Agent:
         self._sweep_at = now + pause if waiting else float("inf")
 
     def _beat(self) -> None:
+        if self._sent and not self._haproxy_version:
+            self._haproxy_version = haproxy.version()  # not before the first beat: it takes 5 ms
+        self._sent = True
         listeners, seen = self._applier.statistics(self._boot.heartbeat_interval / 2)
         self._sender.send(
             Report(
@@ -133,7 +137,6 @@ class _Agent:
         )
 
     def _info(self) -> dict[str, object]:
-        self._haproxy_version = self._haproxy_version or haproxy.version()
         return {
             "amphora_id": self._boot.amphora_id,
             "agent_version": hydria.__version__,

@@ -6,7 +6,6 @@ Asked for by :class:`hydria.amphora.root_part.RootPart`, in JSON lines over a so
 from __future__ import annotations
 
 import json
-import subprocess
 from collections.abc import Callable, Mapping
 
 from hydria.amphora import announcement, firewall, links
@@ -24,7 +23,7 @@ def answer(line: bytes) -> bytes:
     try:
         request = json.loads(line)
         reply = {"result": _COMMANDS[request["command"]](request["arguments"])}
-    except (Refused, Malformed, OSError, subprocess.SubprocessError) as error:
+    except (Refused, Malformed, OSError) as error:
         reply = {"fault": str(error)}
     except (ValueError, KeyError, TypeError) as error:
         reply = {"fault": f"malformed request: {error!r}"}

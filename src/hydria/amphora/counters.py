@@ -36,7 +36,7 @@ def observe(csv: str, leaving: Container[str] = ()) -> Observation:
     header, *lines = csv.strip().splitlines()
     column = {name: index for index, name in enumerate(header.removeprefix("# ").split(","))}
     # Columns that could hold quoted commas come after all that is read here.
-    last = max(column[name] for name in ("status", "scur", "stot", "bin", "bout", "ereq"))
+    last = max(column[name] for name in ("status", "weight", "scur", "stot", "bin", "bout", "ereq"))
     for line in lines:
         row = line.split(",", last + 1)
         if len(row) <= last:
@@ -49,14 +49,17 @@ def observe(csv: str, leaving: Container[str] = ()) -> Observation:
             pool = proxy.partition(":")[0]
             seen.pools[pool] = "UP" if "UP" in (seen.pools.get(pool), status) else "DOWN"
         elif f"{proxy}/{server}" not in leaving:
-            seen.members[server] = _better(member_status(status), seen.members.get(server))
+            word = member_status(status, weight=row[column["weight"]])
+            seen.members[server] = _better(word, seen.members.get(server))
     return seen
 
 
-def member_status(status: str) -> str:
-    """``UP 1/3``, ``DOWN (agent)``, ``no check``, … in the heartbeat's words."""
+def member_status(status: str, *, weight: str = "1") -> str:
+    """``UP 1/3``, ``DOWN (agent)``, ``no check``, … in the heartbeat's words; UP without weight drains."""
     word = status.split(maxsplit=1)[0] if status else "DOWN"
     word = _MEMBER_WORDS.get(word, word)
+    if word == "UP" and weight == "0":
+        return "DRAIN"
     return word if word in _MEMBER_RANK else "DOWN"
 
 

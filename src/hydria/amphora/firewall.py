@@ -7,12 +7,11 @@ further commands, and no ``include``, whose error messages would show files that
 from __future__ import annotations
 
 import re
-import subprocess
 
+from hydria.amphora import program
 from hydria.amphora.faults import Malformed, Refused
 
 TABLE = "table inet hydria"
-_SECONDS = 20
 _REMOVE = f"add {TABLE}\ndelete {TABLE}\n"
 _ALPHABET = re.compile(r"[\n\t -~]*")
 _QUOTED_OR_COMMENT = re.compile(r'"[^"\n]*"|#[^\n]*')
@@ -27,16 +26,9 @@ def apply(arguments: object) -> None:
         raise Malformed("nftables: expected an object")
     ruleset = accepted(arguments.get("ruleset"))
     options = ["-c"] if arguments.get("check") is True else []
-    done = subprocess.run(
-        ["nft", *options, "-f", "-"],
-        input=_REMOVE + ruleset,
-        capture_output=True,
-        text=True,
-        check=False,
-        timeout=_SECONDS,
-    )
-    if done.returncode:
-        raise Refused(f"nft: {done.stderr.strip()[:1000]}")
+    status, said = program.run("nft", *options, "-f", "-", text=_REMOVE + ruleset)
+    if status:
+        raise Refused(f"nft: {said.strip()[:1000]}")
 
 
 def accepted(ruleset: object) -> str:

@@ -6,17 +6,15 @@ import os
 import resource
 import select
 import signal
-import subprocess
 from contextlib import suppress
 from pathlib import Path
 
-from hydria.amphora import workdir
+from hydria.amphora import program, workdir
 from hydria.amphora.faults import Refused
 from hydria.amphora.limits import fitted_maxconn
 from hydria.amphora.log import log
 from hydria.amphora.runtime import CommandFailed, Runtime
 
-_SECONDS = 60
 _FAULT_LENGTH = 1000
 
 
@@ -109,31 +107,14 @@ class Haproxy:
 
 def version() -> str:
     """HAProxy's own word for its version, "" when it is not installed."""
-    with suppress(OSError, subprocess.SubprocessError):
-        said = subprocess.run(
-            ["haproxy", "-v"], capture_output=True, text=True, check=False, timeout=_SECONDS
-        )
-        return said.stdout.split()[2] if said.returncode == 0 else ""
-    return ""
+    status, said = program.run("haproxy", "-v")
+    return said.split()[2] if status == 0 else ""
 
 
 def _run(*arguments: str) -> None:
-    # A file rather than a pipe: the daemon may keep it, and nobody waits for its end.
-    with open(os.memfd_create("haproxy"), "w+b") as said:  # noqa: PTH123  (a descriptor)
-        try:
-            done = subprocess.run(
-                ["haproxy", *arguments],
-                stdin=subprocess.DEVNULL,
-                stdout=said,
-                stderr=said,
-                check=False,
-                timeout=_SECONDS,
-            )
-        except (OSError, subprocess.SubprocessError) as error:
-            raise Refused(f"cannot run haproxy: {error}") from error
-        if done.returncode:
-            said.seek(0)
-            raise Refused(fault(said.read().decode(errors="replace")))
+    status, said = program.run("haproxy", *arguments)
+    if status:
+        raise Refused(fault(said))
 
 
 def fault(said: str) -> str:

@@ -16,17 +16,17 @@ _DEFAULT = 50_000  # where the configuration asks for nothing
 def fitted_maxconn(config: str, open_files: int) -> tuple[int, int]:
     """What the configuration's global maxconn asks for (0: nothing), and what fits ``open_files``.
 
-    Each connection takes two files, each bind line and each checked server one more. HAProxy refuses to start
-    when it may not open as many as its maxconn could need.
+    Each connection and each pipe takes two files, each bind line and each checked server one. HAProxy refuses
+    to start when it may not open as many as its maxconn could need.
     """
-    wanted, section, others = 0, "", 0
+    wanted, pipes, section, others = 0, 0, "", 0
     for line in config.splitlines():
         word = line.split(maxsplit=1)[0] if line.strip() else ""
         if word in _SECTIONS:
             section = word
         elif word in ("bind", "server"):
             others += 1
-        elif section == "global" and (found := re.match(r"\s*maxconn\s+(\d+)", line)):
-            wanted = int(found[1])
-    affordable = max(_LEAST, (open_files - _RESERVE - 2 * others) // 2)
+        elif section == "global" and (found := re.match(r"\s*(maxconn|maxpipes)\s+(\d+)", line)):
+            wanted, pipes = (int(found[2]), pipes) if found[1] == "maxconn" else (wanted, int(found[2]))
+    affordable = max(_LEAST, (open_files - _RESERVE - 2 * pipes - 2 * others) // 2)
     return wanted, min(wanted or _DEFAULT, affordable)

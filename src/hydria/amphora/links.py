@@ -8,15 +8,13 @@ from __future__ import annotations
 import ipaddress
 import json
 import re
-import subprocess
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
-from hydria.amphora import kernel
+from hydria.amphora import kernel, program
 from hydria.amphora.faults import Malformed, Refused
 
-_SECONDS = 20
 _MAC = re.compile(r"[0-9a-f]{2}(:[0-9a-f]{2}){5}")
 _EVERYWHERE = {4: "0.0.0.0/0", 6: "::/0"}
 
@@ -60,7 +58,8 @@ def apply(arguments: object) -> list[list[str]]:
             if wanted.addresses:
                 raise Refused(f"no network interface has the MAC address {wanted.mac}; plug it first")
             continue
-        kernel.set_network(f"ipv6/conf/{link.name}/accept_ra", "0")
+        for setting in ("accept_ra", "accept_dad"):
+            kernel.set_network(f"ipv6/conf/{link.name}/{setting}", "0")
         lines += batch(wanted, link)
         added += [[wanted.mac, address] for address in sorted(wanted.vips - link.addresses)]
     if lines:
@@ -109,15 +108,15 @@ def batch(wanted: Wanted, link: Link) -> list[str]:
     lines = []
     if not link.up or link.mtu != wanted.mtu:
         lines.append(f"link set dev {link.name} mtu {wanted.mtu} up")
+    # Before the addresses: some routes go with them, and then there is none to delete.
+    for version in sorted(link.routed - {*wanted.gateways}):
+        lines.append(f"route del {_EVERYWHERE[version]} dev {link.name}")
     lines += [f"addr del {item} dev {link.name}" for item in sorted(link.addresses - {*wanted.addresses})]
     for item in wanted.addresses:
         if item not in link.addresses:
             lines.append(f"addr add {item} dev {link.name}{_flags(item, vip=item in wanted.vips)}")
-    for version, everywhere in _EVERYWHERE.items():
-        if version in wanted.gateways:
-            lines.append(f"route replace {everywhere} via {wanted.gateways[version]} dev {link.name}")
-        elif version in link.routed:
-            lines.append(f"route del {everywhere} dev {link.name}")
+    for version, gateway in wanted.gateways.items():
+        lines.append(f"route replace {_EVERYWHERE[version]} via {gateway} dev {link.name}")
     return lines
 
 
@@ -192,9 +191,7 @@ def _lines(path: str) -> Iterable[str]:
 
 
 def _ip(*arguments: str, text: str = "") -> str:
-    done = subprocess.run(
-        ["ip", *arguments], input=text, capture_output=True, text=True, check=False, timeout=_SECONDS
-    )
-    if done.returncode:
-        raise Refused(f"ip {' '.join(arguments)}: {done.stderr.strip()[:500]}")
-    return done.stdout
+    status, said = program.run("ip", *arguments, text=text)
+    if status:
+        raise Refused(f"ip {' '.join(arguments)}: {said.strip()[:500]}")
+    return said

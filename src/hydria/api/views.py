@@ -75,7 +75,7 @@ class View:
         if self.has_monitor and relations.healthmonitor_id is not None:
             shown["healthmonitor_id"] = relations.healthmonitor_id
         shown["tenant_id"] = shown["project_id"]
-        shown["tags"] = relations.tags
+        shown["tags"] = list(relations.tags)
         return shown
 
 

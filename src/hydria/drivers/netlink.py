@@ -105,7 +105,7 @@ class Netlink:
             self._ask(
                 f"add {address} to {link.name}",
                 lambda route: route.addr(
-                    "add", index=link.index, address=str(address.ip), mask=address.network.prefixlen, **more
+                    "add", index=link.index, address=str(address.ip), prefixlen=address.network.prefixlen, **more
                 ),
             )
         except DriverError as error:

@@ -80,7 +80,7 @@ class Store:
             connection.execute(sa.text("SELECT 1"))
 
     def close(self) -> None:
-        """Close all connections."""
+        """Close all connections that are not in use; new ones are made when they are needed."""
         self.writer.dispose()
         self.reader.dispose()
 
@@ -96,6 +96,8 @@ class Store:
             if any(mark in str(error.orig).lower() for mark in _LOST_RACES):
                 raise _LostRace from error
             if isinstance(error, exc.OperationalError | exc.InterfaceError) or error.connection_invalidated:
+                # What else lies in the pools is as dead; the next request shall not have to find out.
+                self.close()
                 raise Unavailable("The database does not answer. Try again.") from error
             raise
 

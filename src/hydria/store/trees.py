@@ -67,8 +67,18 @@ def due(tx: sa.Connection, moment: float, when: datetime, limit: int) -> list[st
     return list(tx.execute(query).scalars())
 
 
-def mark_applied(tx: sa.Connection, tree: Tree, generation: int) -> bool:
-    """Record that every amphora serves ``generation`` of this tree; True when nothing newer is waiting.
+def lock_generation(tx: sa.Connection, load_balancer_id: str) -> int:
+    """The generation that is wanted, unchanged until the transaction ends.
+
+    The load balancer's row is what every transaction locks first, here as in the API, so none deadlock.
+    """
+    balancer = tables.load_balancers.c
+    query = sa.select(balancer.generation).where(balancer.id == load_balancer_id).with_for_update()
+    return int(tx.execute(query).scalar_one())
+
+
+def mark_applied(tx: sa.Connection, tree: Tree, generation: int) -> None:
+    """Record that every amphora serves ``generation`` of this tree.
 
     Only tables in which the tree had something pending are written.
     """
@@ -104,8 +114,6 @@ def mark_applied(tx: sa.Connection, tree: Tree, generation: int) -> bool:
             applied_generation=generation, provisioning_status=status, fault=None, attempts=0, retry_at=None
         )
     )
-    waiting = tx.execute(sa.select(balancer.c.generation).where(balancer.c.id == balancer_id)).scalar()
-    return waiting == generation
 
 
 def mark_failed(

@@ -114,14 +114,14 @@ class Converger:
 
     def _record(self, tx: sa.Connection, lease: Lease, tree: Tree, plan: Plan) -> bool:
         """Write down what the pass achieved; True, and the lease given back, when nothing newer is wanted."""
-        leases.confirm(tx, lease)
+        generation = tree.load_balancer.generation
+        wanted = trees.lock_generation(tx, tree.load_balancer.id)
+        finished = plan.kind is Kind.DELETE or wanted == generation
+        leases.confirm(tx, lease, release=finished)
         if plan.kind is Kind.DELETE:
             trees.mark_deleted(tx, tree, rows.now())
-            finished = True
         else:
-            finished = trees.mark_applied(tx, tree, tree.load_balancer.generation)
-        if finished:
-            leases.confirm(tx, lease, release=True)
+            trees.mark_applied(tx, tree, generation)
         return finished
 
     def _failed(self, lease: Lease, tree: Tree, plan: Plan, error: BaseException) -> Outcome:
@@ -134,6 +134,7 @@ class Converger:
             LOG.error("Load balancer %s: %s failed unexpectedly", balancer.id, plan.kind, exc_info=error)
 
         def record(tx: sa.Connection) -> None:
+            trees.lock_generation(tx, balancer.id)
             leases.confirm(tx, lease, release=True)
             trees.mark_failed(
                 tx,

@@ -89,7 +89,9 @@ def _plan(
 ) -> _Plan:
     members = rows.load(change.tx, Member, tables.members.c.pool_id == used.pool.id)
     present = {
-        tables.live_key(Member, msgspec.structs.asdict(member)): member for member in members if member.desired
+        tables.live_key(Member, msgspec.structs.asdict(member)): member
+        for member in members
+        if member.desired
     }
     start = OperatingStatus.OFFLINE if used.monitor_id else OperatingStatus.NO_MONITOR
     plan, seen = _Plan(), set()
@@ -136,4 +138,3 @@ def _write(change: Change, plan: _Plan) -> None:
     for member in plan.updated:
         if member.id in plan.tags:
             change.tag(member, {"tags": plan.tags[member.id]})
-

@@ -119,19 +119,20 @@ def _end(pids: list[int], where: int, deadline: float) -> None:
     """Kill processes; a pidfd makes sure that each is the one that was found, and tells of its end."""
     waiting = select.poll()
     descriptors = []
+    ending = set()
     try:
         for pid in pids:
-            with suppress(ProcessLookupError):
+            with suppress(ProcessLookupError):  # it has ended meanwhile
                 descriptor = os.pidfd_open(pid)
                 descriptors.append(descriptor)
                 if _namespace_of(pid) == where:
                     signal.pidfd_send_signal(descriptor, signal.SIGKILL)
                     waiting.register(descriptor, select.POLLIN)
-        left = set(descriptors)
-        while left and (ended := waiting.poll(max(0.0, deadline - time.monotonic()) * 1000)):
+                    ending.add(descriptor)
+        while ending and (ended := waiting.poll(max(0.0, deadline - time.monotonic()) * 1000)):
             for descriptor, _ in ended:
                 waiting.unregister(descriptor)
-                left.discard(descriptor)
+                ending.discard(descriptor)
     finally:
         for descriptor in descriptors:
             os.close(descriptor)

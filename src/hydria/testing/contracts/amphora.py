@@ -1,0 +1,63 @@
+"""What every amphora driver must do (drivers/amphora/interface.py)."""
+
+from __future__ import annotations
+
+import time
+
+import pytest
+
+from hydria.drivers.amphora.interface import AmphoraDriver
+from hydria.model.amphora import Amphora
+from hydria.model.errors import Conflict, Refused, Unreachable
+from hydria.wire.state import DesiredState
+
+
+class AmphoraDriverContract:
+    """For all drivers. Fixtures: ``driver``; ``amphora``, new, with an agent that answers."""
+
+    def test_an_agent_that_answers_is_ready_and_alive(self, driver: AmphoraDriver, amphora: Amphora) -> None:
+        driver.await_ready(amphora, 10)
+        assert driver.alive(amphora)
+
+    def test_a_state_is_applied(self, driver: AmphoraDriver, amphora: Amphora) -> None:
+        assert driver.apply(amphora, DesiredState(3)).generation == 3
+
+    def test_applying_again_changes_nothing(self, driver: AmphoraDriver, amphora: Amphora) -> None:
+        driver.apply(amphora, DesiredState(3))
+        again = driver.apply(amphora, DesiredState(3))
+        assert (again.generation, again.reloaded) == (3, False)
+
+    def test_an_older_state_is_a_conflict(self, driver: AmphoraDriver, amphora: Amphora) -> None:
+        driver.apply(amphora, DesiredState(3))
+        with pytest.raises(Conflict):
+            driver.apply(amphora, DesiredState(2))
+
+
+class AmphoraNetworkContract(AmphoraDriverContract):
+    """For drivers that talk to agents.
+
+    Fixtures besides: ``absent``, an amphora that nobody answers for; ``refused``, a state that the agent of
+    ``amphora`` refuses.
+    """
+
+    def test_a_refused_state_says_why_and_by_whom(
+        self, driver: AmphoraDriver, amphora: Amphora, refused: DesiredState
+    ) -> None:
+        with pytest.raises(Refused) as refusal:
+            driver.apply(amphora, refused)
+        assert amphora.id in refusal.value.message
+        assert str(amphora.lb_network_ip) in refusal.value.message
+        assert driver.apply(amphora, DesiredState(refused.generation)).generation == refused.generation
+
+    def test_nobody_there_is_unreachable(self, driver: AmphoraDriver, absent: Amphora) -> None:
+        assert not driver.alive(absent)
+        with pytest.raises(Unreachable) as unreachable:
+            driver.apply(absent, DesiredState(1))
+        assert absent.id in unreachable.value.message
+        assert str(absent.lb_network_ip) in unreachable.value.message
+
+    def test_waiting_ends_in_time(self, driver: AmphoraDriver, absent: Amphora) -> None:
+        began = time.monotonic()
+        with pytest.raises(Unreachable):
+            driver.await_ready(absent, 0.3)
+        assert time.monotonic() - began < 1.5

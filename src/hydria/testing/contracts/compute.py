@@ -1,0 +1,57 @@
+"""What every compute driver must do (drivers/compute/interface.py)."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+
+from hydria.drivers.compute.interface import AmphoraSpec, ComputeDriver, ComputeStatus
+
+MakeSpec = Callable[[], AmphoraSpec]
+
+
+class ComputeDriverContract:
+    """For all drivers. Fixtures: ``driver``; ``make_spec``, which orders another amphora at each call."""
+
+    def test_a_built_amphora_runs(self, driver: ComputeDriver, make_spec: MakeSpec) -> None:
+        spec = make_spec()
+        built = driver.build(spec)
+        assert (built.name, built.status) == (spec.name, ComputeStatus.RUNNING)
+        assert built.lb_network_ip == spec.lb_network.port.addresses[0].address
+        assert driver.get(built.compute_id) == built
+        assert list(driver.instances()) == [built]
+
+    def test_building_again_returns_the_same(self, driver: ComputeDriver, make_spec: MakeSpec) -> None:
+        spec = make_spec()
+        assert driver.build(spec) == driver.build(spec)
+        assert len(list(driver.instances())) == 1
+
+    def test_deleting_is_final_and_may_be_repeated(self, driver: ComputeDriver, make_spec: MakeSpec) -> None:
+        spec = make_spec()
+        built = driver.build(spec)
+        driver.delete(built.compute_id)
+        assert driver.get(built.compute_id) is None
+        driver.delete(built.compute_id)
+        driver.delete("what never was")
+        assert list(driver.instances()) == []
+
+    def test_what_was_deleted_can_be_built_again(self, driver: ComputeDriver, make_spec: MakeSpec) -> None:
+        spec = make_spec()
+        driver.delete(driver.build(spec).compute_id)
+        assert driver.build(spec).status is ComputeStatus.RUNNING
+
+    def test_several_are_built_at_once(self, driver: ComputeDriver, make_spec: MakeSpec) -> None:
+        specs = [make_spec() for _ in range(8)]
+        with ThreadPoolExecutor(4) as pool:
+            built = list(pool.map(driver.build, specs))
+        assert {instance.name for instance in driver.instances()} == {spec.name for spec in specs}
+        with ThreadPoolExecutor(4) as pool:
+            list(pool.map(driver.delete, [instance.compute_id for instance in built]))
+        assert list(driver.instances()) == []
+
+    def test_cleaning_up_ends_all(self, driver: ComputeDriver, make_spec: MakeSpec) -> None:
+        built = [driver.build(make_spec()) for _ in range(2)]
+        driver.cleanup()
+        assert [driver.get(instance.compute_id) for instance in built] == [None, None]
+        assert list(driver.instances()) == []
+        driver.cleanup()

@@ -1,0 +1,107 @@
+"""Changes of the desired state on every database: locks, races, and what exists only once."""
+
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+
+import pytest
+
+from hydria.model.errors import Conflict, HydriaError
+from hydria.model.health_monitor import HealthMonitor
+from hydria.model.listener import Listener
+from hydria.model.load_balancer import LoadBalancer
+from hydria.model.member import Member
+from hydria.model.pool import Pool
+from hydria.store import Store, schema
+from tests.unit.api_writing import MONITOR, Api, everything
+
+
+@pytest.fixture
+def api(database_url: str) -> Iterator[Api]:
+    store = Store(database_url)
+    schema.upgrade(store)
+    yield Api(store)
+    store.close()
+
+
+def test_the_life_of_a_load_balancer(api: Api) -> None:
+    ids = everything(api, tags=["t"])
+    balancer, pool = ids["load_balancers"], ids["pools"]
+    api.update(LoadBalancer, balancer, name="n", tags=["u", "v"])
+    api.update(Pool, pool, session_persistence={"type": "HTTP_COOKIE"})
+    api.update(HealthMonitor, ids["health_monitors"], http_version="1.1", domain_name="example.org")
+    api.batch(
+        pool,
+        {"address": "192.0.2.2", "protocol_port": 80, "tags": ["t"]},
+        {"address": "::1", "protocol_port": 80},
+    )
+    api.delete(HealthMonitor, ids["health_monitors"])
+    api.create(HealthMonitor, pool_id=pool, **MONITOR)
+    api.apply()
+    assert [member.address for member in api.all(Member)] == ["192.0.2.2", "::1"]
+    assert {status for each in api.statuses().values() for status in each} == {"ACTIVE"}
+    api.delete(LoadBalancer, balancer, cascade=True)
+    api.apply()
+    assert api.statuses() == {
+        "load_balancers": ["DELETED"], "listeners": [], "pools": [], "members": [], "health_monitors": [],
+    }  # fmt: skip
+
+
+def test_conflicts_are_named(api: Api) -> None:
+    ids = everything(api)
+    message = "Another Listener on this Load Balancer is already using protocol HTTP and protocol_port 80"
+    with api.unchanged(Conflict, message):
+        api.create(Listener, loadbalancer_id=ids["load_balancers"], protocol="TCP", protocol_port=80)
+    with api.unchanged(
+        Conflict, "Another member on this pool is already using ip 192.0.2.1 on protocol_port 80"
+    ):
+        api.create(Member, ids["pools"], address="192.0.2.1", protocol_port=80)
+    with api.unchanged(Conflict, "This pool already has a health monitor"):
+        api.create(HealthMonitor, pool_id=ids["pools"], **MONITOR)
+
+
+def test_many_at_once_are_all_accepted(api: Api) -> None:
+    ids = everything(api)
+    before = api.get(LoadBalancer, ids["load_balancers"]).generation
+
+    def change(number: int) -> None:
+        if number % 2:
+            api.update(Pool, ids["pools"], name=f"p{number}")
+        else:
+            api.create(Member, ids["pools"], address=f"192.0.2.{100 + number}", protocol_port=80)
+
+    with ThreadPoolExecutor(20) as threads:
+        list(threads.map(change, range(20)))
+    assert len(api.all(Member)) == 12
+    assert api.get(LoadBalancer, ids["load_balancers"]).generation == before + 20
+
+
+def test_of_many_alike_one_is_accepted(api: Api) -> None:
+    ids = everything(api)
+
+    def add(_: int) -> str:
+        try:
+            api.create(Member, ids["pools"], address="192.0.2.100", protocol_port=80)
+        except HydriaError as error:
+            return error.message
+        return "accepted"
+
+    with ThreadPoolExecutor(8) as threads:
+        answers = list(threads.map(add, range(8)))
+    refusal = "Another member on this pool is already using ip 192.0.2.100 on protocol_port 80"
+    assert sorted(answers) == [refusal] * 7 + ["accepted"]
+
+
+def test_changes_go_on_beside_a_worker(api: Api) -> None:
+    ids = everything(api)
+
+    def change(number: int) -> None:
+        if number % 3:
+            api.create(Member, ids["pools"], address=f"192.0.2.{100 + number}", protocol_port=80)
+        else:
+            api.apply()
+
+    with ThreadPoolExecutor(8) as threads:
+        list(threads.map(change, range(24)))
+    api.apply()
+    assert len(api.all(Member)) == 18
+    assert {status for each in api.statuses().values() for status in each} == {"ACTIVE"}

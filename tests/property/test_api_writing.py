@@ -1,0 +1,164 @@
+"""Whatever a client sends: it is served, or refused without a trace."""
+
+from typing import Any
+
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
+from hydria.model.errors import HydriaError, Invalid
+from hydria.model.health_monitor import HealthMonitor
+from hydria.model.listener import Listener
+from hydria.model.load_balancer import LoadBalancer
+from hydria.model.member import Member
+from hydria.model.pool import Pool
+from hydria.model.resource import Resource, attributes, wire_name
+from hydria.testing import bodies
+from tests.unit.api_writing import MONITOR, ORDER, Api, everything, new_store
+
+few = settings(max_examples=8, deadline=None, suppress_health_check=list(HealthCheck))
+some = settings(max_examples=30, deadline=None, suppress_health_check=list(HealthCheck))
+
+
+class Bench:
+    """A load balancer with one of each, and what a request needs to reach each kind."""
+
+    def __init__(self, api: Api) -> None:
+        self.api = api
+        self.ids = everything(api)
+        balancer = self.ids["load_balancers"]
+        web = {"protocol": "HTTP", "lb_algorithm": "ROUND_ROBIN"}
+        bare = api.create(Pool, loadbalancer_id=balancer, **web)["id"]
+        api.apply()
+        self.valid: dict[type[Resource], dict[str, Any]] = {
+            LoadBalancer: {},
+            Listener: {"loadbalancer_id": balancer, "protocol": "TCP", "protocol_port": 9},
+            Pool: {"loadbalancer_id": balancer, **web},
+            Member: {"address": "192.0.2.9", "protocol_port": 9},
+            HealthMonitor: {"pool_id": bare, **MONITOR},
+        }
+        self.references = {
+            "loadbalancer_id": balancer,
+            "pool_id": bare,
+            "listener_id": self.ids["listeners"],
+            "default_pool_id": bare,
+        }
+
+    def parent(self, resource: type[Resource]) -> str | None:
+        return self.ids["pools"] if resource is Member else None
+
+    def create(self, resource: type[Resource], body: dict[str, Any]) -> None:
+        self.api.create(resource, self.parent(resource), **body)
+
+    def update(self, resource: type[Resource], body: dict[str, Any]) -> None:
+        self.api.update(resource, self.ids[resource.table], self.parent(resource), **body)
+
+    def create_nested(self, resource: type[Resource], body: dict[str, Any]) -> None:
+        """The same object inside a fully populated create."""
+        pool = {"name": "p", "protocol": "HTTP", "lb_algorithm": "ROUND_ROBIN"}
+        around: dict[type[Resource], dict[str, Any]] = {
+            Listener: {
+                "listeners": [{key: value for key, value in body.items() if key != "loadbalancer_id"}]
+            },
+            Pool: {"pools": [{"name": "p"} | {key: body[key] for key in body if key != "loadbalancer_id"}]},
+            Member: {"pools": [pool | {"members": [body]}]},
+            HealthMonitor: {
+                "pools": [pool | {"healthmonitor": {key: body[key] for key in body if key != "pool_id"}}]
+            },
+        }
+        self.api.create(LoadBalancer, **around[resource])
+
+
+@pytest.fixture(scope="module")
+def bench(tmp_path_factory: pytest.TempPathFactory) -> Bench:
+    return Bench(Api(new_store(tmp_path_factory.mktemp("store"))))
+
+
+def cases(*, creating: bool) -> list[Any]:
+    return [
+        pytest.param(resource, wire_name(name, attribute), attribute.kind, id=f"{resource.root}-{name}")
+        for resource in ORDER
+        for name, attribute in attributes(resource).items()
+        if bodies.accepted(attribute, creating=creating)
+    ]
+
+
+def refused(bench: Bench, request: Any, name: str, kind: Any) -> None:
+    before = bench.api.dump()
+
+    @few
+    @given(value=bodies.invalid_values(kind))
+    def attempt(value: object) -> None:
+        with pytest.raises(Invalid) as raised:
+            request(value)
+        assert raised.value.message.isprintable()
+        assert name in raised.value.message
+
+    attempt()
+    assert bench.api.dump() == before
+    assert not [port for port in bench.api.network.ports() if not _owned(bench, port.owner)]
+
+
+def _owned(bench: Bench, owner: str) -> bool:
+    return bench.api.get(LoadBalancer, owner.removeprefix("lb-")) is not None
+
+
+@pytest.mark.parametrize(("resource", "name", "kind"), cases(creating=True))
+def test_a_bad_value_in_a_post_changes_nothing(
+    bench: Bench, resource: type[Resource], name: str, kind: Any
+) -> None:
+    refused(bench, lambda value: bench.create(resource, {**bench.valid[resource], name: value}), name, kind)
+
+
+@pytest.mark.parametrize(("resource", "name", "kind"), cases(creating=False))
+def test_a_bad_value_in_a_put_changes_nothing(
+    bench: Bench, resource: type[Resource], name: str, kind: Any
+) -> None:
+    refused(bench, lambda value: bench.update(resource, {name: value}), name, kind)
+
+
+@pytest.mark.parametrize(
+    ("resource", "name", "kind"),
+    [
+        case
+        for case in cases(creating=True)
+        if case.values[0] is not LoadBalancer
+        and case.values[1] not in ("loadbalancer_id", "pool_id", "listener_id", "project_id")
+    ],
+)
+def test_a_bad_value_in_a_nested_object_changes_nothing(
+    bench: Bench, resource: type[Resource], name: str, kind: Any
+) -> None:
+    refused(
+        bench,
+        lambda value: bench.create_nested(resource, {**bench.valid[resource], name: value}),
+        name,
+        kind,
+    )
+
+
+@pytest.mark.parametrize("creating", [True, False], ids=["POST", "PUT"])
+@pytest.mark.parametrize("resource", ORDER)
+def test_a_body_of_valid_values_is_served_or_refused_without_a_trace(
+    bench: Bench, resource: type[Resource], creating: bool
+) -> None:
+    references = {
+        wire_name(name, attribute)
+        for name, attribute in attributes(resource).items()
+        if bodies.accepted(attribute, creating=creating) and wire_name(name, attribute) in bench.references
+    }
+
+    @some
+    @given(
+        body=bodies.valid_bodies(resource, creating=creating, without=references),
+        named=st.sets(st.sampled_from(sorted(references)) if references else st.nothing()),
+    )
+    def attempt(body: dict[str, Any], named: set[str]) -> None:
+        before = bench.api.dump()
+        request = bench.create if creating else bench.update
+        try:
+            request(resource, body | {name: bench.references[name] for name in named})
+        except HydriaError:
+            assert bench.api.dump() == before
+
+    attempt()

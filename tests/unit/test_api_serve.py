@@ -1,0 +1,137 @@
+"""The API's own server on a real socket, and where it refuses to listen."""
+
+import http.client
+import os
+import socket
+import subprocess
+import sys
+import threading
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from hydria.api import serve
+from hydria.model.errors import Forbidden, Unavailable
+from hydria.settings import ApiSettings, Settings
+from hydria.testing import trees
+from tests.unit.api_reading import Api, new_store
+
+
+def settings(host: str = "127.0.0.1", port: int = 0) -> Settings:
+    return Settings(api_settings=ApiSettings(bind_host=host, bind_port=port))
+
+
+@pytest.fixture
+def server(tmp_path: Path) -> Iterator[serve.Server]:
+    api = Api(new_store(tmp_path))
+    api.insert(trees.load_balancer())
+    server = serve.Server(api.client.app, settings())
+    server.start()
+    yield server
+    server.stop()
+
+
+def test_requests_on_one_connection(server: serve.Server) -> None:
+    client = http.client.HTTPConnection("127.0.0.1", server.port, timeout=10)
+    for _ in range(3):
+        client.request("GET", "/v2/lbaas/loadbalancers")
+        answer = client.getresponse()
+        assert answer.status == 200
+        assert trees.BALANCER in answer.read().decode()
+        assert answer.headers["Server"] is None
+    client.close()
+
+
+def test_chunked_bodies(server: serve.Server) -> None:
+    client = http.client.HTTPConnection("127.0.0.1", server.port, timeout=10)
+    client.request(
+        "POST",
+        "/v2/pools",
+        iter([b'{"po', b'ol": {}}']),
+        {"Content-Type": "application/json"},
+        encode_chunked=True,
+    )
+    answer = client.getresponse()
+    assert (answer.status, b"Mandatory field missing" in answer.read()) == (400, True)
+    client.close()
+
+
+def test_too_long_bodies_are_not_read(server: serve.Server) -> None:
+    with socket.create_connection(("127.0.0.1", server.port), timeout=10) as client:
+        client.sendall(b"POST /v2/pools HTTP/1.1\r\nHost: x\r\nContent-Length: 1000000\r\n\r\n")
+        assert client.recv(100).startswith(b"HTTP/1.1 413 ")
+
+
+def test_slow_clients_keep_nobody_waiting(server: serve.Server) -> None:
+    slow = [socket.create_connection(("127.0.0.1", server.port)) for _ in range(30)]
+    for client in slow:
+        client.sendall(b"GET / HTTP/1.1\r\nHo")
+    with socket.create_connection(("127.0.0.1", server.port), timeout=5) as client:
+        client.sendall(b"GET / HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n")
+        assert client.recv(100).startswith(b"HTTP/1.1 200 ")
+    for client in slow:
+        client.close()
+
+
+def test_stop_lets_requests_end_and_frees_the_port(tmp_path: Path) -> None:
+    begun, go_on = threading.Event(), threading.Event()
+
+    def app(_environ: object, start_response: object) -> list[bytes]:
+        begun.set()
+        go_on.wait(10)
+        start_response("200 OK", [("Content-Length", "4")])  # type: ignore[operator]
+        return [b"done"]
+
+    server = serve.Server(app, settings())  # type: ignore[arg-type]
+    server.start()
+    port = server.port
+    client = socket.create_connection(("127.0.0.1", port), timeout=10)
+    client.sendall(b"GET / HTTP/1.1\r\nHost: x\r\n\r\n")
+    assert begun.wait(10)
+    stopping = threading.Thread(target=server.stop)
+    stopping.start()
+    go_on.set()
+    stopping.join(20)
+    assert not stopping.is_alive()
+    assert client.recv(1000).endswith(b"done")
+    client.close()
+    again = serve.Server(app, settings(port=port))  # type: ignore[arg-type]
+    again.start()
+    again.stop()
+    with pytest.raises(ConnectionRefusedError):
+        socket.create_connection(("127.0.0.1", port), timeout=10)
+
+
+def test_an_address_that_is_taken(server: serve.Server) -> None:
+    with pytest.raises(Unavailable, match=rf"The API cannot listen on 127.0.0.1:{server.port} .*in use"):
+        serve.Server(lambda *_: [], settings(port=server.port)).start()
+
+
+@pytest.mark.parametrize("host", ["127.0.0.1", "127.1.2.3", "::1", "localhost"])
+def test_loopback_needs_no_identity(host: str) -> None:
+    serve.refuse_open_doors(settings(host).api_settings)
+
+
+@pytest.mark.parametrize("host", ["0.0.0.0", "::", "192.0.2.1", "", "::ffff:192.0.2.1"])
+def test_anything_else_does(host: str) -> None:
+    with pytest.raises(Forbidden, match="does not serve requests without identity beyond loopback"):
+        serve.Server(lambda *_: [], settings(host)).start()
+
+
+def test_the_wsgi_module_reads_its_configuration_with_the_first_request(tmp_path: Path) -> None:
+    new_store(tmp_path).close()
+    file = tmp_path / "hydria.conf"
+    file.write_text(
+        f"[DEFAULT]\nstate_dir = {tmp_path}\n[controller_worker]\nnetwork_driver = network_noop_driver\n"
+    )
+    asked = (
+        "from falcon import testing\nfrom hydria.wsgi import application\nimport sys\n"
+        "assert 'falcon.app' not in sys.modules or 'hydria.api.app' not in sys.modules\n"
+        "print(testing.TestClient(application).simulate_get('/v2/lbaas/pools').json)\n"
+    )
+    environment = {**os.environ, "HYDRIA_CONFIG": str(file)}
+    done = subprocess.run(
+        [sys.executable, "-c", asked], env=environment, capture_output=True, text=True, check=False
+    )
+    assert done.stdout.strip() == "{'pools': [], 'pools_links': []}", done.stderr
