@@ -17,6 +17,7 @@ check: setup-check  ## format, lint, types, layers, unit and property tests, siz
 	$(bin)/mypy
 	$(bin)/lint-imports
 	$(bin)/python -m pytest -q tests/unit tests/property
+	$(bin)/python scripts/docs --check
 	$(bin)/python scripts/sizes src tests
 
 bench: setup-test  ## the figures that Hydria must reach, measured

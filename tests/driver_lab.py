@@ -134,7 +134,9 @@ def wait_for(reached: Callable[[], object], what: str, seconds: float = 5.0) -> 
 
 
 def shell(command: str) -> str:
-    return subprocess.run(["sh", "-ec", command], capture_output=True, text=True, check=True, timeout=30).stdout
+    return subprocess.run(
+        ["sh", "-ec", command], capture_output=True, text=True, check=True, timeout=30
+    ).stdout
 
 
 def _attachment(network: NetworkDriver, port: Port) -> Attachment:

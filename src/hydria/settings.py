@@ -18,6 +18,7 @@ from typing import Any, get_type_hints
 from oslo_config import cfg
 
 from hydria.model.errors import Invalid
+from hydria.model.rules.deployment import OWASP_B
 
 
 def option(default: Any, text: str, *, secret: bool = False, choices: Sequence[str] = ()) -> Any:
@@ -76,6 +77,22 @@ class ApiSettings:
     )
     default_provider_driver: str = option("amphora", "Provider of requests that name none.")
     udp_connect_min_interval_health_monitor: int = option(3, "Least delay of UDP-CONNECT monitors, seconds.")
+    default_listener_ciphers: str = option(OWASP_B, "Ciphers of listeners that terminate TLS and name none.")
+    default_pool_ciphers: str = option(OWASP_B, "Ciphers of pools that speak TLS and name none.")
+    default_listener_tls_versions: tuple[str, ...] = option(
+        ("TLSv1.2", "TLSv1.3"), "TLS versions of listeners that terminate TLS and name none."
+    )
+    default_pool_tls_versions: tuple[str, ...] = option(
+        ("TLSv1.2", "TLSv1.3"), "TLS versions of pools that speak TLS and name none."
+    )
+    default_listener_alpn_protocols: tuple[str, ...] = option(
+        ("h2", "http/1.1", "http/1.0"), "ALPN protocols of listeners that terminate TLS and name none."
+    )
+    default_pool_alpn_protocols: tuple[str, ...] = option(
+        ("h2", "http/1.1", "http/1.0"), "ALPN protocols of pools that speak TLS and name none."
+    )
+    tls_cipher_prohibit_list: str = option("", "Ciphers that nobody may use, separated by colons.")
+    minimum_tls_version: str = option("", "Oldest TLS version that anybody may use; empty: any.")
     healthcheck_enabled: bool = option(False, "Serve /healthcheck.")
     healthcheck_refresh_interval: int = option(5, "Seconds that a health check's result is kept.")
     max_request_body_size: int = option(114688, "Longest request body, bytes.")
@@ -134,6 +151,7 @@ class HaproxyAmphoraSettings:
     default_connection_limit: int = option(50_000, "Connections of a listener without a limit of its own.")
     haproxy_stick_size: str = option("10k", "Entries in the table of a pool with session persistence.")
     hard_stop_after: int = option(60, "Seconds that a replaced HAProxy process may live on.")
+    haproxy_cmd: str = option("haproxy", "The HAProxy program in the amphora.")
     haproxy_threads: int = option(1, "Threads of HAProxy.")
 
 
@@ -233,7 +251,7 @@ class Settings:
 
 
 # On one machine silence is news within seconds; across a cloud it is noise.
-EMBEDDED = {
+EMBEDDED: dict[str, dict[str, object]] = {
     "health_manager": {"heartbeat_interval": 1.0, "heartbeat_timeout": 2.5, "health_check_interval": 0.5},
 }
 
@@ -293,7 +311,7 @@ def _options(settings: type[Any]) -> Iterator[cfg.Opt]:
         more: dict[str, object] = {"secret": declared.metadata["secret"]}
         if declared.metadata["choices"]:
             more["choices"] = list(declared.metadata["choices"])
-        default = declared.metadata["default"]
+        default: Any = declared.metadata["default"]
         default = list(default) if isinstance(default, tuple) else default
         yield _OPTION_TYPES[hints[declared.name]](
             declared.name, default=default, help=declared.metadata["help"], **more

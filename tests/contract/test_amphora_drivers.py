@@ -69,7 +69,9 @@ class TestRestWithAgentInNamespace(AmphoraNetworkContract):
         return LocalCertificateAuthority(host.settings)
 
     @pytest.fixture
-    def amphora(self, host: driver_lab.Host, driver: RestAmphoraDriver, authority: LocalCertificateAuthority) -> Amphora:
+    def amphora(
+        self, host: driver_lab.Host, driver: RestAmphoraDriver, authority: LocalCertificateAuthority
+    ) -> Amphora:
         built = host.compute.build(spec := host.order(authority))
         amphora = driver_lab.amphora(spec.amphora_id, built.lb_network_ip)
         driver.await_ready(amphora, 10)

@@ -345,10 +345,12 @@ class Authority:
         path.write_bytes(text)
 
 
-def start_amphora(namespace: str, directory: Path) -> subprocess.Popen[bytes]:
-    """Start an amphora as the netns driver does."""
-    command = ["nsenter", f"--net=/run/netns/{namespace}", "unshare", "--mount", "--pid", "--fork"]
-    command += ["--kill-child", sys.executable, "-m", "hydria.amphora", str(directory)]
+def start_amphora(namespace: str, directory: Path, *, enclosed: bool = True) -> subprocess.Popen[bytes]:
+    """Start an amphora as the netns driver does; or not ``enclosed``, as a virtual machine would."""
+    command = ["nsenter", f"--net=/run/netns/{namespace}"]
+    if enclosed:
+        command += ["unshare", "--mount", "--pid", "--fork", "--kill-child"]
+    command += [sys.executable, "-m", "hydria.amphora", str(directory)]
     source = Path(hydria.__file__).parent.parent
     with (directory / "agent.log").open("ab") as log:
         return subprocess.Popen(
@@ -410,12 +412,13 @@ def answers(lab: Lab) -> bool:
 
 
 def end(process: subprocess.Popen[bytes]) -> None:
-    """kill -9: ``unshare --kill-child`` takes the amphora's PID 1 with it, and that everything else."""
+    """kill -9 of the amphora's PID 1, and with it of everything else; ``unshare`` waits for it to be gone."""
     if process.poll() is None:
         children = Path(f"/proc/{process.pid}/task/{process.pid}/children").read_text().split()
         for child in children:
             os.kill(int(child), signal.SIGKILL)
-        process.kill()
+        if not children:
+            process.kill()
     process.wait(10)
 
 

@@ -500,7 +500,29 @@ def test_agent_that_keeps_dying_is_started_ever_more_slowly(lab: Lab) -> None:
 
 def test_secrets_stay_out_of_sight(lab: Lab) -> None:
     lab.apply(state(1, server(8001)))
-    for pid in lab.processes():
+    for pid in (lab.root_pid(), lab.agent_pid(), *lab.haproxy_pids()):
         assert agent_lab.KEY.encode() not in Path(f"/proc/{pid}/cmdline").read_bytes()
         assert agent_lab.KEY.encode() not in Path(f"/proc/{pid}/environ").read_bytes()
     assert agent_lab.KEY not in lab.log
+
+
+def test_root_part_need_not_be_pid_1(lab: Lab) -> None:
+    lab.member(8001)
+    lab.apply(state(1, server(8001)))
+    agent_lab.end(lab.process)
+    lab.process = agent_lab.start_amphora(lab.namespace, lab.directory, enclosed=False)
+    try:
+        eventually(lambda: agent_lab.answers(lab))
+        assert eventually(lambda: _try(lab)) == "8001"
+        haproxy = int((lab.work / "haproxy.pid").read_text())
+        parent = eventually(lambda: int(Path(f"/proc/{haproxy}/stat").read_text().split()[3]))
+        assert parent == lab.process.pid
+        children = Path(f"/proc/{parent}/task/{parent}/children").read_text().split()
+        (agent,) = (int(pid) for pid in children if "python" in Path(f"/proc/{pid}/comm").read_text())
+        os.kill(agent, signal.SIGKILL)
+        eventually(lambda: "took over HAProxy" in lab.log)
+        assert not lab.apply(state(2, server(8001), server(8002))).reloaded
+    finally:
+        lab.process.terminate()
+        lab.process.wait(10)
+    assert not Path(f"/proc/{haproxy}").exists()

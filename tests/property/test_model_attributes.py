@@ -32,7 +32,7 @@ DEFAULTS = {
     attribute.default.name: number
     for number, attribute in enumerate(attributes(Listener).values())
     if isinstance(attribute.default, Configured)
-}
+} | {"default_provider_driver": "amphora"}
 SITE = rules.Deployment()
 EVERY = [
     pytest.param(resource, field, creating, id=f"{resource.root}.{field}-{'post' if creating else 'put'}")

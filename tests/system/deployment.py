@@ -52,6 +52,7 @@ class Deployment:
     cidr: str  # first two bytes of the networks of this test, like "10.215"
     options: str = ""
     embedded: bool = False
+    hook: Path | None = None  # while this file exists HAProxy refuses everything
     port: int = field(default_factory=free_port)
     processes: dict[str, subprocess.Popen[bytes]] = field(default_factory=dict)
 

@@ -8,6 +8,7 @@ import shutil
 import signal
 import subprocess
 import sys
+import tempfile
 import time
 from collections.abc import Iterator
 from pathlib import Path
@@ -24,18 +25,24 @@ OPENSTACK = Path(sys.executable).with_name("openstack")
 def machine(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Deployment]:
     directory = tmp_path_factory.mktemp("machine")
     directory.chmod(0o755)
-    refusing = directory / "haproxy"
-    # The test hook: HAProxy's checker refuses everything while the file "refuse" exists.
+    hook = Path(tempfile.mkdtemp(prefix="hydria-hook-"))  # where the amphora's own user can get at it
+    hook.chmod(0o755)
+    refusing = hook / "haproxy"
+    # The test hook: HAProxy refuses every configuration while the file "refuse" exists.
     refusing.write_text(
         "#!/bin/sh\n"
-        f'for word in "$@"; do [ "$word" = -c ] && [ -e {directory}/hooks/refuse ] && '
+        f'for word in "$@"; do [ "$word" = -f ] && [ -e {hook}/refuse ] && '
         '{ echo "[ALERT] refused by the test" >&2; exit 1; }; done\n'
         f'exec {shutil.which("haproxy") or "/usr/sbin/haproxy"} "$@"\n'
     )
     refusing.chmod(0o755)
     options = f"[haproxy_amphora]\nhaproxy_cmd = {refusing}\nhard_stop_after = 5\n"
-    with deployed(Deployment(directory, "10.216", options, embedded=True)) as running:
-        yield running
+    try:
+        with deployed(Deployment(directory, "10.216", options, embedded=True)) as running:
+            running.hook = hook / "refuse"
+            yield running
+    finally:
+        shutil.rmtree(hook)
 
 
 @pytest.fixture(scope="module")
@@ -142,10 +149,8 @@ def test_an_agent_killed_alone_costs_nothing(machine: Deployment, balancer: dict
 def test_a_refused_configuration_keeps_the_old_one_serving(
     machine: Deployment, balancer: dict[str, str]
 ) -> None:
-    hooks = machine.state_dir / "hooks"
-    hooks.mkdir(exist_ok=True)
-    hooks.chmod(0o755)
-    (hooks / "refuse").touch()
+    assert machine.hook
+    machine.hook.touch()
     try:
         with Traffic(balancer["vip_address"]) as traffic:
             listener = {"loadbalancer_id": balancer["id"], "protocol": "HTTP", "protocol_port": 8080}
@@ -156,7 +161,7 @@ def test_a_refused_configuration_keeps_the_old_one_serving(
             )
             assert "refused by the test" in machine.log("all")
     finally:
-        (hooks / "refuse").unlink()
+        machine.hook.unlink()
     assert not traffic.failed
     machine.call("PUT", f"/listeners/{made['id']}", {"listener": {"name": "good"}})
     machine.await_status(balancer["id"])

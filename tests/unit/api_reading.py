@@ -5,7 +5,7 @@ import itertools
 import random
 import tempfile
 import uuid
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from datetime import timedelta
 from functools import cache
@@ -174,6 +174,11 @@ def walk(api: Api, url: str, params: dict[str, Any], rel: str) -> list[list[str]
         path, _, query = links[rel].removeprefix("http://falconframework.org").partition("?")
         answer = api.get(path, query_string=query)
     raise AssertionError("the pages have no end")
+
+
+def joined(pages: Iterable[list[str]]) -> list[str]:
+    """The ids of several pages."""
+    return list(itertools.chain.from_iterable(pages))
 
 
 def _rank(value: Any) -> tuple[Any, ...]:

@@ -108,7 +108,7 @@ class Api:
         registry.add("third", self.third)
         defaults = {
             "timeout_client_data": 50_000, "timeout_member_connect": 5_000,
-            "timeout_member_data": 50_000, "timeout_tcp_inspect": 0,
+            "timeout_member_data": 50_000, "timeout_tcp_inspect": 0, "default_provider_driver": "amphora",
         }  # fmt: skip
         services = Services(
             self.settings, self.store, self.network, registry, self.wakeups, Deployment(), defaults

@@ -18,6 +18,7 @@ from tests.unit.api_reading import (
     api_name,
     in_order,
     insert_variety,
+    joined,
     listed,
     new_store,
     query_text,
@@ -79,9 +80,16 @@ def test_every_order_pages_forth_and_back(api: Api, resource: type[Resource]) ->
             expected = in_order(items, (field, descending))
             name = api_name(resource, field)
             params = {"sort_key": name, "sort_dir": "desc" if descending else "asc", "limit": "5"}
-            assert sum(walk(api, url, params, "next"), []) == expected, (field, descending)
+            assert joined(walk(api, url, params, "next")) == expected, (
+                field,
+                descending,
+            )
             pages = walk(api, url, params | {"page_reverse": "True"}, "previous")
-            assert sum(reversed(pages), []) == expected, (field, descending, "back")
+            assert joined(reversed(pages)) == expected, (
+                field,
+                descending,
+                "back",
+            )
 
 
 @EVERY
@@ -103,7 +111,7 @@ def test_several_sort_keys(api: Api, resource: type[Resource]) -> None:
     }  # fmt: skip
     for params in (first, second):
         assert ids(api.get(url_of(resource), params=params, params_csv=True)) == expected
-        assert sum(walk(api, url_of(resource), params | {"limit": "3"}, "next"), []) == expected
+        assert joined(walk(api, url_of(resource), params | {"limit": "3"}, "next")) == expected
 
 
 @EVERY

@@ -1,5 +1,6 @@
 """The API's own server on a real socket, and where it refuses to listen."""
 
+import dataclasses
 import http.client
 import os
 import socket
@@ -103,6 +104,24 @@ def test_stop_lets_requests_end_and_frees_the_port(tmp_path: Path) -> None:
         socket.create_connection(("127.0.0.1", port), timeout=10)
 
 
+def test_a_name_with_several_addresses(tmp_path: Path) -> None:
+    server = serve.Server(Api(new_store(tmp_path)).client.app, settings("localhost"))
+    server.start()
+    client = http.client.HTTPConnection("localhost", server.port, timeout=10)
+    client.request("GET", "/")
+    assert client.getresponse().status == 200
+    client.close()
+    server.stop()
+
+
+def test_all_addresses_with_an_identity() -> None:
+    anywhere = dataclasses.replace(settings("").api_settings, auth_strategy="keystone")
+    server = serve.Server(lambda *_: [], Settings(api_settings=anywhere))
+    server.start()
+    socket.create_connection(("127.0.0.1", server.port), timeout=10).close()
+    server.stop()
+
+
 def test_an_address_that_is_taken(server: serve.Server) -> None:
     with pytest.raises(Unavailable, match=rf"The API cannot listen on 127.0.0.1:{server.port} .*in use"):
         serve.Server(lambda *_: [], settings(port=server.port)).start()
@@ -113,7 +132,7 @@ def test_loopback_needs_no_identity(host: str) -> None:
     serve.refuse_open_doors(settings(host).api_settings)
 
 
-@pytest.mark.parametrize("host", ["0.0.0.0", "::", "192.0.2.1", "", "::ffff:192.0.2.1"])
+@pytest.mark.parametrize("host", ["0.0.0.0", "::", "192.0.2.1", "", "*", "::ffff:192.0.2.1"])
 def test_anything_else_does(host: str) -> None:
     with pytest.raises(Forbidden, match="does not serve requests without identity beyond loopback"):
         serve.Server(lambda *_: [], settings(host)).start()

@@ -154,8 +154,8 @@ def test_bodies_without_announced_length(api: Api) -> None:
         ),
         (
             "[1]",
-            "Invalid input for field/attribute load_balancer. Value: '[1]'."
-            ' Expected an object with the key "loadbalancer".',
+            ("Invalid input for field/attribute load_balancer. Value: '[1]'."
+            ' Expected an object with the key "loadbalancer".'),
         ),
         (
             '{"loadbalancer": {}, "x": 1}',
@@ -316,6 +316,16 @@ def test_only_this_host_is_served_without_identity(api: Api) -> None:
         answer = api.ask("GET", BALANCERS, extras={"REMOTE_ADDR": address})
         assert answer.status_code == status, address
     assert api.ask("GET", "/", extras={"REMOTE_ADDR": "192.0.2.1"}).status_code == 200
+
+
+def test_the_project_of_a_request(api: Api, monkeypatch: pytest.MonkeyPatch) -> None:
+    asked = []
+    monkeypatch.setattr(reading, "show_all", lambda call, *_: asked.append(call.caller.project_id) or {})
+    for headers in ({}, {"X-Project-Id": "p1"}):
+        api.get(BALANCERS, headers=headers)
+    assert asked == ["default", "p1"]
+    fault = api.get(BALANCERS, 400, headers={"X-Project-Id": "p" * 37})
+    assert "X-Project-Id" in fault["faultstring"]
 
 
 # --- health check

@@ -17,6 +17,7 @@ TIMEOUTS = {
     "timeout_member_data": 50_000,
     "timeout_tcp_inspect": 0,
 }
+DEFAULTS = {**TIMEOUTS, "default_provider_driver": "amphora"}
 MINIMAL = {
     LoadBalancer: {},
     Listener: {"loadbalancer_id": UUID, "protocol": "HTTP", "protocol_port": 80},
@@ -103,15 +104,15 @@ def test_put_takes_exactly_the_attributes_of_the_contract(resource):
 
 @pytest.mark.parametrize("resource", NULLS)
 def test_null_on_put(resource):
-    assert parse_update(resource, dict.fromkeys(NULLS[resource]), TIMEOUTS) == NULLS[resource]
+    assert parse_update(resource, dict.fromkeys(NULLS[resource]), DEFAULTS) == NULLS[resource]
     for name in REFUSED_NULLS.get(resource, ()):
         with pytest.raises(Invalid, match=f"field/attribute {name}. "):
-            parse_update(resource, {name: None}, TIMEOUTS)
+            parse_update(resource, {name: None}, DEFAULTS)
 
 
 @pytest.mark.parametrize("resource", MINIMAL)
 def test_each_mandatory_attribute_is_missed(resource):
-    parse_create(resource, MINIMAL[resource], TIMEOUTS)
+    parse_create(resource, MINIMAL[resource], DEFAULTS)
     optional = {"loadbalancer_id"} if resource is Pool else set()  # listener_id may stand for it
     for name in MINIMAL[resource].keys() - optional:
         message = f"Invalid input for field/attribute {name}. Value: 'None'. Mandatory field missing."
@@ -120,7 +121,7 @@ def test_each_mandatory_attribute_is_missed(resource):
             {k: v for k, v in MINIMAL[resource].items() if k != name},
         ):
             with pytest.raises(Invalid) as refusal:
-                parse_create(resource, body, TIMEOUTS)
+                parse_create(resource, body, DEFAULTS)
             assert str(refusal.value) == message
 
 
@@ -179,7 +180,7 @@ def test_each_mandatory_attribute_is_missed(resource):
 )
 def test_refusals(resource, body, message):
     with pytest.raises(Invalid) as refusal:
-        parse_create(resource, body, TIMEOUTS)
+        parse_create(resource, body, DEFAULTS)
     assert str(refusal.value) == message
 
 
@@ -196,7 +197,7 @@ def test_refusals(resource, body, message):
     ],
 )
 def test_tenant_id_is_the_old_name_of_project_id(body, project):
-    assert parse_create(LoadBalancer, body, {})["project_id"] == project
+    assert parse_create(LoadBalancer, body, DEFAULTS)["project_id"] == project
 
 
 def test_the_operator_sets_defaults():
@@ -205,9 +206,9 @@ def test_the_operator_sets_defaults():
 
 
 def test_defaults_are_nobody_elses():
-    values = parse_create(Listener, MINIMAL[Listener], TIMEOUTS)
+    values = parse_create(Listener, MINIMAL[Listener], DEFAULTS)
     values["tags"].append("mine")
-    assert parse_create(Listener, MINIMAL[Listener], TIMEOUTS)["tags"] == []
+    assert parse_create(Listener, MINIMAL[Listener], DEFAULTS)["tags"] == []
 
 
 def test_a_put_changes_only_the_keys_of_a_record_that_it_carries():

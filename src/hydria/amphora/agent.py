@@ -16,7 +16,7 @@ import traceback
 from pathlib import Path
 
 import hydria
-from hydria.amphora import haproxy, kernel, rest
+from hydria.amphora import kernel, rest
 from hydria.amphora.apply import Applier
 from hydria.amphora.faults import Refused
 from hydria.amphora.heartbeat import Sender
@@ -48,7 +48,7 @@ class _Agent:
     def __init__(self, boot: Boot, root: RootPart) -> None:
         self._boot = boot
         self._wakeup = os.eventfd(0, os.EFD_NONBLOCK | os.EFD_CLOEXEC)
-        self._applier = Applier(root, boot.hard_stop_after, self._wake)
+        self._applier = Applier(root, boot, self._wake)
         self._sender = Sender(boot.controllers, boot.heartbeat_key)
         self._began = time.monotonic()
         self._haproxy_version = ""
@@ -120,7 +120,9 @@ class _Agent:
 
     def _beat(self) -> None:
         if self._sent and not self._haproxy_version:
-            self._haproxy_version = haproxy.version()  # not before the first beat: it takes 5 ms
+            self._haproxy_version = (
+                self._applier.haproxy.version()
+            )  # not before the first beat: it takes 5 ms
         self._sent = True
         listeners, seen = self._applier.statistics(self._boot.heartbeat_interval / 2)
         self._sender.send(

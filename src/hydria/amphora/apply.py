@@ -18,6 +18,7 @@ from hydria.amphora.root_part import RootPart
 from hydria.amphora.running import Running, new_epoch
 from hydria.amphora.runtime import CommandFailed, Runtime
 from hydria.amphora.servers import carried_over, difference
+from hydria.wire.boot import Boot
 from hydria.wire.heartbeat import ListenerReport
 from hydria.wire.state import Applied, DesiredState, encode
 
@@ -27,7 +28,7 @@ _LOOK_SECONDS = 1.0  # an HAProxy that is slower than this must not keep heartbe
 class Applier:
     """Owns the applied state and the HAProxy process; one thing at a time."""
 
-    def __init__(self, root: RootPart, hard_stop_after: float, changed: Callable[[], None]) -> None:
+    def __init__(self, root: RootPart, boot: Boot, changed: Callable[[], None]) -> None:
         self._lock = threading.Lock()
         self._network = Network(root)
         self._changed = changed  # called after whatever somebody may want to hear of at once
@@ -36,8 +37,8 @@ class Applier:
         self._counters = Counters()
         self._observation = Observation()
         self._reports: dict[str, ListenerReport] = {}
-        self.haproxy = Haproxy()
-        self.leaving = live.Leaving(hard_stop_after)
+        self.haproxy = Haproxy(boot.haproxy)
+        self.leaving = live.Leaving(boot.hard_stop_after)
         self.epoch = new_epoch()
 
     @property

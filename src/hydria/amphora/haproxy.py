@@ -6,6 +6,7 @@ import os
 import resource
 import select
 import signal
+import time
 from contextlib import suppress
 from pathlib import Path
 
@@ -16,12 +17,14 @@ from hydria.amphora.log import log
 from hydria.amphora.runtime import CommandFailed, Runtime
 
 _FAULT_LENGTH = 1000
+_ANSWER_SECONDS = 1.0
 
 
 class Haproxy:
     """At most one serving process; retired ones finish by themselves within their hard-stop-after."""
 
-    def __init__(self) -> None:
+    def __init__(self, command: str) -> None:
+        self._command = command
         self.pid = 0  # 0: none was started, or it was stopped on purpose
         self.maxconn = 0
         self._pidfd = -1
@@ -42,7 +45,7 @@ class Haproxy:
 
     def check(self, path: str, config: str) -> None:
         """Have HAProxy read a configuration without starting it; Refused says what is wrong with it."""
-        _run("-c", "-f", path, "-n", str(self._fit(config)))
+        self._run("-c", "-f", path, "-n", str(self._fit(config)))
 
     def start(self, path: str, config: str) -> None:
         """Start a process with a configuration; the one that runs hands over its sockets and retires.
@@ -54,8 +57,9 @@ class Haproxy:
             arguments += ["-x", workdir.STATS_SOCKET, "-sf", str(self.pid)]
         else:
             workdir.remove(workdir.STATS_SOCKET)
-        _run(*arguments)
+        self._run(*arguments)
         self._watch(int(workdir.read(workdir.PID) or b"0"))
+        self._await_answer()
 
     def adopt(self, config: str) -> bool:
         """Take over the process that a previous life of the agent started, if it still serves."""
@@ -93,6 +97,28 @@ class Haproxy:
         self.forget()
         self.pid, self._pidfd = pid, pidfd
 
+    def _await_answer(self) -> None:
+        """Until it is the new process that answers on the stats socket, which both may have for a moment."""
+        deadline = time.monotonic() + _ANSWER_SECONDS
+        while time.monotonic() < deadline:
+            if not self.running:
+                raise Refused("HAProxy ended as soon as it had started")
+            with suppress(CommandFailed), Runtime(_ANSWER_SECONDS) as runtime:
+                if runtime.pid() == self.pid:
+                    return
+            time.sleep(0.005)
+        log("agent", f"HAProxy, pid {self.pid}, does not answer on its stats socket")
+
+    def version(self) -> str:
+        """HAProxy's own word for its version, "" when it is not installed."""
+        status, said = program.run(self._command, "-v")
+        return said.split()[2] if status == 0 else ""
+
+    def _run(self, *arguments: str) -> None:
+        status, said = program.run(self._command, *arguments)
+        if status:
+            raise Refused(fault(said))
+
     def _fit(self, config: str) -> int:
         open_files = resource.getrlimit(resource.RLIMIT_NOFILE)[0]
         wanted, fitted = fitted_maxconn(config, open_files)
@@ -103,18 +129,6 @@ class Haproxy:
             )
         self.maxconn = fitted
         return fitted
-
-
-def version() -> str:
-    """HAProxy's own word for its version, "" when it is not installed."""
-    status, said = program.run("haproxy", "-v")
-    return said.split()[2] if status == 0 else ""
-
-
-def _run(*arguments: str) -> None:
-    status, said = program.run("haproxy", *arguments)
-    if status:
-        raise Refused(fault(said))
 
 
 def fault(said: str) -> str:

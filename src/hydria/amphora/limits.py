@@ -7,8 +7,8 @@ import re
 _SECTIONS = frozenset(
     ["global", "defaults", "frontend", "backend", "listen", "peers", "resolvers", "userlist", "cache", "ring"]
 )
-# HAProxy's own files, the pipes that it splices with, and some for the checks of servers added at run time.
-_RESERVE = 600
+# HAProxy's own files, and some for the checks of servers that are added at run time.
+_RESERVE = 300
 _LEAST = 10
 _DEFAULT = 50_000  # where the configuration asks for nothing
 

@@ -9,12 +9,14 @@ from __future__ import annotations
 import time
 from collections.abc import Iterable
 
+from hydria.amphora.log import log
 from hydria.amphora.runtime import Runtime
 from hydria.amphora.servers import Changes, addition, identity, in_process, key
 from hydria.wire.state import Server
 
 _DELETED = "Server deleted."
 _UNKNOWN = "No such server."
+_CONNECTIONS = "still has connections"
 _ADDED = "New server registered."
 
 
@@ -24,20 +26,24 @@ class Leaving:
     def __init__(self, hard_stop_after: float) -> None:
         self._hard_stop_after = hard_stop_after
         self._servers: dict[str, tuple[Server | None, float]] = {}  # the server and when it has to be gone
+        self._kept: set[str] = set()  # those that HAProxy does not let go before the next reload
 
     def __contains__(self, name: object) -> bool:
         return name in self._servers
 
     def __bool__(self) -> bool:
-        return bool(self._servers)
+        """Whether some are waiting to be deleted."""
+        return len(self._servers) > len(self._kept)
 
     def clear(self) -> None:
         """Another process serves, which has none of them."""
         self._servers.clear()
+        self._kept.clear()
 
     def retire(self, runtime: Runtime, name: str, server: Server | None = None) -> None:
         """Send a server no more requests, and have it deleted by and by."""
         runtime.tell(f"set server {name} state maint")
+        self._kept.discard(name)
         self._servers[name] = server, time.monotonic() + self._hard_stop_after
 
     def make_way(self, runtime: Runtime, server: Server) -> bool:
@@ -52,18 +58,28 @@ class Leaving:
         stays = former is not None and identity(former) == identity(server)
         if not stays:
             runtime.tell(f"del server {name}", (_DELETED, _UNKNOWN))
-        del self._servers[name]
+        self._forget(name)
         return stays
 
     def sweep(self) -> int:
         """Delete those that have no connections left; returns how many are still waiting."""
         with Runtime() as runtime:
             for name, (_, deadline) in list(self._servers.items()):
+                if name in self._kept:
+                    continue
                 if time.monotonic() > deadline:
                     runtime.ask(f"shutdown sessions server {name}")
-                if runtime.ask(f"del server {name}").strip() in (_DELETED, _UNKNOWN):
-                    del self._servers[name]
-        return len(self._servers)
+                answer = runtime.ask(f"del server {name}").strip()
+                if answer in (_DELETED, _UNKNOWN):
+                    self._forget(name)
+                elif _CONNECTIONS not in answer:
+                    self._kept.add(name)
+                    log("agent", f"{name} stays in maintenance until the next reload: {answer}")
+        return len(self._servers) - len(self._kept)
+
+    def _forget(self, name: str) -> None:
+        del self._servers[name]
+        self._kept.discard(name)
 
 
 def carry_out(changes: Changes, leaving: Leaving) -> None:

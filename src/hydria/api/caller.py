@@ -12,7 +12,9 @@ from collections.abc import Callable
 import falcon
 
 from hydria.api.call import Caller
+from hydria.model import kinds
 from hydria.model.errors import Forbidden
+from hydria.model.resource import bad_value
 from hydria.settings import ApiSettings
 
 Identify = Callable[[falcon.Request], Caller]
@@ -65,7 +67,11 @@ def _anybody(request: falcon.Request) -> Caller:
         raise Forbidden(
             "Requests without identity ([api_settings] auth_strategy = noauth) are served on loopback alone."
         )
-    return Caller(request.env.get("HTTP_X_PROJECT_ID") or DEFAULT_PROJECT, admin=True)
+    project_id = request.env.get("HTTP_X_PROJECT_ID") or DEFAULT_PROJECT
+    try:
+        return Caller(kinds.PROJECT.parse(project_id), admin=True)
+    except kinds.BadValue as refusal:
+        raise bad_value("X-Project-Id", project_id, str(refusal)) from None
 
 
 _STRATEGIES: dict[str, Identify] = {NOAUTH: _anybody}

@@ -9,8 +9,8 @@ import threading
 import time
 from typing import TYPE_CHECKING, Any
 
-from waitress import wasyncore  # type: ignore[import-untyped]  # it has no types
-from waitress.server import create_server  # type: ignore[import-untyped]  # it has no types
+from waitress import wasyncore
+from waitress.server import BaseWSGIServer, create_server
 
 from hydria.api.caller import NOAUTH, is_loopback
 from hydria.model.errors import Forbidden, Unavailable
@@ -20,6 +20,8 @@ if TYPE_CHECKING:
     from _typeshed.wsgi import WSGIApplication
 
 LOG = logging.getLogger(__name__)
+
+_EVERYWHERE = "*"
 
 # Requests beyond the threads wait in line; clients that wait to be read cost nothing but a socket each.
 _CONNECTIONS = 1000
@@ -35,7 +37,8 @@ class Server:
         self._settings = settings.api_settings
         self._stopping = threading.Event()
         self._sockets: dict[int, Any] = {}
-        self._server: Any = None
+        self._dispatcher: Any = None
+        self._listening: list[Any] = []  # one for each address that the host's name has
         self._thread: threading.Thread | None = None
 
     def start(self) -> None:
@@ -47,10 +50,10 @@ class Server:
         refuse_open_doors(self._settings)
         host, port = self._settings.bind_host, self._settings.bind_port
         try:
-            self._server = create_server(
+            made = create_server(
                 self._app,
                 map=self._sockets,
-                host=host,
+                host=host or _EVERYWHERE,
                 port=port,
                 threads=self._settings.threads,
                 max_request_body_size=self._settings.max_request_body_size,
@@ -58,11 +61,13 @@ class Server:
                 asyncore_use_poll=True,
                 ident=None,
             )
-        except OSError as error:
+        except (OSError, ValueError) as error:
+            reason = getattr(error, "strerror", None) or error
             raise Unavailable(
-                f"The API cannot listen on {host}:{port} ([api_settings] bind_host, bind_port):"
-                f" {error.strerror}."
+                f"The API cannot listen on {host}:{port} ([api_settings] bind_host, bind_port): {reason}."
             ) from error
+        self._dispatcher = made.task_dispatcher
+        self._listening = [each for each in self._sockets.values() if isinstance(each, BaseWSGIServer)]
         # It warns of every request that has to wait for a thread.
         logging.getLogger("waitress.queue").setLevel(logging.ERROR)
         # A full collection takes as long as a long list; what is loaded by now is no garbage.
@@ -74,39 +79,42 @@ class Server:
     @property
     def port(self) -> int:
         """The port that it listens on."""
-        return int(self._server.effective_port)
+        return int(self._listening[0].effective_port)
 
     def stop(self) -> None:
         """Accept nothing more, let requests end that have begun, and close; at most five seconds."""
         if self._thread is not None:
             self._stopping.set()
-            self._server.pull_trigger()
+            self._listening[0].pull_trigger()
             self._thread.join(2 * _STOP_SECONDS)
             self._thread = None
 
     def _run(self) -> None:
         while not self._stopping.is_set():
             self._turn(_LOOP_SECONDS)
-        wasyncore.dispatcher.close(self._server)  # the listening socket alone
+        for server in self._listening:
+            wasyncore.dispatcher.close(server)  # the listening socket alone
         deadline = time.monotonic() + _STOP_SECONDS
         while self._busy() and time.monotonic() < deadline:
             self._turn(0.05)
-        self._server.task_dispatcher.shutdown(timeout=0.1)
+        self._dispatcher.shutdown(timeout=0.1)
         wasyncore.close_all(self._sockets)
 
     def _turn(self, seconds: float) -> None:
         wasyncore.loop(timeout=seconds, use_poll=True, map=self._sockets, count=1)
 
     def _busy(self) -> bool:
-        channels = self._server.active_channels.values()
-        return any(channel.requests or channel.total_outbufs_len for channel in list(channels))
+        channels = [
+            channel for server in self._listening for channel in list(server.active_channels.values())
+        ]
+        return any(channel.requests or channel.total_outbufs_len for channel in channels)
 
 
 def refuse_open_doors(settings: ApiSettings) -> None:
     """Raise Forbidden when anybody on the network would be the administrator."""
     if settings.auth_strategy != NOAUTH:
         return
-    host = settings.bind_host
+    host = "" if settings.bind_host == _EVERYWHERE else settings.bind_host
     try:
         found = socket.getaddrinfo(
             host or None, settings.bind_port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE

@@ -105,7 +105,11 @@ class Netlink:
             self._ask(
                 f"add {address} to {link.name}",
                 lambda route: route.addr(
-                    "add", index=link.index, address=str(address.ip), prefixlen=address.network.prefixlen, **more
+                    "add",
+                    index=link.index,
+                    address=str(address.ip),
+                    prefixlen=address.network.prefixlen,
+                    **more,
                 ),
             )
         except DriverError as error:

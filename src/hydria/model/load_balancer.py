@@ -8,7 +8,7 @@ from datetime import datetime
 from typing import Annotated, ClassVar
 
 from hydria.model import kinds
-from hydria.model.resource import IDENTIFIER, TEXT, Attribute, Resource, internal
+from hydria.model.resource import IDENTIFIER, TEXT, Attribute, Configured, Resource, internal
 from hydria.model.statuses import Topology, VnicType
 
 ADDITIONAL_VIP = kinds.Record(
@@ -51,7 +51,10 @@ class LoadBalancer(Resource, frozen=True, kw_only=True):
     # Whether Hydria made the VIP's port, and so removes it with the load balancer.
     vip_port_owned: Annotated[bool, internal(kinds.Boolean(), shown=False, listed=False)] = True
     provider: Annotated[
-        str, Attribute(kind=kinds.Text(64), update=False, default="amphora", provider=None)
+        str,
+        Attribute(
+            kind=kinds.Text(64), update=False, default=Configured("default_provider_driver"), provider=None
+        ),
     ] = ""
     flavor_id: Annotated[
         str | None, Attribute(kind=IDENTIFIER, update=False, provider=None, since="v2.6")

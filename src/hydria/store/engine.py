@@ -2,77 +2,73 @@
 
 from __future__ import annotations
 
+import logging
 import random
+import threading
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from typing import Any, TypeVar
+from typing import TypeVar
 
 import sqlalchemy as sa
-from sqlalchemy import event, exc
+from sqlalchemy import exc
 
 from hydria.model.errors import Unavailable
+from hydria.store import connections, failures
+from hydria.store.connections import Pooling
 
+LOG = logging.getLogger(__name__)
 T = TypeVar("T")
 
-# What the engines answer when two transactions cannot both go on: the loser simply tries again.
-_LOST_RACES = (
-    "deadlock",
-    "lock wait timeout",
-    "could not serialize",
-    "database is locked",
-    "record has changed since last read",
-)
-_TRIES = 6
+# Seconds for which a transaction that loses races is run again and again.
+_PATIENCE = 10.0
+_LONGEST_PAUSE = 0.25
 
 
 class Store:
     """The database of one program.
 
     Reads run in autocommit mode (no statement but the query itself); writes in one transaction each, under
-    READ COMMITTED, or with SQLite's write lock taken at the start.
+    READ COMMITTED, or with SQLite's write lock taken at the start. When the database is away, both raise
+    Unavailable; once it is back, so are they.
     """
 
     def __init__(self, url: str, *, pool_size: int = 10, max_overflow: int = 20, pool_timeout: int = 10,
                  recycle: int = 3600) -> None:  # fmt: skip
         self.url = sa.make_url(url)
-        self.sqlite = self.url.get_backend_name() == "sqlite"
-        pool: dict[str, Any] = {"pool_recycle": recycle}
-        if not (self.sqlite and self.url.database in (None, "", ":memory:")):
-            pool |= {"pool_size": pool_size, "max_overflow": max_overflow, "pool_timeout": pool_timeout}
-        writing: dict[str, Any] = {} if self.sqlite else {"isolation_level": "READ COMMITTED"}
-        self.writer = sa.create_engine(self.url, **pool, **writing)
-        if self.sqlite:
-            event.listen(self.writer, "connect", _prepare_sqlite)
-            event.listen(self.writer, "begin", _begin_immediate)
-            self.reader = self.writer.execution_options(isolation_level="AUTOCOMMIT")
-        else:
-            self.reader = sa.create_engine(
-                self.url, **pool, isolation_level="AUTOCOMMIT", skip_autocommit_rollback=True
-            )
+        pooling = Pooling(pool_size, max_overflow, pool_timeout, recycle)
+        self.sqlite = connections.family(self.url) == "sqlite"
+        self.writer = connections.writer(self.url, pooling)
+        self.reader = connections.reader(self.url, pooling)
+        self._turn = threading.Lock()
+        self._away = False
 
     @contextmanager
     def read(self) -> Iterator[sa.Connection]:
         """A connection whose every statement sees what is committed."""
-        with self._translated(), self.reader.connect() as connection:
-            yield connection
+        try:
+            with self._translated(), self.reader.connect() as connection:
+                yield connection
+        except _LostRace as lost:
+            raise _too_busy() from lost
 
     def transact(self, work: Callable[[sa.Connection], T]) -> T:
         """Run ``work`` in a transaction and commit; again from the start when it lost a race.
 
-        ``work`` may therefore run several times, and must change nothing but the database.
+        ``work`` may therefore run several times, and must change nothing but the database. After Unavailable
+        it is unknown whether the last try was committed.
         """
-        for attempt in range(_TRIES):
+        deadline = time.monotonic() + _PATIENCE
+        pause = 0.01
+        while True:
             try:
-                with self._translated(), self.writer.begin() as connection:
+                with self._translated(), self._in_turn(), self.writer.begin() as connection:
                     return work(connection)
             except _LostRace as lost:
-                if attempt == _TRIES - 1:
-                    raise Unavailable(
-                        "The database is too busy: the same rows are being changed over and over. Try again."
-                    ) from lost
-                time.sleep(random.uniform(0.005, 0.05) * 2**attempt)  # noqa: S311  (spreading, not secrecy)
-        raise AssertionError("unreachable")
+                if time.monotonic() > deadline:
+                    raise _too_busy() from lost
+            time.sleep(random.uniform(pause / 2, pause))  # noqa: S311  (spreading, not secrecy)
+            pause = min(2 * pause, _LONGEST_PAUSE)
 
     def ping(self) -> None:
         """Raise Unavailable unless the database answers."""
@@ -85,6 +81,19 @@ class Store:
         self.reader.dispose()
 
     @contextmanager
+    def _in_turn(self) -> Iterator[None]:
+        """One SQLite transaction of this process at a time: SQLite itself makes the others poll for its lock."""
+        if not self.sqlite:
+            yield
+            return
+        if not self._turn.acquire(timeout=_PATIENCE):
+            raise _LostRace
+        try:
+            yield
+        finally:
+            self._turn.release()
+
+    @contextmanager
     def _translated(self) -> Iterator[None]:
         try:
             yield
@@ -93,26 +102,27 @@ class Store:
         except exc.TimeoutError as error:
             raise Unavailable("All database connections are in use. Try again.") from error
         except exc.DBAPIError as error:
-            if any(mark in str(error.orig).lower() for mark in _LOST_RACES):
+            if failures.is_lost_race(error):
                 raise _LostRace from error
-            if isinstance(error, exc.OperationalError | exc.InterfaceError) or error.connection_invalidated:
-                # What else lies in the pools is as dead; the next request shall not have to find out.
-                self.close()
-                raise Unavailable("The database does not answer. Try again.") from error
-            raise
+            if not failures.is_away(error):
+                raise
+            self._note_away(error)
+            raise Unavailable("The database does not answer. Try again.") from error
+        if self._away:
+            self._away = False
+            LOG.info("The database %s answers again", self.url.render_as_string())
+
+    def _note_away(self, error: exc.DBAPIError) -> None:
+        # What else lies in the pools is as dead; the next request shall not have to find out.
+        self.close()
+        if not self._away:
+            self._away = True
+            LOG.warning("The database %s does not answer: %s", self.url.render_as_string(), error.orig)
 
 
 class _LostRace(Exception):  # noqa: N818  (caught a few lines above)
     """Another transaction won; this one may start again."""
 
 
-def _prepare_sqlite(connection: Any, _record: object) -> None:
-    connection.isolation_level = None  # SQLAlchemy's begin event below says when a transaction starts
-    for pragma in ("journal_mode=WAL", "synchronous=NORMAL", "foreign_keys=ON", "busy_timeout=10000"):
-        connection.execute(f"PRAGMA {pragma}")
-
-
-def _begin_immediate(connection: sa.Connection) -> None:
-    # The write lock at the start: a transaction that reads first could otherwise not become a writer.
-    if connection.get_execution_options().get("isolation_level") != "AUTOCOMMIT":
-        connection.exec_driver_sql("BEGIN IMMEDIATE")
+def _too_busy() -> Unavailable:
+    return Unavailable("The database is too busy: the same rows are being changed over and over. Try again.")

@@ -39,7 +39,9 @@ class Writer:
             self._written[key] = (report.epoch, counters)
             changed.append({"listener": listener_id, "amphora": report.amphora_id, **_columns(counters)})
         if changed:
-            values = {f"{name}": sa.bindparam(f"new_{name}") for name in ("active_connections", *COUNTERS)}
+            values: dict[str, Any] = {
+                name: sa.bindparam(f"new_{name}") for name in ("active_connections", *COUNTERS)
+            }
             tx.execute(sa.update(listener_statistics).where(_KEY).values(values), changed)
 
     def _begin_epoch(self, tx: sa.Connection, key: tuple[str, str], epoch: int) -> bool:

@@ -72,6 +72,7 @@ def fake_agent(authority: CertificateAuthority, amphora_id: str) -> Iterator[Fak
 class _Server(ThreadingHTTPServer):
     daemon_threads = True
     block_on_close = False
+    request_queue_size = 128
 
     def __init__(self, context: ssl.SSLContext) -> None:
         super().__init__(("127.0.0.1", 0), _Handler)

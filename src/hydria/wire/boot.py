@@ -1,4 +1,4 @@
-"""What an amphora is born with: one directory of files, written by the compute driver before the agent starts.
+"""What an amphora is born with: a directory of files that the compute driver writes before the agent starts.
 
 ``boot.json`` is :class:`Boot`; beside it lie ``server.pem`` (the agent's certificate and key) and
 ``client_ca.pem`` (who may give it orders).
@@ -26,6 +26,7 @@ class Boot:
     heartbeat_key: hex, of this amphora alone. heartbeat_interval: seconds.
     user: the numeric user and group id of everything that needs no root; 0 keeps root (not for production).
     hard_stop_after: seconds that a retiring HAProxy process may live on for its last connections.
+    haproxy: the HAProxy program.
     """
 
     amphora_id: str
@@ -36,6 +37,7 @@ class Boot:
     heartbeat_interval: float = 10.0
     user: int = 0
     hard_stop_after: int = 60
+    haproxy: str = "haproxy"
 
     def write(self, directory: Path) -> None:
         """Write it to ``directory``, readable by its owner alone."""

@@ -18,6 +18,7 @@ import json
 import zlib
 from collections.abc import Iterator
 from dataclasses import dataclass, field
+from typing import Any
 
 VERSION = 1
 _SIGNATURE = 32
@@ -100,15 +101,23 @@ def decode(datagram: bytes, key: str) -> Report:
 
 
 def _split(report: Report, size: int) -> Iterator[Report]:
-    objects = [("listeners", *item) for item in report.listeners.items()]
+    objects: list[tuple[str, str, ListenerReport | str]] = []
+    objects += [("listeners", *item) for item in report.listeners.items()]
     objects += [("pools", *item) for item in report.pools.items()]
     objects += [("members", *item) for item in report.members.items()]
     chunks = [objects[start : start + size] for start in range(0, len(objects), size)] or [[]]
     for number, chunk in enumerate(chunks, start=1):
-        groups: dict[str, dict[str, object]] = {"listeners": {}, "pools": {}, "members": {}}
+        groups: dict[str, dict[str, Any]] = {"listeners": {}, "pools": {}, "members": {}}
         for group, name, item in chunk:
             groups[group][name] = item
-        yield dataclasses.replace(report, part=number, parts=len(chunks), **groups)
+        yield dataclasses.replace(
+            report,
+            part=number,
+            parts=len(chunks),
+            listeners=groups["listeners"],
+            pools=groups["pools"],
+            members=groups["members"],
+        )
 
 
 def _datagram(report: Report, key: str) -> bytes:
@@ -116,7 +125,7 @@ def _datagram(report: Report, key: str) -> bytes:
     return bytes([VERSION]) + hmac.new(bytes.fromhex(key), body, hashlib.sha256).digest() + body
 
 
-def _payload(datagram: bytes) -> dict[str, object]:
+def _payload(datagram: bytes) -> dict[str, Any]:
     if len(datagram) <= 1 + _SIGNATURE or datagram[0] != VERSION:
         raise Rejected("not a heartbeat of a known version")
     inflate = zlib.decompressobj()

@@ -8,9 +8,11 @@ import socket
 import ssl
 import threading
 from collections import OrderedDict
+from pathlib import Path
 
 from hydria.drivers.certificates.interface import CertificateAuthority
 from hydria.model.amphora import Amphora
+from hydria.model.errors import DriverError
 
 _MOST = 256  # kept connections; the one that was idle for longest goes first
 
@@ -28,13 +30,15 @@ class Connection:
         address: tuple[str, int],
         context: ssl.SSLContext,
         *,
-        timeout: float,
+        connect: float,
+        handshake: float,
         silence: float,
     ) -> None:
         self.amphora_id = amphora_id
         self.address = address
-        plain = socket.create_connection(address, timeout)
+        plain = socket.create_connection(address, connect)
         try:
+            plain.settimeout(handshake)
             plain.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
             _notice_death(plain, silence)
             self._socket = context.wrap_socket(plain, server_hostname=amphora_id)
@@ -72,6 +76,20 @@ class Connection:
         self._http.close()
 
 
+def _context(ca: Path, certificate: Path) -> ssl.SSLContext:
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
+    context.minimum_version = ssl.TLSVersion.TLSv1_3
+    try:
+        context.load_verify_locations(ca)
+        try:
+            context.load_cert_chain(certificate)
+        except ssl.SSLError:  # renewed by another program between its certificate and its key
+            context.load_cert_chain(certificate)
+    except OSError as error:
+        raise DriverError(f"Cannot use {ca} and {certificate} to talk to amphorae: {error}.") from error
+    return context
+
+
 def _notice_death(plain: socket.socket, seconds: float) -> None:
     """Have the kernel end the connection when the other host does not even acknowledge.
 
@@ -96,10 +114,18 @@ class Connections:
         self._context_of: tuple[object, ...] = ()
         self._pid = os.getpid()
 
-    def open(self, amphora: Amphora, timeout: float) -> Connection:
-        """A new connection. Raises OSError (ssl.SSLError among them)."""
+    def open(self, amphora: Amphora, *, connect: float, handshake: float) -> Connection:
+        """A new connection. Raises OSError (ssl.SSLError among them).
+
+        connect: seconds for the amphora's kernel to answer. handshake: seconds for its agent to do so.
+        """
         return Connection(
-            amphora.id, self._address(amphora), self._tls(), timeout=timeout, silence=self._silence
+            amphora.id,
+            self._address(amphora),
+            self._tls(),
+            connect=connect,
+            handshake=handshake,
+            silence=self._silence,
         )
 
     def take(self, amphora: Amphora) -> Connection | None:
@@ -136,9 +162,5 @@ class Connections:
         version = (certificate, certificate.stat().st_mtime_ns, ca, ca.stat().st_mtime_ns)
         with self._guard:
             if self._context is None or self._context_of != version:
-                context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
-                context.minimum_version = ssl.TLSVersion.TLSv1_3
-                context.load_verify_locations(ca)
-                context.load_cert_chain(certificate)
-                self._context, self._context_of = context, version
+                self._context, self._context_of = _context(ca, certificate), version
             return self._context

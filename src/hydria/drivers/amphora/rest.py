@@ -21,11 +21,12 @@ _STATE = "/v1/state"
 _INFO = "/v1/info"
 # While an amphora boots: a SYN that meets nobody is lost for a second unless somebody asks again.
 _BOOTING_CONNECT = 0.15
-_BOOTING_READ = 2.0
+_BOOTING_ANSWER = 2.0
 _FIRST_PAUSE, _LONGEST_PAUSE, _GROWTH = 0.003, 0.1, 1.3
 # The last question before an amphora is given up: a lost packet must not decide it.
-_ALIVE_SECONDS = 1.0
-_ALIVE_ATTEMPTS = 2
+_ALIVE_CONNECT = 1.0
+_ALIVE_ANSWER = 2.0
+_ALIVE_ATTEMPTS = 3
 
 
 class RestAmphoraDriver:
@@ -36,6 +37,8 @@ class RestAmphoraDriver:
         self._connections = Connections(
             authority, self._options.bind_port, silence=self._options.rest_request_conn_timeout
         )
+        # Where silence of a few seconds is news already, the answer must not take as long again.
+        self._alive_connect = min(_ALIVE_CONNECT, settings.health_manager.heartbeat_timeout / 8)
 
     def await_ready(self, amphora: Amphora, timeout: float) -> None:
         """Ask again and again until the agent answers; that connection serves the next request."""
@@ -44,8 +47,11 @@ class RestAmphoraDriver:
         while True:
             left = deadline - time.monotonic()
             try:
-                connection = self._connections.open(amphora, max(0.01, min(_BOOTING_CONNECT, left)))
-                status, _ = connection.ask("GET", _INFO, b"", max(0.01, min(_BOOTING_READ, left)))
+                patience = max(0.01, min(_BOOTING_ANSWER, left))
+                connection = self._connections.open(
+                    amphora, connect=min(_BOOTING_CONNECT, patience), handshake=patience
+                )
+                status, _ = connection.ask("GET", _INFO, b"", patience)
                 self._connections.keep(connection)
                 reason = f"answer {status}"
                 if status == 200:
@@ -81,8 +87,10 @@ class RestAmphoraDriver:
         """Ask over a new connection: an old one would wait long for an amphora that is gone."""
         for _ in range(_ALIVE_ATTEMPTS):
             try:
-                connection = self._connections.open(amphora, _ALIVE_SECONDS)
-                status, _ = connection.ask("GET", _INFO, b"", _ALIVE_SECONDS)
+                connection = self._connections.open(
+                    amphora, connect=self._alive_connect, handshake=_ALIVE_ANSWER
+                )
+                status, _ = connection.ask("GET", _INFO, b"", _ALIVE_ANSWER)
                 connection.close()
             except (Gone, OSError, DriverError):
                 continue
@@ -98,7 +106,8 @@ class RestAmphoraDriver:
                     return self._through(kept, method, path, body)
                 except Gone:
                     pass  # idle for too long, or the agent was started anew: nothing is wrong yet
-            fresh = self._connections.open(amphora, self._options.rest_request_conn_timeout)
+            patience = self._options.rest_request_conn_timeout
+            fresh = self._connections.open(amphora, connect=patience, handshake=patience)
             return self._through(fresh, method, path, body)
         except (Gone, OSError) as error:
             raise Unreachable(f"{_whom(amphora)} does not answer: {error}.") from error

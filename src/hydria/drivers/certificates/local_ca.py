@@ -73,8 +73,10 @@ class LocalCertificateAuthority:
         path = self._directory / _CONTROLLER
         if not self._fresh(path):
             self._make_directory(self._directory)
-            _, pem = self._issue(_NAME, ExtendedKeyUsageOID.CLIENT_AUTH)
-            state_dir.replace(path, pem)
+            with state_dir.exclusive(self._directory):
+                if not self._fresh(path):  # nobody else was faster
+                    _, pem = self._issue(_NAME, ExtendedKeyUsageOID.CLIENT_AUTH)
+                    state_dir.replace(path, pem)
         return path
 
     @property

@@ -2,11 +2,11 @@
 
     python -m hydria.drivers.compute.enclosure STATE_DIR BOOT_DIR JOINS [COMMAND …]
 
-Runs in a mount namespace of its own (``unshare --mount --propagation slave``). STATE_DIR, where the keys of
-the deployment and of other amphorae are, becomes an empty directory; so does /run, with the sockets of the
-host's services. The amphora's own boot directory appears as /run/amphora. JOINS are the ``cgroup.procs``
-files of its control groups, separated by colons. COMMAND, with /run/amphora as its last argument, runs in
-place of the agent (tests). Standard library alone: it is part of what each amphora costs.
+Runs in a mount and a PID namespace of its own; what the host unmounts later goes here, too. STATE_DIR, where
+the keys of the deployment and of other amphorae are, becomes an empty directory; so does /run, with the
+sockets of the host's services. The amphora's own boot directory appears as /run/amphora. JOINS are the
+``cgroup.procs`` files of its control groups, separated by colons. COMMAND, with /run/amphora as its last
+argument, runs in place of the agent (tests). Standard library alone: it is part of what each amphora costs.
 """
 
 from __future__ import annotations
@@ -62,7 +62,7 @@ def _join(groups: Sequence[str]) -> int:
 
 
 def enclose(state_dir: str, boot_dir: str) -> None:
-    """Leave of the host's changing files the boot directory alone."""
+    """Leave of the host's changing files the boot directory alone, and of its processes this one's."""
     # Other amphorae's namespaces would live on in this copy of the mounts.
     _libc.umount2(b"/run/netns", _MNT_DETACH)
     boot = os.open(boot_dir, os.O_PATH | os.O_DIRECTORY | os.O_CLOEXEC)
@@ -71,6 +71,7 @@ def enclose(state_dir: str, boot_dir: str) -> None:
     os.mkdir(BOOT_DIR, 0o755)  # noqa: PTH102  (pathlib costs every amphora a millisecond)
     _mount(f"/proc/self/fd/{boot}", BOOT_DIR, "", _MS_BIND, "")
     os.close(boot)
+    _mount("proc", "/proc", "proc", _MS_NOSUID | _MS_NODEV | _MS_NOEXEC, "")
 
 
 def _mount(source: str, target: str, kind: str, flags: int, options: str) -> None:

@@ -2,8 +2,9 @@
 
 One child does it: it sets up eth0 from the inside, and leaves behind ``setsid --fork``: a process of its own
 session, which no longer belongs to the controller, so that it outlives it and never becomes its zombie. That
-one is in the namespace before the child ends. Control groups are joined by the amphora itself
-(:mod:`.enclosure`).
+one is in the namespace before the child ends. Everything the child needs is in its arguments: it finishes its
+work when the controller is killed meanwhile, so that no amphora runs that is only half set up. Control groups
+are joined by the amphora itself (:mod:`.enclosure`).
 """
 
 from __future__ import annotations
@@ -20,9 +21,15 @@ from hydria.model.errors import Invalid
 
 _ENCLOSURE = "hydria.drivers.compute.enclosure"
 _HIDDEN = Path("/run")
+# Announced as it comes up, an address is not sought at the link of an amphora that had it before.
 _SCRIPT = """\
-ip -batch -
-log=$1; shift
+for notify in ipv4/conf/eth0/arp_notify ipv6/conf/eth0/ndisc_notify; do
+  test ! -e /proc/sys/net/$notify || echo 1 >/proc/sys/net/$notify
+done
+ip -batch - <<END
+$1
+END
+log=$2; shift 2
 exec setsid --fork unshare --mount --propagation slave --pid --fork "$@" </dev/null >>"$log" 2>&1
 """
 
@@ -51,10 +58,9 @@ def start(
     """Bring up a namespace's links and start the amphora; returns when its first process lives there."""
     hide, boot, limits = str(state_dir.resolve()), str(boot_dir.resolve()), ":".join(map(str, joins))
     python = [sys.executable, "-S", "-s", "-P", "-m", _ENCLOSURE, hide, boot, limits]
-    inside = ["sh", "-ec", _SCRIPT, "sh", str(log), *python, *command]
+    inside = ["sh", "-ec", _SCRIPT, "sh", _links(spec), str(log), *python, *command]
     namespaces.run(
         ["nsenter", f"--net={namespaces.path(name)}", *inside],
-        feed=_links(spec),
         environment={**host.environment(), "PYTHONPATH": str(_source())},
     )
 
@@ -62,10 +68,10 @@ def start(
 def _links(spec: AmphoraSpec) -> str:
     """What ``ip -batch`` reads: the agent configures the other interfaces itself, from the desired state."""
     lines = ["link set lo up"]
-    lines += [f"link set eth{number} up" for number in range(1 + len(spec.attachments))]
     for address in spec.lb_network.addresses:
         lines.append(f"addr add {address} dev eth0" + (" nodad" if ":" in address else ""))
-    return "\n".join(lines) + "\n"
+    lines += [f"link set eth{number} up" for number in range(1 + len(spec.attachments))]
+    return "\n".join(lines)
 
 
 def _source() -> Path:

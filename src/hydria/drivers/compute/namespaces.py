@@ -38,8 +38,16 @@ def names(prefix: str) -> list[str]:
 
 
 def create(name: str) -> None:
-    """Make a namespace."""
-    run(["ip", "netns", "add", name])
+    """Make a namespace; in place of one that the child of a killed builder has made meanwhile."""
+    command = ["ip", "netns", "add", name]
+    try:
+        run(command)
+    except DriverError:
+        if not path(name).exists():
+            raise
+        empty(name)
+        remove(name)
+        run(command)
 
 
 def remove(name: str) -> None:
@@ -85,13 +93,13 @@ def empty(name: str) -> None:
         _end(pids, where, deadline)
 
 
-def run(command: Iterable[str], feed: str = "", environment: Mapping[str, str] | None = None) -> None:
+def run(command: Iterable[str], environment: Mapping[str, str] | None = None) -> None:
     """Run a program of the distribution. Raises DriverError with what it wrote."""
     arguments = list(command)
     try:
         subprocess.run(
             arguments,
-            input=feed,
+            stdin=subprocess.DEVNULL,
             capture_output=True,
             text=True,
             check=True,

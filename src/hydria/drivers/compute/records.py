@@ -69,9 +69,9 @@ class Records:
         os.chown(path, 0, user)
         path.chmod(0o710)
         for name, content in spec.files.items():
-            _write(path / name, content, user)
+            _write(path / name, content)
         dataclasses.replace(spec.boot, user=user).write(path)
-        _write(path / LOG, b"", 0)
+        _write(path / LOG, b"")
         return record
 
     def read(self, amphora_id: str) -> Record | None:
@@ -104,9 +104,8 @@ class Records:
             raise DriverError(f"Cannot remove {self.path(amphora_id)}: {error}.") from error
 
 
-def _write(path: Path, content: bytes, user: int) -> None:
-    descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o640)
+def _write(path: Path, content: bytes) -> None:
+    # For root alone: the agent reads its files before it gives its privileges up, HAProxy never does.
+    descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600)
     with os.fdopen(descriptor, "wb") as file:
         file.write(content)
-        os.fchown(descriptor, 0, user)
-        os.fchmod(descriptor, 0o640)

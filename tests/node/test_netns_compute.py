@@ -1,0 +1,329 @@
+"""Namespace amphorae on this host: how they are enclosed, what survives, and that nothing is left."""
+
+from __future__ import annotations
+
+import contextlib
+import dataclasses
+import ipaddress
+import json
+import os
+import random
+import signal
+import socket
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from hydria.drivers.compute import launch, namespaces
+from hydria.drivers.compute.interface import AmphoraSpec, ComputeStatus
+from hydria.drivers.compute.netns import NetnsComputeDriver
+from hydria.drivers.network.interface import FixedAddress
+from hydria.model.errors import DriverError, Invalid
+from tests import driver_lab
+from tests.driver_lab import Host, shell, wait_for
+
+pytestmark = pytest.mark.node
+
+IDLE = ("sh", "-c", "exec sleep 600")
+
+
+@pytest.fixture
+def host(tmp_path: Path) -> Iterator[Host]:
+    with driver_lab.host(tmp_path, *IDLE) as host:
+        yield host
+
+
+def traces(host: Host, spec: AmphoraSpec | None = None) -> list[str]:
+    """What there is on this machine of a deployment, or of one of its amphorae."""
+    instance = (host.settings.state_dir / "instance").read_text()
+    name = f"hy{instance}-{spec.amphora_id[:8] if spec else ''}"
+    ports = [spec.lb_network.port, *(each.port for each in spec.attachments)] if spec else []
+    found = [f"namespace {path.name}" for path in Path("/run/netns").glob(f"{name}*")]
+    found += [f"group {path}" for path in Path("/sys/fs/cgroup").glob(f"*/hydria-{instance}/{name}*")]
+    found += [f"files {path}" for path in host.settings.state_dir.glob("amphorae/*") if _is(path, spec)]
+    links = {link["ifname"]: link for link in json.loads(shell("ip -j -d link"))}
+    group = str(1 << 24 | int(instance, 16))
+    found += [f"link {each}" for each, link in links.items() if not spec and link.get("group") == group]
+    found += [f"link {port.id}" for port in ports if f"hy{port.id.replace('-', '')[:11]}" in links]
+    commands = shell("ps -eo args").splitlines()
+    where = f"{host.settings.state_dir}/amphorae/{spec.amphora_id if spec else ''}"
+    found += [f"process {each}" for each in commands if where in each and "ps -eo" not in each]
+    return found
+
+
+def _is(path: Path, spec: AmphoraSpec | None) -> bool:
+    return spec is None or path.name == spec.amphora_id
+
+
+def inside(compute_id: str, command: str) -> str:
+    """Run a command in all namespaces of an amphora."""
+    return shell(f"nsenter --target {init_of(compute_id)} --net --mount --pid {command}")
+
+
+def init_of(compute_id: str) -> int:
+    """The host's pid of an amphora's PID 1, once that is what it shall be."""
+
+    def find() -> int:
+        where = namespaces.inode(compute_id)
+        for pid in namespaces.inhabitants().get(where or 0, []):
+            with contextlib.suppress(OSError):
+                status = Path(f"/proc/{pid}/status").read_text()
+                (line,) = (each for each in status.splitlines() if each.startswith("NSpid:"))
+                if (
+                    line.split()[1:] == [str(pid), "1"]
+                    and b"sleep" in Path(f"/proc/{pid}/cmdline").read_bytes()
+                ):
+                    return pid
+        return 0
+
+    wait_for(find, f"PID 1 of {compute_id}")
+    return find()
+
+
+def test_an_amphora_has_its_interfaces_and_one_address(host: Host) -> None:
+    spec = host.order()
+    built = host.compute.build(spec)
+    links = {link["ifname"]: link for link in json.loads(shell(f"ip -j -n {built.compute_id} addr"))}
+    assert set(links) == {"lo", "eth0", "eth1"}
+    assert links["eth0"]["address"] == spec.lb_network.port.mac
+    assert links["eth1"]["address"] == spec.attachments[0].port.mac
+    assert all("UP" in link["flags"] for link in links.values())
+
+    def given(name: str) -> list[str]:
+        return [each["local"] for each in links[name]["addr_info"] if not each["local"].startswith("fe80")]
+
+    assert given("eth0") == [built.lb_network_ip]
+    assert given("eth1") == [], "the agent's business"
+    assert shell(f"ip -n {built.compute_id} route show default") == ""
+
+
+def test_an_amphora_sees_its_own_processes_and_files_alone(host: Host) -> None:
+    spec, other = host.order(), host.order()
+    built = host.compute.build(spec)
+    host.compute.build(other)
+    (host.settings.state_dir / "secret").write_text("of the controller")
+    (Path("/run") / f"{built.compute_id}.sock").touch()
+    try:
+        assert inside(built.compute_id, "ls /run").split() == ["amphora"]
+        assert inside(built.compute_id, f"ls -A {host.settings.state_dir}") == ""
+        files = inside(built.compute_id, "ls -A /run/amphora").split()
+        assert sorted(files) == ["agent.log", "boot.json", "instance.json", "server.pem"]
+        assert inside(built.compute_id, "cat /run/amphora/server.pem") == "secret"
+        processes = [each for each in inside(built.compute_id, "ls /proc").split() if each.isdecimal()]
+        assert len(processes) <= 2, "PID 1 and perhaps the one that looks"
+        mounts = inside(built.compute_id, "cat /proc/self/mountinfo")
+        assert other.amphora_id not in mounts
+        assert " - nsfs " not in mounts, "it would keep others' namespaces alive"
+    finally:
+        (Path("/run") / f"{built.compute_id}.sock").unlink()
+
+
+def test_an_amphora_is_born_with_a_user_of_its_own(host: Host) -> None:
+    specs = [host.order(), host.order()]
+    users = set()
+    for spec in specs:
+        host.compute.build(spec)
+        path = host.settings.state_dir / "amphorae" / spec.amphora_id
+        user = json.loads((path / "boot.json").read_text())["user"]
+        users.add(user)
+        assert user > host.settings.netns.first_user
+        assert (path.stat().st_uid, path.stat().st_gid, path.stat().st_mode & 0o777) == (0, user, 0o710)
+        files = [path / name for name in ("server.pem", "boot.json", "instance.json")]
+        assert {(file.stat().st_uid, file.stat().st_mode & 0o777) for file in files} == {(0, 0o600)}
+    assert len(users) == 2
+
+
+@pytest.mark.skipif(
+    not Path("/sys/fs/cgroup/memory/memory.limit_in_bytes").exists(),
+    reason="control groups version 1 are what this machine's CI has; version 2 is in tests/unit",
+)
+def test_an_amphora_is_limited(tmp_path: Path) -> None:
+    eat = ("sh", "-c", "sleep 0.1; exec python3 -c 'bytearray(200 << 20)'")
+    with driver_lab.host(tmp_path, *eat, netns={"memory_limit_mb": 64}) as host:
+        built = host.compute.build(host.order())
+        groups = list(Path("/sys/fs/cgroup").glob(f"*/hydria-*/{built.compute_id}"))
+        assert {group.parent.parent.name for group in groups} >= {"memory", "cpu", "pids"}
+        wait_for(lambda: not _running(host, built.compute_id), "the kernel ends what eats too much")
+        (memory,) = (group for group in groups if group.parent.parent.name == "memory")
+        assert "oom_kill 1" in (memory / "memory.oom_control").read_text()
+
+
+def test_an_amphora_outlives_its_controller(host: Host) -> None:
+    spec = host.order()
+    child = os.fork()
+    if child == 0:
+        os.setsid()
+        NetnsComputeDriver(host.settings, IDLE).build(spec)
+        os.kill(os.getpid(), signal.SIGKILL)
+    os.waitpid(child, 0)
+    (found,) = host.compute.instances()
+    assert (found.name, found.status) == (spec.name, ComputeStatus.RUNNING)
+    pid = init_of(found.compute_id)
+    status = dict(line.split(":\t") for line in Path(f"/proc/{pid}/status").read_text().splitlines())
+    assert os.getsid(pid) != os.getsid(0)
+    assert status["PPid"] != str(os.getpid())
+    assert host.compute.build(spec) == found, "the next start adopts it"
+    descriptors = [str(path.readlink()) for path in Path(f"/proc/{pid}/fd").iterdir()]
+    log = str(host.settings.state_dir / "amphorae" / spec.amphora_id / "agent.log")
+    assert sorted(set(descriptors)) == sorted({"/dev/null", log})
+    environment = Path(f"/proc/{pid}/environ").read_text().split("\0")
+    assert {each.partition("=")[0] for each in environment if each} <= {"PATH", "LC_ALL", "PYTHONPATH", "PWD"}
+
+
+def test_an_amphora_whose_processes_ended_is_stopped_and_says_why(tmp_path: Path) -> None:
+    with driver_lab.host(tmp_path, "sh", "-c", "echo out of luck >&2; exit 3") as host:
+        spec = host.order()
+        built = host.compute.build(spec)
+        wait_for(lambda: not _running(host, built.compute_id), "its end")
+        found = host.compute.get(built.compute_id)
+        assert found is not None
+        assert (found.status, found.name) == (ComputeStatus.STOPPED, spec.name)
+        assert "out of luck" in found.fault
+
+
+def _running(host: Host, compute_id: str) -> bool:
+    found = host.compute.get(compute_id)
+    return found is not None and found.status is ComputeStatus.RUNNING
+
+
+def test_a_stopped_amphora_is_built_anew(host: Host) -> None:
+    spec = host.order()
+    built = host.compute.build(spec)
+    namespaces.empty(built.compute_id)
+    assert not _running(host, built.compute_id)
+    assert host.compute.build(spec).status is ComputeStatus.RUNNING
+    assert init_of(built.compute_id)
+
+
+def test_an_address_that_another_amphora_had_is_found_at_once(host: Host) -> None:
+    """The host remembers the link where it last met the address; without an announcement for many seconds."""
+    (subnet_id,) = host.network.network(host.network.lb_network_id).subnet_ids
+    address = str(ipaddress.ip_network(host.network.subnet(subnet_id).cidr)[9])
+    for number in range(3):
+        port = host.network.create_port(
+            host.network.lb_network_id,
+            name=f"port-{number}",
+            owner="test",
+            addresses=[FixedAddress(subnet_id, address)],
+        )
+        spec = host.order()
+        lb_network = dataclasses.replace(spec.lb_network, port=port, addresses=(f"{address}/25",))
+        built = host.compute.build(dataclasses.replace(spec, lb_network=lb_network))
+        with pytest.raises(ConnectionRefusedError):  # by the amphora, where nothing listens
+            socket.create_connection((address, 9), timeout=1).close()
+        host.compute.delete(built.compute_id)
+        host.network.delete_port(port.id)
+
+
+def test_delete_leaves_nothing(host: Host) -> None:
+    spec, other = host.order(), host.order()
+    built = host.compute.build(spec)
+    host.compute.build(other)
+    init_of(built.compute_id)
+    visitor = subprocess.Popen(["nsenter", f"--net=/run/netns/{built.compute_id}", "sleep", "600"])
+    wait_for(lambda: len(_inhabitants(built.compute_id)) >= 3, "the visitor")
+    host.compute.delete(built.compute_id)
+    assert [each for each in traces(host, spec) if not each.startswith("link")] == []
+    wait_for(lambda: not traces(host, spec), "the kernel takes the links down")
+    assert traces(host, other)
+    assert visitor.wait() == -signal.SIGKILL
+
+
+def _inhabitants(compute_id: str) -> list[int]:
+    return namespaces.inhabitants().get(namespaces.inode(compute_id) or 0, [])
+
+
+def test_two_amphorae_whose_ids_begin_alike_are_kept_apart(host: Host) -> None:
+    spec = host.order()
+    host.compute.build(spec)
+    twin = dataclasses.replace(spec, amphora_id=spec.amphora_id[:-4] + "0000", name="amphora-twin")
+    with pytest.raises(DriverError, match=spec.amphora_id):
+        host.compute.build(twin)
+    assert [found.name for found in host.compute.instances()] == [spec.name]
+
+
+def test_a_build_that_fails_leaves_nothing_and_says_why(host: Host) -> None:
+    spec = host.order()
+    unplugged = dataclasses.replace(spec.attachments[0].port, binding="hynowhere")
+    broken = dataclasses.replace(
+        spec, attachments=(dataclasses.replace(spec.attachments[0], port=unplugged),)
+    )
+    with pytest.raises(DriverError, match="the bridge hynowhere of port"):
+        host.compute.build(broken)
+    wait_for(lambda: not traces(host, spec), "everything is taken down again")
+
+
+def test_builders_killed_at_any_moment_leave_what_the_next_can_build_on(host: Host) -> None:
+    """Ten kills, each at another moment of a build of about 15 ms; then it is built, then removed."""
+    chance = random.Random(5)
+    spec = host.order()
+    for _ in range(10):
+        child = os.fork()
+        if child == 0:
+            NetnsComputeDriver(host.settings, IDLE).build(spec)
+            os._exit(0)
+        time.sleep(chance.uniform(0, 0.025))
+        os.kill(child, signal.SIGKILL)
+        os.waitpid(child, 0)
+        if chance.random() < 0.5:
+            built = host.compute.build(spec)
+            assert built.status is ComputeStatus.RUNNING
+            assert init_of(built.compute_id)
+            assert built.lb_network_ip in shell(f"ip -n {built.compute_id} addr show eth0 up")
+        wait_for(lambda: _delete_all(host) and not traces(host), "everything is taken down", seconds=10)
+
+
+def _delete_all(host: Host) -> bool:
+    """As housekeeping does, again and again: a child of a killed builder may still have been at work."""
+    for instance in host.compute.instances():
+        host.compute.delete(instance.compute_id)
+    return True
+
+
+def test_an_interrupted_build_can_be_found_and_removed(host: Host) -> None:
+    """What is left where a build may be killed: a directory, an empty file, a namespace, a group."""
+    instance = host.compute._instance_id
+    for number, make in enumerate(
+        (
+            "mkdir {state}/amphorae/{id}",
+            "touch /run/netns/hy{instance}-{first}",
+            "ip netns add hy{instance}-{first}",
+            "mkdir -p /sys/fs/cgroup/pids/hydria-{instance}/hy{instance}-{first}",
+        )
+    ):
+        amphora_id = f"0000000{number}-aaaa-4bbb-8ccc-ddddeeeeffff"
+        host.compute.build(host.order())  # makes the directories
+        shell(
+            make.format(state=host.settings.state_dir, instance=instance, id=amphora_id, first=amphora_id[:8])
+        )
+        compute_id = f"hy{instance}-{amphora_id[:8]}"
+        assert compute_id in {found.compute_id for found in host.compute.instances()}
+        host.compute.delete(compute_id)
+        assert compute_id not in {found.compute_id for found in host.compute.instances()}
+        assert not [each for each in traces(host) if compute_id in each or amphora_id in each]
+
+
+def test_cleanup_takes_everything_and_nothing_of_others(host: Host, tmp_path: Path) -> None:
+    with driver_lab.host(tmp_path / "other", *IDLE) as other:
+        kept = other.compute.build(other.order())
+        for _ in range(3):
+            host.compute.build(host.order())
+        host.compute.cleanup()
+        assert traces(host) == []
+        assert list(host.compute.instances()) == []
+        assert _running(other, kept.compute_id)
+        assert host.compute.get(kept.compute_id) is None
+        host.compute.delete(kept.compute_id)
+        assert _running(other, kept.compute_id)
+
+
+def test_what_an_amphora_runs_on_must_not_be_hidden_from_it() -> None:
+    with pytest.raises(Invalid, match="state_dir to a directory of its own"):
+        launch.check(Path(sys.prefix))
+    with pytest.raises(Invalid, match="state_dir to a directory of its own"):
+        launch.check(driver_lab.ROOT)
+    launch.check(driver_lab.ROOT / ".state")

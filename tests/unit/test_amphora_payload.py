@@ -1,0 +1,113 @@
+"""What the agent takes for a desired state, how it reads HAProxy's words, how much HAProxy may promise."""
+
+import dataclasses
+import json
+
+import pytest
+
+from hydria.amphora import payload
+from hydria.amphora.faults import Malformed
+from hydria.amphora.haproxy import fault
+from hydria.amphora.limits import fitted_maxconn
+from hydria.wire.state import DesiredState, Interface, Server, encode
+
+STATE = DesiredState(
+    3,
+    interfaces=(Interface("02:00:00:00:00:01", 1500, ("192.0.2.5/24",)),),
+    haproxy="global\n",
+    structure="s",
+    servers=(Server("pool:listener", "one", "2001:db8::1", 80, options=("check", "inter", "5s")),),
+    nftables="",
+)
+
+
+def test_good_state() -> None:
+    assert payload.decode(encode(STATE)) == STATE
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        {"generation": "3"},
+        {"generation": True},
+        {"generation": -1},
+        {"haproxy": None},
+        {"nftables": ["x"]},
+        {"structure": 1},
+        {"surprise": 1},
+        {"servers": 5},
+        {"interfaces": [{"mac": "x"}]},
+    ],
+)
+def test_state_of_wrong_types(change: dict[str, object]) -> None:
+    with pytest.raises(Malformed):
+        payload.decode(json.dumps({**dataclasses.asdict(STATE), **change}).encode())
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        {"name": ""},
+        {"name": "a b"},
+        {"name": "a/b"},
+        {"backend": "a\nshutdown"},
+        {"options": ["check;shutdown"]},
+        {"options": ["é"]},
+        {"options": ["<<"]},
+        {"options": [5]},
+        {"address": "example.com"},
+        {"address": "1.2.3"},
+        {"address": "::1 "},
+        {"port": 0},
+        {"port": 80.5},
+        {"weight": 257},
+        {"weight": None},
+        {"enabled": 1},
+    ],
+)
+def test_server_that_would_be_more_than_one_token(change: dict[str, object]) -> None:
+    fields = dataclasses.asdict(STATE)
+    with pytest.raises(Malformed):
+        payload.decode(json.dumps({**fields, "servers": [{**fields["servers"][0], **change}]}).encode())
+
+
+def test_two_servers_of_one_name() -> None:
+    with pytest.raises(Malformed, match="same backend and name"):
+        payload.decode(encode(dataclasses.replace(STATE, servers=STATE.servers * 2)))
+
+
+@pytest.mark.parametrize("body", [b"", b"\xff", b"null", b"[1]", b"{}", b'"generation"'])
+def test_no_state_at_all(body: bytes) -> None:
+    with pytest.raises(Malformed):
+        payload.decode(body)
+
+
+def test_fault_keeps_the_reasons() -> None:
+    said = """[NOTICE]   (12) : haproxy version is 2.6.12
+[ALERT]    (12) : config : parsing [haproxy.cfg.new:3] : unknown keyword 'x' in 'global' section
+[WARNING]  (12) : config : something else
+[ALERT]    (12) : config : Error(s) found in configuration file : haproxy.cfg.new
+[ALERT]    (12) : config : Fatal errors found in configuration.
+"""
+    assert fault(said) == (
+        "haproxy: config : parsing [haproxy.cfg.new:3] : unknown keyword 'x' in 'global' section"
+    )
+    assert fault("Killed") == "haproxy: Killed"
+    assert fault("") == "haproxy: refused without a reason"
+    assert len(fault("[ALERT] (1) : " + "x" * 9999)) < 1100
+
+
+@pytest.mark.parametrize(
+    ("config", "open_files", "expected"),
+    [
+        ("global\n  maxconn 50000\n", 1_048_576, (50_000, 50_000)),
+        ("global\n  maxconn 50000\n", 20_000, (50_000, 9_850)),
+        ("global\n  maxconn 100\n", 20_000, (100, 100)),
+        ("global\n  maxconn 50000\n  maxpipes 100\nfrontend f\n  bind :80\n", 20_000, (50_000, 9_749)),
+        ("defaults\n  maxconn 7\nfrontend f\n  maxconn 8\n", 20_000, (0, 9_850)),
+        ("", 1_048_576, (0, 50_000)),
+        ("global\n  maxconn 50000\n", 100, (50_000, 10)),
+    ],
+)
+def test_maxconn_fits_the_open_files(config: str, open_files: int, expected: tuple[int, int]) -> None:
+    assert fitted_maxconn(config, open_files) == expected

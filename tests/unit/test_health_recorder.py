@@ -1,0 +1,145 @@
+"""What of a heartbeat gets into the database."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+import sqlalchemy as sa
+
+from hydria.health_manager.receiver import Received, Receiver
+from hydria.health_manager.recorder import Recorder
+from hydria.model.amphora import Amphora
+from hydria.store import Store, amphorae, changes, rows, schema, tables
+from hydria.testing import trees as make
+from hydria.wire.heartbeat import ListenerReport, Report
+
+AMPHORA = "a0000000-0000-4000-8000-000000000001"
+
+
+class Scene:
+    def __init__(self, store: Store) -> None:
+        self.store = store
+        self.receiver = Receiver("127.0.0.1", 0, "secret")
+        self.recorder = Recorder(store, self.receiver)
+        self.sequence = 0
+        self.tree = make.web(3)
+        balancer = make.load_balancer(generation=1, applied_generation=1, provisioning_status="ACTIVE")
+        amphora = Amphora(
+            id=AMPHORA,
+            load_balancer_id=balancer.id,
+            status="ALLOCATED",
+            role="STANDALONE",
+            created_at=rows.now(),
+        )
+        store.transact(lambda tx: changes.add_load_balancer(tx, balancer))
+        for group in (self.tree.listeners, self.tree.pools, self.tree.members, self.tree.health_monitors):
+            store.transact(lambda tx, group=group: rows.insert(tx, group))
+        store.transact(lambda tx: amphorae.add(tx, amphora))
+        store.transact(lambda tx: amphorae.watch(tx, AMPHORA, 0.0))
+
+    def beat(self, members: str = "UP", epoch: int = 1, generation: int = 1, **counters: int) -> None:
+        self.sequence += 1
+        report = Report(
+            AMPHORA, epoch, self.sequence, generation, True,
+            listeners={item.id: ListenerReport("OPEN", **counters) for item in self.tree.listeners},
+            pools={item.id: "UP" for item in self.tree.pools},
+            members={item.id: members for item in self.tree.members},
+        )  # fmt: skip
+        self.recorder.record([Received(report, time.time())])
+
+    def statuses(self, table: sa.Table) -> set[str]:
+        with self.store.read() as tx:
+            return set(tx.execute(sa.select(table.c.operating_status)).scalars())
+
+    def total(self, name: str) -> int:
+        column = tables.listener_statistics.c
+        with self.store.read() as tx:
+            return int(tx.execute(sa.select(sa.func.sum(column[name] + column[f"base_{name}"]))).scalar_one())
+
+
+@pytest.fixture
+def scene(tmp_path: Path) -> Iterator[Scene]:
+    store = Store(f"sqlite:///{tmp_path / 'hydria.db'}")
+    schema.upgrade(store)
+    made = Scene(store)
+    yield made
+    made.receiver.stop()
+    store.close()
+
+
+def test_statuses_follow_the_report(scene: Scene) -> None:
+    scene.beat("UP")
+    assert scene.statuses(tables.members) == {"ONLINE"}
+    assert scene.statuses(tables.pools) == {"ONLINE"}
+    assert scene.statuses(tables.listeners) == {"ONLINE"}
+    assert scene.statuses(tables.load_balancers) == {"ONLINE"}
+    scene.beat("DOWN")
+    assert scene.statuses(tables.members) == {"ERROR"}
+    assert scene.statuses(tables.pools) == {"ERROR"}
+    assert scene.statuses(tables.load_balancers) == {"ERROR"}
+
+
+def test_silence_is_over(scene: Scene) -> None:
+    with scene.store.read() as tx:
+        assert [amphora.id for amphora in amphorae.silent(tx, time.time() - 5)] == [AMPHORA]
+    scene.beat()
+    with scene.store.read() as tx:
+        assert amphorae.silent(tx, time.time() - 5) == ()
+
+
+def test_counters_are_absolute_within_an_epoch_and_add_up_over_epochs(scene: Scene) -> None:
+    scene.beat(total_connections=10, bytes_in=100)
+    scene.beat(total_connections=15, bytes_in=150)
+    assert (scene.total("total_connections"), scene.total("bytes_in")) == (15, 150)
+    scene.beat(epoch=2, total_connections=4)
+    assert (scene.total("total_connections"), scene.total("bytes_in")) == (19, 150)
+    scene.beat(epoch=2, total_connections=6)
+    assert scene.total("total_connections") == 21
+
+
+def test_two_health_managers_count_once(scene: Scene) -> None:
+    other = Recorder(scene.store, scene.receiver)
+    for epoch, count in ((1, 10), (2, 5), (3, 1)):
+        scene.beat(epoch=epoch, total_connections=count)
+        reports = [
+            Received(
+                Report(
+                    AMPHORA, epoch, scene.sequence, 1, True,
+                    listeners={item.id: ListenerReport("OPEN", total_connections=count) for item in scene.tree.listeners},
+                ),
+                time.time(),
+            )
+        ]  # fmt: skip
+        other.record(reports)
+    assert scene.total("total_connections") == 16
+
+
+def test_an_unchanged_report_costs_no_look_at_the_tree(scene: Scene) -> None:
+    scene.beat()
+    statements: list[str] = []
+    sa.event.listen(scene.store.writer, "before_cursor_execute", lambda *event: statements.append(event[2]))
+    scene.beat()
+    assert [text for text in statements if "members" in text] == []
+    assert len(statements) <= 2, statements
+
+
+def test_a_report_from_before_the_change_says_nothing(scene: Scene) -> None:
+    scene.beat("UP")
+    balancers = tables.load_balancers
+    scene.store.transact(
+        lambda tx: tx.execute(sa.update(balancers).values(generation=2, applied_generation=2))
+    )
+    scene.beat("DOWN", generation=1)
+    assert scene.statuses(tables.members) == {"ONLINE"}
+    scene.beat("DOWN", generation=2)
+    assert scene.statuses(tables.members) == {"ERROR"}
+
+
+def test_a_listener_that_is_gone_is_not_counted(scene: Scene) -> None:
+    scene.store.transact(lambda tx: tx.execute(sa.delete(tables.listeners)))
+    scene.beat(total_connections=5)
+    with scene.store.read() as tx:
+        assert tx.execute(sa.select(tables.listener_statistics)).all() == []

@@ -1,0 +1,155 @@
+"""Whom the health manager declares dead, and whom it does not."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from hydria.health_manager.watch import Watch
+from hydria.messages import LocalWakeups
+from hydria.model.amphora import Amphora
+from hydria.model.errors import Unavailable
+from hydria.model.statuses import AmphoraStatus
+from hydria.settings import HealthManagerSettings
+from hydria.store import Store, amphorae, changes, rows, schema, trees
+from hydria.testing import trees as make
+from hydria.wire.state import Applied, DesiredState
+
+
+class Agents:
+    """Answers for the amphorae named in ``living``."""
+
+    def __init__(self) -> None:
+        self.living: set[str] = set()
+
+    def alive(self, amphora: Amphora) -> bool:
+        return amphora.id in self.living
+
+    def await_ready(self, amphora: Amphora, timeout: float) -> None: ...
+
+    def apply(self, amphora: Amphora, state: DesiredState) -> Applied:
+        return Applied(state.generation)
+
+
+class Woken(LocalWakeups):
+    def __init__(self) -> None:
+        super().__init__()
+        self.ids: list[str] = []
+
+    def wake(self, load_balancer_id: str) -> None:
+        self.ids.append(load_balancer_id)
+
+
+class Scene:
+    def __init__(self, store: Store, **settings: object) -> None:
+        self.store = store
+        self.agents = Agents()
+        self.woken = Woken()
+        defaults: dict[str, object] = {"heartbeat_timeout": 5.0, "health_check_interval": 60.0}
+        self.settings = HealthManagerSettings(**(defaults | settings))
+        self.watch = Watch(store, self.agents, self.woken, self.settings)
+        self.watch._trusted_from = 0.0  # as long after the start as it takes
+
+    def amphora(self, number: int, *, silent: float) -> str:
+        """An amphora that serves a load balancer of its own and was heard of ``silent`` seconds ago."""
+        balancer = make.load_balancer(
+            number, generation=3, applied_generation=3, provisioning_status="ACTIVE"
+        )
+        amphora = Amphora(
+            id=f"a0000000-0000-4000-8000-{number:012x}",
+            load_balancer_id=balancer.id,
+            status=AmphoraStatus.ALLOCATED,
+            role="STANDALONE",
+            created_at=rows.now(),
+        )
+        self.store.transact(lambda tx: changes.add_load_balancer(tx, balancer))
+        self.store.transact(lambda tx: amphorae.add(tx, amphora))
+        self.store.transact(lambda tx: amphorae.watch(tx, amphora.id, time.time() - silent))
+        return amphora.id
+
+    def status(self, number: int) -> tuple[str, str]:
+        balancer_id = make.load_balancer(number).id
+        with self.store.read() as tx:
+            tree = trees.load_tree(tx, balancer_id)
+            (amphora,) = trees.load_amphorae(tx, balancer_id)
+        assert tree is not None
+        return str(amphora.status), str(tree.load_balancer.provisioning_status)
+
+
+@pytest.fixture
+def store(tmp_path: Path) -> Iterator[Store]:
+    made = Store(f"sqlite:///{tmp_path / 'hydria.db'}")
+    schema.upgrade(made)
+    yield made
+    made.close()
+
+
+def test_a_silent_amphora_that_does_not_answer_is_given_up(store: Store) -> None:
+    scene = Scene(store)
+    dead = scene.amphora(1, silent=60)
+    scene.amphora(2, silent=1)
+    verdict = scene.watch.look()
+    assert verdict.dead == (dead,)
+    assert dead in verdict.sentence
+    assert scene.status(1) == ("ERROR", "PENDING_UPDATE")
+    assert scene.status(2) == ("ALLOCATED", "ACTIVE")
+    assert scene.woken.ids == [make.load_balancer(1).id]
+    assert scene.watch.look().dead == (), "it is declared dead once"
+
+
+def test_a_silent_amphora_that_answers_is_left_alone(store: Store) -> None:
+    scene = Scene(store)
+    scene.agents.living.add(scene.amphora(1, silent=60))
+    verdict = scene.watch.look()
+    assert verdict.dead == ()
+    assert "1 of them answer" in verdict.sentence
+    assert scene.status(1) == ("ALLOCATED", "ACTIVE")
+
+
+def test_nobody_is_judged_before_everybody_could_be_heard(store: Store) -> None:
+    scene = Scene(store)
+    scene.amphora(1, silent=60)
+    scene.watch = Watch(store, scene.agents, scene.woken, scene.settings)
+    assert scene.watch.look().dead == ()
+
+
+def test_nobody_is_judged_after_this_program_stood_still(store: Store) -> None:
+    scene = Scene(store)
+    scene.amphora(1, silent=60)
+    scene.watch._last_pass = time.monotonic() - 600
+    assert scene.watch.look().dead == ()
+
+
+def test_only_so_many_are_replaced_at_a_time(store: Store) -> None:
+    scene = Scene(store, failover_threads=2)
+    for number in range(1, 6):
+        scene.amphora(number, silent=60)
+    assert len(scene.watch.look().dead) == 2
+    assert scene.watch.look().dead == (), "the two are not done yet"
+
+
+def test_the_threshold_stops_all(store: Store) -> None:
+    scene = Scene(store, failover_threshold=2)
+    scene.amphora(1, silent=60)
+    scene.amphora(2, silent=60)
+    verdict = scene.watch.look()
+    assert verdict.dead == ()
+    assert "failover_threshold" in verdict.sentence
+
+
+def test_a_load_balancer_on_its_way_out_is_not_repaired(store: Store) -> None:
+    scene = Scene(store)
+    scene.amphora(1, silent=60)
+    balancer = make.load_balancer(1, generation=3)
+    store.transact(lambda tx: changes.touch(tx, balancer, provisioning_status="PENDING_DELETE"))
+    assert scene.watch.look().dead == ()
+
+
+def test_a_database_that_is_away_is_said_so(store: Store, tmp_path: Path) -> None:
+    broken = Store(f"sqlite:///{tmp_path / 'missing' / 'hydria.db'}")
+    scene = Scene(broken)
+    with pytest.raises(Unavailable):
+        scene.watch.look()
