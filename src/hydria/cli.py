@@ -99,6 +99,7 @@ def _all(options: argparse.Namespace) -> int:
     from hydria import controllers
     from hydria.store import Store, schema
 
+    controllers.check(settings)
     controllers.hold_state_dir(settings)
     parts = controllers.Parts(settings)
     try:
@@ -121,6 +122,7 @@ def _one(options: argparse.Namespace) -> int:
     settings = _settings(options)
     from hydria import controllers
 
+    controllers.check(settings)
     parts = controllers.Parts(settings)
     program = controllers.PROGRAMS[options.command](parts)
     controllers.run([program], ready=lambda: print(f"hydria {options.command} is running", flush=True))

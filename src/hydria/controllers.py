@@ -173,6 +173,15 @@ PROGRAMS: dict[str, Callable[[Parts], Program]] = {
 }
 
 
+def check(settings: Settings) -> None:
+    """Raise Invalid for a configuration that cannot work, before anything on the host is touched."""
+    from hydria.api import program, serve  # noqa: PLC0415
+
+    loading.check(settings)
+    serve.refuse_open_doors(settings.api_settings)
+    program.deployment(settings)
+
+
 def run(programs: Iterable[Program], ready: Callable[[], None] = lambda: None) -> None:
     """Start programs, wait for SIGTERM or SIGINT, and stop them, the last one first."""
     ended = threading.Event()

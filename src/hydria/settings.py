@@ -21,9 +21,11 @@ from hydria.model.errors import Invalid
 from hydria.model.rules.deployment import OWASP_B
 
 
-def option(default: Any, text: str, *, secret: bool = False, choices: Sequence[str] = ()) -> Any:
+def option(
+    default: Any, text: str, *, secret: bool = False, choices: Sequence[str] = (), port: bool = False
+) -> Any:
     """Declare an option: its default and what it is for."""
-    metadata = {"help": text, "secret": secret, "choices": choices, "default": default}
+    metadata = {"help": text, "secret": secret, "choices": choices, "port": port, "default": default}
     if isinstance(default, dict):
         return field(default_factory=default.copy, metadata=metadata)
     return field(default=default, metadata=metadata)
@@ -57,7 +59,7 @@ class ApiSettings:
     """``[api_settings]``"""
 
     bind_host: str = option("127.0.0.1", "Address to listen on.")
-    bind_port: int = option(9876, "Port to listen on.")
+    bind_port: int = option(9876, "Port to listen on.", port=True)
     auth_strategy: str = option(
         "noauth", "How callers are identified; noauth serves loopback addresses alone.", choices=("noauth",)
     )
@@ -103,7 +105,7 @@ class HealthManagerSettings:
     """``[health_manager]``"""
 
     bind_ip: str = option("", "Address that heartbeats are sent to; empty: the host's own on the LB network.")
-    bind_port: int = option(5555, "UDP port for heartbeats.")
+    bind_port: int = option(5555, "UDP port for heartbeats.", port=True)
     heartbeat_key: str = option(
         "", "Secret from which each amphora's key is derived; empty: one kept below state_dir.", secret=True
     )
@@ -141,7 +143,7 @@ class WorkerSettings:
 class HaproxyAmphoraSettings:
     """``[haproxy_amphora]``"""
 
-    bind_port: int = option(9443, "Port of the amphora agents.")
+    bind_port: int = option(9443, "Port of the amphora agents.", port=True)
     rest_request_conn_timeout: float = option(10.0, "Seconds to wait for a connection to an agent.")
     rest_request_read_timeout: float = option(60.0, "Seconds to wait for an agent's answer.")
     timeout_client_data: int = option(50_000, "Default of listeners, milliseconds.")
@@ -313,9 +315,8 @@ def _options(settings: type[Any]) -> Iterator[cfg.Opt]:
             more["choices"] = list(declared.metadata["choices"])
         default: Any = declared.metadata["default"]
         default = list(default) if isinstance(default, tuple) else default
-        yield _OPTION_TYPES[hints[declared.name]](
-            declared.name, default=default, help=declared.metadata["help"], **more
-        )
+        kind = cfg.PortOpt if declared.metadata["port"] else _OPTION_TYPES[hints[declared.name]]
+        yield kind(declared.name, default=default, help=declared.metadata["help"], **more)
 
 
 def _read(conf: cfg.ConfigOpts, group: str, settings: type[Any]) -> Any:

@@ -31,15 +31,23 @@ def amphora_driver(settings: Settings, authority: CertificateAuthority) -> Ampho
     return loaded
 
 
-def _load(interface: str, name: str, *arguments: object) -> Any:
-    """Find ``name`` in the interface's entry points and make it.
+def check(settings: Settings) -> None:
+    """Raise Invalid unless all drivers that the settings name are installed."""
+    worker = settings.controller_worker
+    for interface in ("compute", "network", "amphora"):
+        _find(interface, getattr(worker, f"{interface}_driver"))
 
-    Raises Invalid with the names there are, when this one is not among them.
-    """
+
+def _load(interface: str, name: str, *arguments: object) -> Any:
+    return _find(interface, name).load()(*arguments)
+
+
+def _find(interface: str, name: str) -> metadata.EntryPoint:
+    """The interface's entry point of this name; Invalid with the names there are, when it is not among them."""
     installed = {found.name: found for found in metadata.entry_points(group=f"hydria.{interface}.drivers")}
     if name not in installed:
         raise Invalid(
             f"[controller_worker] {interface}_driver = {name}: no such driver;"
             f" installed are: {', '.join(sorted(installed))}."
         )
-    return installed[name].load()(*arguments)
+    return installed[name]

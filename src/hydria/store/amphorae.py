@@ -41,7 +41,10 @@ def unwatch(tx: sa.Connection, amphora_id: str) -> None:
 
 
 def seen(tx: sa.Connection, heartbeats: Sequence[Mapping[str, Any]]) -> None:
-    """Record heartbeats: ``amphora_id``, ``seen``, ``epoch``, ``sequence`` of each."""
+    """Record heartbeats: ``amphora_id``, ``seen``, ``epoch``, ``sequence`` of each.
+
+    In the order of the amphorae, so that two health managers wait for each other rather than deadlock.
+    """
     if heartbeats:
         tx.execute(
             sa.update(amphora_health)
@@ -54,7 +57,7 @@ def seen(tx: sa.Connection, heartbeats: Sequence[Mapping[str, Any]]) -> None:
                     "life": beat["epoch"],
                     "number": beat["sequence"],
                 }
-                for beat in heartbeats
+                for beat in sorted(heartbeats, key=lambda beat: str(beat["amphora_id"]))
             ],
         )
 

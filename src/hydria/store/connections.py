@@ -69,9 +69,12 @@ def reader(url: sa.URL, pooling: Pooling) -> sa.Engine:
 
 def patient(url: sa.URL) -> sa.Engine:
     """One connection for the work on the schema, which may take long."""
-    engine = sa.create_engine(url, poolclass=sa.NullPool, connect_args={})
+    engine = sa.create_engine(url, poolclass=sa.NullPool)
     if family(url) == "sqlite":
         event.listen(engine, "connect", _prepare_sqlite)
+        event.listen(
+            engine, "connect", lambda connection, _: connection.execute("PRAGMA busy_timeout=300000")
+        )
         event.listen(engine, "begin", _begin_immediate)
     return engine
 

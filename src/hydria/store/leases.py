@@ -1,13 +1,14 @@
 """Leases: one worker at a time converges a load balancer, and none for longer than it lives.
 
-A lease names its owner, an end, and a token that grows with every new owner. Writes of the owner go through
-:func:`confirm` in the same transaction, so a worker that was stopped past the end of its lease and wakes up
-again cannot write over its successor. Times are seconds since 1970 by the controllers' clocks, which must
-agree to well within ``[controller_worker] lease_seconds``.
+A lease names its owner, an end, and a token that is another one each time it is taken. Writes of the owner go
+through :func:`confirm` in the same transaction, so a worker that was stopped past the end of its lease and
+wakes up again cannot write over its successor. Times are seconds since 1970 by the controllers' clocks, which
+must agree to well within ``[controller_worker] lease_seconds``.
 """
 
 from __future__ import annotations
 
+import secrets
 from collections.abc import Callable
 from dataclasses import dataclass
 
@@ -30,20 +31,16 @@ def acquire(
     tx: sa.Connection, load_balancer_id: str, owner: str, *, moment: float, seconds: float
 ) -> Lease | None:
     """Take the lease, unless somebody else holds it; an expired one is free."""
+    lease = Lease(load_balancer_id, owner, secrets.randbits(62))
     taken = tx.execute(
         sa.update(leases)
         .where(
             leases.c.load_balancer_id == load_balancer_id,
             sa.or_(leases.c.owner.is_(None), leases.c.expires_at < moment),
         )
-        .values(owner=owner, expires_at=moment + seconds, token=leases.c.token + 1)
+        .values(owner=owner, expires_at=moment + seconds, token=lease.token)
     )
-    if taken.rowcount != 1:
-        return None
-    token = tx.execute(
-        sa.select(leases.c.token).where(leases.c.load_balancer_id == load_balancer_id)
-    ).scalar_one()
-    return Lease(load_balancer_id, owner, token)
+    return lease if taken.rowcount == 1 else None
 
 
 def renew(tx: sa.Connection, lease: Lease, *, moment: float, seconds: float) -> bool:
@@ -57,10 +54,13 @@ def confirm(tx: sa.Connection, lease: Lease, *, release: bool = False) -> None:
 
     ``release`` gives it back when the transaction commits.
     """
-    # The row must change for every engine to count it, so the end moves by a millisecond.
-    values = {"owner": None, "expires_at": 0.0} if release else {"expires_at": leases.c.expires_at + 0.001}
-    held = tx.execute(sa.update(leases).where(_held(lease)).values(values))
-    if held.rowcount != 1:
+    if release:
+        held = (
+            tx.execute(sa.update(leases).where(_held(lease)).values(owner=None, expires_at=0.0)).rowcount == 1
+        )
+    else:
+        held = tx.execute(sa.select(leases.c.token).where(_held(lease)).with_for_update()).first() is not None
+    if not held:
         raise Busy(f"The lease of {lease.owner} on load balancer {lease.load_balancer_id} has run out.")
 
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import sqlalchemy as sa
@@ -9,17 +11,30 @@ from alembic import command
 from alembic.config import Config
 from alembic.migration import MigrationContext
 from alembic.script import ScriptDirectory
+from sqlalchemy import exc
 
 from hydria.model.errors import Unavailable
+from hydria.store import connections, failures
 from hydria.store.engine import Store
+
+# Locks that nobody else uses. They wait for somebody else's upgrade, but not for ever. MariaDB's are the whole
+# server's, so the database is part of the name.
+_LOCKS = {
+    "mysql": "SELECT get_lock(concat('hydria-', md5(database())), 300)",
+    "postgresql": "SET LOCAL lock_timeout = '300s'; SELECT pg_advisory_xact_lock(x'687964726961'::bigint)",
+}
 
 
 def upgrade(store: Store, revision: str = "head") -> None:
-    """Run the migrations that the database still lacks."""
-    with store.writer.begin() as connection:
-        config = _config()
-        config.attributes["connection"] = connection
+    """Run the migrations that the database still lacks; one program at a time does, others wait for it."""
+    with _alone(store) as config:
         command.upgrade(config, revision)
+
+
+def downgrade(store: Store, revision: str) -> None:
+    """Undo migrations down to a revision; ``base`` is the empty database. What they held is lost."""
+    with _alone(store) as config:
+        command.downgrade(config, revision)
 
 
 def current(store: Store) -> str | None:
@@ -38,20 +53,47 @@ def check(store: Store) -> None:
     found, needed = current(store), head()
     if found != needed:
         raise Unavailable(
-            f"The database {sa.engine.make_url(store.url).render_as_string(hide_password=True)} has schema revision"
-            f" {found or 'none'}, this release needs {needed}. Run 'hydria db upgrade'."
+            f"The database {store.url.render_as_string()} has schema revision {found or 'none'}, this release needs"
+            f" {needed}. Run 'hydria db upgrade'."
         )
 
 
 def revise(store: Store, message: str, identifier: str) -> None:
     """Write a new migration from the difference between the database and the tables (for developers)."""
-    with store.writer.begin() as connection:
-        config = _config()
-        config.attributes["connection"] = connection
+    with _alone(store) as config:
         command.revision(config, message, autogenerate=True, rev_id=identifier)
+
+
+@contextmanager
+def _alone(store: Store) -> Iterator[Config]:
+    """Alembic's configuration with a connection, in a transaction, that nobody else migrates beside."""
+    engine = connections.patient(store.url)
+    try:
+        with engine.begin() as connection:
+            _lock(connection, store)
+            config = _config()
+            config.attributes["connection"] = connection
+            yield config
+    except exc.DBAPIError as error:
+        if not (failures.is_away(error) or failures.is_lost_race(error)):
+            raise
+        raise Unavailable(
+            f"The schema of the database {store.url.render_as_string()} is as it was, or half changed: {error.orig}."
+            " Run 'hydria db upgrade' again."
+        ) from error
+    finally:
+        engine.dispose()
+
+
+def _lock(connection: sa.Connection, store: Store) -> None:
+    """Until the connection ends; SQLite's transaction is a lock of its own."""
+    statement = _LOCKS.get(connections.family(store.url))
+    if statement and connection.exec_driver_sql(statement).scalar() == 0:
+        raise Unavailable("Another program is changing the schema of the database. Try again later.")
 
 
 def _config() -> Config:
     config = Config()
-    config.set_main_option("script_location", str(Path(__file__).parent / "migrations"))
+    # Alembic reads % as the start of an interpolation.
+    config.set_main_option("script_location", str(Path(__file__).parent / "migrations").replace("%", "%%"))
     return config

@@ -1,4 +1,8 @@
-"""Statistics of listeners: absolute counters of each amphora's present epoch, on the sum of all earlier ones."""
+"""Statistics of listeners: absolute counters of each amphora's present epoch, on the sum of all earlier ones.
+
+Several health managers write the same rows, each with what it happened to hear: a report counts unless the row
+has something newer, of a later epoch or of the same one.
+"""
 
 from __future__ import annotations
 
@@ -6,75 +10,100 @@ from collections.abc import Mapping
 from typing import Any
 
 import sqlalchemy as sa
+from sqlalchemy import event, exc
 
 from hydria.store.tables import COUNTERS, listener_statistics, listeners
 from hydria.wire.heartbeat import ListenerReport, Report
 
-_KEY = sa.and_(
-    listener_statistics.c.listener_id == sa.bindparam("listener"),
-    listener_statistics.c.amphora_id == sa.bindparam("amphora"),
+_Written = dict[tuple[str, str], tuple[int, ListenerReport]]
+
+_ROW = listener_statistics.c
+_KEY = sa.and_(_ROW.listener_id == sa.bindparam("listener"), _ROW.amphora_id == sa.bindparam("amphora"))
+# Counters only grow within an epoch.
+_NOT_NEWER = sa.and_(
+    _ROW.epoch == sa.bindparam("life"), *(_ROW[name] <= sa.bindparam(f"new_{name}") for name in COUNTERS)
 )
+_COUNTERS: Mapping[str, Any] = {
+    name: sa.bindparam(f"new_{name}") for name in ("active_connections", *COUNTERS)
+}
 
 
 class Writer:
     """Writes the counters of reports, those that changed alone.
 
-    Remembers what it wrote; make a new one after a transaction that was rolled back.
+    Remembers what was committed. When it is unknown whether something was, make a new one.
     """
 
     def __init__(self) -> None:
-        self._written: dict[tuple[str, str], tuple[int, ListenerReport]] = {}
+        self._written: _Written = {}
+        self._staged: _Written = {}
+        self._tx: sa.Connection | None = None
 
     def write(self, tx: sa.Connection, report: Report) -> None:
         """Record the counters of one report."""
+        self._join(tx)
         changed: list[dict[str, Any]] = []
-        for listener_id, counters in report.listeners.items():
+        for listener_id, counters in sorted(report.listeners.items()):
             key = (listener_id, report.amphora_id)
-            known = self._written.get(key)
+            known = self._staged.get(key) or self._written.get(key)
             if known == (report.epoch, counters):
                 continue
-            if known is None or known[0] != report.epoch:
-                if not self._begin_epoch(tx, key, report.epoch):
-                    continue
-            self._written[key] = (report.epoch, counters)
-            changed.append({"listener": listener_id, "amphora": report.amphora_id, **_columns(counters)})
+            if (known is None or known[0] != report.epoch) and not _begin_epoch(tx, key, report.epoch):
+                continue
+            self._staged[key] = (report.epoch, counters)
+            named = {"listener": listener_id, "amphora": report.amphora_id, "life": report.epoch}
+            changed.append({**named, **{f"new_{name}": getattr(counters, name) for name in _COUNTERS}})
         if changed:
-            values: dict[str, Any] = {
-                name: sa.bindparam(f"new_{name}") for name in ("active_connections", *COUNTERS)
-            }
-            tx.execute(sa.update(listener_statistics).where(_KEY).values(values), changed)
+            tx.execute(sa.update(listener_statistics).where(_KEY, _NOT_NEWER).values(_COUNTERS), changed)
 
-    def _begin_epoch(self, tx: sa.Connection, key: tuple[str, str], epoch: int) -> bool:
-        """Have a row whose counters belong to this epoch; False when the listener is gone."""
-        names = {"listener": key[0], "amphora": key[1]}
-        found = (
-            tx.execute(sa.select(listener_statistics).where(_KEY).with_for_update(), names).mappings().first()
-        )
+    def _join(self, tx: sa.Connection) -> None:
+        """What another transaction staged and did not commit was never written."""
+        if tx is not self._tx:
+            self._tx, self._staged = tx, {}
+            event.listen(tx, "commit", self._keep)
+
+    def _keep(self, tx: sa.Connection) -> None:
+        if tx is self._tx:
+            self._written.update(self._staged)
+            self._staged = {}
+
+
+def _begin_epoch(tx: sa.Connection, key: tuple[str, str], epoch: int) -> bool:
+    """Have a row whose counters belong to this epoch; False when there is a later one, or no listener any more."""
+    found = _lock(tx, key)
+    if found is None and not _insert(tx, key, epoch):
+        found = _lock(tx, key)
         if found is None:
-            return _insert(tx, key, epoch)
-        if found["epoch"] != epoch:
-            base = {f"base_{name}": found[f"base_{name}"] + found[name] for name in COUNTERS}
-            tx.execute(
-                sa.update(listener_statistics)
-                .where(_KEY)
-                .values(epoch=epoch, **dict.fromkeys(COUNTERS, 0), **base),
-                names,
-            )
+            return False
+    if found is None or found["epoch"] == epoch:
         return True
+    if found["epoch"] > epoch:
+        return False
+    base = {f"base_{name}": found[f"base_{name}"] + found[name] for name in COUNTERS}
+    fresh = dict.fromkeys(("active_connections", *COUNTERS), 0)
+    tx.execute(sa.update(listener_statistics).where(_KEY).values(epoch=epoch, **fresh, **base), _names(key))
+    return True
+
+
+def _lock(tx: sa.Connection, key: tuple[str, str]) -> sa.RowMapping | None:
+    query = sa.select(listener_statistics).where(_KEY).with_for_update()
+    return tx.execute(query, _names(key)).mappings().first()
 
 
 def _insert(tx: sa.Connection, key: tuple[str, str], epoch: int) -> bool:
+    """A new row; False when somebody else has inserted it meanwhile, or the listener is gone."""
     if tx.execute(sa.select(listeners.c.id).where(listeners.c.id == key[0])).first() is None:
         return False
     zeros: Mapping[str, int] = dict.fromkeys(("active_connections", *COUNTERS), 0)
     base = {f"base_{name}": 0 for name in COUNTERS}
-    tx.execute(
-        listener_statistics.insert().values(
-            listener_id=key[0], amphora_id=key[1], epoch=epoch, **zeros, **base
-        )
-    )
+    row = {"listener_id": key[0], "amphora_id": key[1], "epoch": epoch, **zeros, **base}
+    try:
+        with tx.begin_nested():
+            tx.execute(listener_statistics.insert().values(row))
+    except exc.IntegrityError:
+        return False
     return True
 
 
-def _columns(counters: ListenerReport) -> dict[str, int]:
-    return {f"new_{name}": getattr(counters, name) for name in ("active_connections", *COUNTERS)}
+def _names(key: tuple[str, str]) -> dict[str, str]:
+    return {"listener": key[0], "amphora": key[1]}

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-import ipaddress
 from collections.abc import Mapping
-from typing import Any
+from types import NoneType
+from typing import Any, get_args, get_type_hints
 
 import sqlalchemy as sa
 from sqlalchemy.dialects import mysql
 
+from hydria.model import kinds
 from hydria.model.amphora import Amphora
 from hydria.model.health_monitor import HealthMonitor
 from hydria.model.listener import Listener
@@ -28,8 +29,9 @@ metadata = sa.MetaData(
         "pk": "pk_%(table_name)s",
     }
 )
-# Names, tags and filters are compared byte by byte on every engine.
-_MYSQL = {"mysql_engine": "InnoDB", "mysql_charset": "utf8mb4", "mysql_collate": "utf8mb4_bin"}
+# Names, tags and filters are compared byte by byte on every engine, blanks at the end included.
+_MARIADB = {"engine": "InnoDB", "charset": "utf8mb4", "collate": "utf8mb4_nopad_bin"}
+_OPTIONS: Any = {f"{name}_{key}": value for name in ("mysql", "mariadb") for key, value in _MARIADB.items()}
 
 MOMENT = sa.DateTime().with_variant(mysql.DATETIME(fsp=6), "mysql", "mariadb")
 JSON_TEXT = sa.Text().with_variant(mysql.LONGTEXT(), "mysql", "mariadb")
@@ -41,7 +43,7 @@ _TYPES: dict[str, Any] = {
     "json": JSON_TEXT,
 }
 _REFERENCES = {"load_balancer_id": "load_balancers.id", "pool_id": "pools.id"}
-_INDEXED = {"project_id", "provisioning_status", "default_pool_id", "status", "name"}
+_INDEXED = {"project_id", "default_pool_id", "status", "name"}
 
 
 def _column(name: str, kind: str, *, nullable: bool) -> sa.Column[Any]:
@@ -55,19 +57,13 @@ def _column(name: str, kind: str, *, nullable: bool) -> sa.Column[Any]:
 
 
 def _table(declared: Any, *extra: sa.Column[Any]) -> sa.Table:
+    hints = get_type_hints(declared)
     columns = [
-        _column(name, attribute.kind.column, nullable=attribute.default is None and name not in _MANDATORY)
+        _column(name, attribute.kind.column, nullable=NoneType in get_args(hints[name]))
         for name, attribute in attributes(declared).items()
         if attribute.stored
     ]
-    return sa.Table(declared.table, metadata, *columns, *extra, **_MYSQL)  # type: ignore[arg-type]
-
-
-_MANDATORY = {
-    "project_id", "load_balancer_id", "pool_id", "provisioning_status", "operating_status", "created_at",
-    "generation", "protocol", "protocol_port", "lb_algorithm", "address", "type", "delay", "timeout",
-    "max_retries", "status", "role",
-}  # fmt: skip
+    return sa.Table(declared.table, metadata, *columns, *extra, **_OPTIONS)
 
 
 def _live_key() -> sa.Column[Any]:
@@ -76,6 +72,9 @@ def _live_key() -> sa.Column[Any]:
 
 
 load_balancers = _table(LoadBalancer)
+# Workers look for those with work to do. The tables below it have no such index: an update by load balancer
+# and status could go by the wrong one, and lock rows of other load balancers.
+sa.Index(None, load_balancers.c.provisioning_status)
 listeners = _table(Listener, _live_key())
 pools = _table(Pool)
 members = _table(Member, _live_key())
@@ -88,11 +87,11 @@ tags = sa.Table(
     sa.Column("resource_id", sa.String(36), primary_key=True),
     sa.Column("tag", sa.String(255), primary_key=True),
     sa.Index("ix_tags_tag", "tag"),
-    **_MYSQL,  # type: ignore[arg-type]
+    **_OPTIONS,
 )
 
-# Who converges a load balancer now. The token grows with every owner, so that one who lost the lease without
-# noticing cannot write any more.
+# Who converges a load balancer now; a deleted one has no row here. Whoever takes the lease writes a token of its
+# own, so that one who lost it without noticing cannot write any more.
 leases = sa.Table(
     "leases",
     metadata,
@@ -105,7 +104,7 @@ leases = sa.Table(
     sa.Column("owner", sa.String(255), nullable=True),
     sa.Column("token", sa.BigInteger, nullable=False, default=0),
     sa.Column("expires_at", sa.Double, nullable=False, default=0.0),
-    **_MYSQL,  # type: ignore[arg-type]
+    **_OPTIONS,
 )
 
 # The last heartbeat of each amphora; seen is seconds since 1970.
@@ -118,7 +117,7 @@ amphora_health = sa.Table(
     sa.Column("seen", sa.Double, nullable=False),
     sa.Column("epoch", sa.BigInteger, nullable=False, default=0),
     sa.Column("sequence", sa.BigInteger, nullable=False, default=0),
-    **_MYSQL,  # type: ignore[arg-type]
+    **_OPTIONS,
 )
 
 COUNTERS = ("bytes_in", "bytes_out", "total_connections", "request_errors")
@@ -128,13 +127,16 @@ COUNTERS = ("bytes_in", "bytes_out", "total_connections", "request_errors")
 listener_statistics = sa.Table(
     "listener_statistics",
     metadata,
-    sa.Column("listener_id", sa.String(36), primary_key=True),
+    sa.Column(
+        "listener_id", sa.String(36), sa.ForeignKey("listeners.id", ondelete="CASCADE"), primary_key=True
+    ),
+    # Stays when the amphora's row is purged: what it counted, it counted.
     sa.Column("amphora_id", sa.String(36), primary_key=True, index=True),
     sa.Column("epoch", sa.BigInteger, nullable=False),
     sa.Column("active_connections", sa.BigInteger, nullable=False),
     *(sa.Column(name, sa.BigInteger, nullable=False) for name in COUNTERS),
     *(sa.Column(f"base_{name}", sa.BigInteger, nullable=False, default=0) for name in COUNTERS),
-    **_MYSQL,  # type: ignore[arg-type]
+    **_OPTIONS,
 )
 
 BY_NAME: Mapping[str, sa.Table] = metadata.tables
@@ -148,13 +150,13 @@ def table_of(resource: Any) -> sa.Table:
 def live_key(resource: type[Resource], values: Mapping[str, Any]) -> str | None:
     """What must be unique among the living objects of this kind; None when nothing must.
 
-    Addresses are compared in their canonical form: two spellings of one address are one member.
+    Two spellings of one address are one member.
     """
     if resource is Listener:
         transport = ListenerProtocol(values["protocol"]).transport
         return f"{values['load_balancer_id']}:{transport}:{values['protocol_port']}"
     if resource is Member:
-        return f"{values['pool_id']}:{ipaddress.ip_address(values['address'])}:{values['protocol_port']}"
+        return f"{values['pool_id']}:{kinds.plain_address(values['address'])}:{values['protocol_port']}"
     if resource is HealthMonitor:
         return str(values["pool_id"])
     return None

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from datetime import datetime
 
 import sqlalchemy as sa
 
+from hydria.model import kinds
 from hydria.model.amphora import Amphora
 from hydria.model.health_monitor import HealthMonitor
 from hydria.model.listener import Listener
@@ -19,10 +21,36 @@ from hydria.store import rows, tables
 
 _CHILDREN: tuple[type[Resource], ...] = (HealthMonitor, Member, Pool, Listener)
 _UNFINISHED = (ProvisioningStatus.PENDING_CREATE, ProvisioningStatus.PENDING_UPDATE, ProvisioningStatus.ERROR)
+_FAULT_LENGTH = 2048
+# How often a tree that changes while it is read is read again.
+_READS = 5
+_BATCH = 5000
+
+
+def load_whole(tx: sa.Connection, load_balancer_id: str) -> tuple[Tree, tuple[Amphora, ...]] | None:
+    """What :func:`load_tree` and :func:`load_amphorae` give, all of one generation; None when it does not exist.
+
+    For connections in autocommit mode: what is read there in several statements can be of before and of after
+    a change, a state that nobody ever wanted. One that changes every time is given as it was read last: its
+    next pass is due already.
+    """
+    found = None
+    for _ in range(_READS):
+        tree = load_tree(tx, load_balancer_id)
+        if tree is None:
+            return None
+        generation, amphorae = _generation_and_amphorae(tx, load_balancer_id)
+        found = tree, amphorae
+        if generation == tree.load_balancer.generation:
+            break
+    return found
 
 
 def load_tree(tx: sa.Connection, load_balancer_id: str) -> Tree | None:
-    """A load balancer with everything below it; None when it does not exist."""
+    """A load balancer with everything below it; None when it does not exist.
+
+    Of one moment when the transaction has locked the load balancer.
+    """
     balancer = rows.load_one(tx, LoadBalancer, load_balancer_id)
     if balancer is None:
         return None
@@ -46,7 +74,7 @@ def load_amphorae(tx: sa.Connection, load_balancer_id: str) -> tuple[Amphora, ..
 
 
 def due(tx: sa.Connection, moment: float, when: datetime, limit: int) -> list[str]:
-    """Load balancers with work to do that nobody holds a lease on, those waiting longest first.
+    """Load balancers with work to do that nobody holds a lease on, those that have waited longest first.
 
     moment: now in seconds since 1970, for leases; when: the same as the tables keep it, for retries.
     """
@@ -61,7 +89,7 @@ def due(tx: sa.Connection, moment: float, when: datetime, limit: int) -> list[st
             sa.or_(balancer.retry_at.is_(None), balancer.retry_at <= when),
             sa.or_(lease.owner.is_(None), lease.expires_at < moment),
         )
-        .order_by(balancer.updated_at, balancer.id)
+        .order_by(sa.func.coalesce(balancer.retry_at, balancer.updated_at, balancer.created_at), balancer.id)
         .limit(limit)
     )
     return list(tx.execute(query).scalars())
@@ -87,18 +115,11 @@ def mark_applied(tx: sa.Connection, tree: Tree, generation: int) -> None:
         pending = [
             item for item in tree.children() if type(item) is resource and _unfinished(item, generation)
         ]
-        going = [item.id for item in pending if not item.desired]
-        if going:
-            _remove(tx, resource, going)
-        if len(going) < len(pending):
-            table = tables.table_of(resource)
+        _remove(tx, resource, [item.id for item in pending if not item.desired])
+        if any(item.desired for item in pending):
             tx.execute(
-                sa.update(table)
-                .where(
-                    table.c.load_balancer_id == balancer_id,
-                    table.c.generation <= generation,
-                    table.c.provisioning_status.in_(_UNFINISHED),
-                )
+                sa.update(tables.table_of(resource))
+                .where(_unfinished_rows(resource, balancer_id, generation))
                 .values(provisioning_status=str(ProvisioningStatus.ACTIVE))
             )
     balancer = tables.load_balancers
@@ -128,14 +149,9 @@ def mark_failed(
             type(item) is resource and item.desired and _unfinished(item, generation)
             for item in tree.children()
         ):
-            table = tables.table_of(resource)
             tx.execute(
-                sa.update(table)
-                .where(
-                    table.c.load_balancer_id == tree.load_balancer.id,
-                    table.c.generation <= generation,
-                    table.c.provisioning_status.in_(_UNFINISHED),
-                )
+                sa.update(tables.table_of(resource))
+                .where(_unfinished_rows(resource, tree.load_balancer.id, generation))
                 .values(provisioning_status=str(ProvisioningStatus.ERROR))
             )
     balancer = tables.load_balancers
@@ -154,7 +170,8 @@ def mark_failed(
         sa.update(balancer)
         .where(balancer.c.id == tree.load_balancer.id)
         .values(
-            fault=fault[:2048],
+            # What a daemon wrote may have characters that no database takes.
+            fault=kinds.shown(fault, _FAULT_LENGTH - 1),
             attempts=balancer.c.attempts + 1,
             retry_at=retry_at,
             provisioning_status=status,
@@ -163,14 +180,18 @@ def mark_failed(
 
 
 def mark_deleted(tx: sa.Connection, tree: Tree, moment: datetime) -> None:
-    """Remove everything below a load balancer, and keep its row as DELETED until it is purged."""
+    """Remove everything below a load balancer, and keep its row as DELETED until it is purged.
+
+    Its lease goes too, so that nobody converges it any more, whatever wakes them.
+    """
+    balancer, balancer_id = tables.load_balancers, tree.load_balancer.id
     for resource in _CHILDREN:
         _remove(tx, resource, [item.id for item in tree.children() if type(item) is resource])
-    balancer = tables.load_balancers
-    tx.execute(sa.delete(tables.tags).where(tables.tags.c.resource_id == tree.load_balancer.id))
+    tx.execute(sa.delete(tables.tags).where(tables.tags.c.resource_id == balancer_id))
+    tx.execute(sa.delete(tables.leases).where(tables.leases.c.load_balancer_id == balancer_id))
     tx.execute(
         sa.update(balancer)
-        .where(balancer.c.id == tree.load_balancer.id)
+        .where(balancer.c.id == balancer_id)
         .values(
             provisioning_status=str(ProvisioningStatus.DELETED),
             operating_status=str(OperatingStatus.OFFLINE),
@@ -182,23 +203,42 @@ def mark_deleted(tx: sa.Connection, tree: Tree, moment: datetime) -> None:
     )
 
 
+def _generation_and_amphorae(tx: sa.Connection, load_balancer_id: str) -> tuple[int, tuple[Amphora, ...]]:
+    balancers, amphorae = tables.load_balancers, tables.amphorae
+    living = sa.and_(amphorae.c.load_balancer_id == balancers.c.id, amphorae.c.status != "DELETED")
+    found = tx.execute(
+        sa.select(balancers.c.generation, *amphorae.c)
+        .outerjoin(amphorae, living)
+        .where(balancers.c.id == load_balancer_id)
+    ).all()
+    generation = found[0][0] if found else 0
+    return generation, tuple(rows.from_row(Amphora, row[1:]) for row in found if row[1] is not None)
+
+
 def _unfinished(item: Resource, generation: int) -> bool:
     return item.generation <= generation and item.provisioning_status is not ProvisioningStatus.ACTIVE
 
 
-def _remove(tx: sa.Connection, resource: type[Resource], identifiers: list[str]) -> None:
-    if not identifiers:
-        return
+def _unfinished_rows(
+    resource: type[Resource], load_balancer_id: str, generation: int
+) -> sa.ColumnElement[bool]:
+    """What of a load balancer is pending or failed, and has not changed since a generation."""
     table = tables.table_of(resource)
-    tx.execute(sa.delete(tables.tags).where(tables.tags.c.resource_id.in_(identifiers)))
-    if resource is Pool:
-        listeners = tables.listeners
-        tx.execute(
-            sa.update(listeners)
-            .where(listeners.c.default_pool_id.in_(identifiers))
-            .values(default_pool_id=None)
-        )
-    if resource is Listener:
-        statistics = tables.listener_statistics
-        tx.execute(sa.delete(statistics).where(statistics.c.listener_id.in_(identifiers)))
-    tx.execute(sa.delete(table).where(table.c.id.in_(identifiers)))
+    return sa.and_(
+        table.c.load_balancer_id == load_balancer_id,
+        table.c.generation <= generation,
+        table.c.provisioning_status.in_([str(status) for status in _UNFINISHED]),
+    )
+
+
+def _remove(tx: sa.Connection, resource: type[Resource], identifiers: Sequence[str]) -> None:
+    """Remove rows, and what refers to them without a foreign key."""
+    table, tags, listeners = tables.table_of(resource), tables.tags, tables.listeners
+    # By id, for MariaDB reads a whole table to find what a subquery names; engines bound the parameters.
+    for start in range(0, len(identifiers), _BATCH):
+        batch = identifiers[start : start + _BATCH]
+        tx.execute(sa.delete(tags).where(tags.c.resource_id.in_(batch)))
+        if resource is Pool:
+            used = listeners.c.default_pool_id.in_(batch)
+            tx.execute(sa.update(listeners).where(used).values(default_pool_id=None))
+        tx.execute(sa.delete(table).where(table.c.id.in_(batch)))

@@ -1,0 +1,148 @@
+"""What housekeeping removes, and what it leaves alone."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from datetime import timedelta
+from pathlib import Path
+from typing import Any
+
+import pytest
+import sqlalchemy as sa
+
+from hydria import settings as settings_module
+from hydria.drivers.compute.interface import ComputeStatus, Instance
+from hydria.drivers.network.interface import Port
+from hydria.housekeeping.program import Housekeeping, Swept
+from hydria.model.amphora import Amphora
+from hydria.model.load_balancer import LoadBalancer
+from hydria.store import Store, amphorae, changes, rows, schema, tables
+from hydria.testing import trees as make
+
+AMPHORA = "a0000000-0000-4000-8000-000000000001"
+
+
+@dataclass
+class Cloud:
+    """Instances and ports, as compute and network drivers list and remove them."""
+
+    kept: list[str] = field(default_factory=list)
+    ported: dict[str, str] = field(default_factory=dict)
+
+    def instances(self) -> list[Instance]:
+        return [Instance(f"id-{name}", name, ComputeStatus.RUNNING) for name in self.kept]
+
+    def delete(self, compute_id: str) -> None:
+        self.kept.remove(compute_id.removeprefix("id-"))
+
+    def ports(self) -> list[Port]:
+        return [Port(name, "net", name, owner, "", ()) for name, owner in self.ported.items()]
+
+    def delete_port(self, port_id: str) -> None:
+        del self.ported[port_id]
+
+
+@dataclass
+class Scene:
+    store: Store
+    cloud: Cloud
+    keeper: Housekeeping
+
+    def later(self, seconds: float) -> Swept:
+        """Sweep as if so much time had passed since the things without an owner were first seen."""
+        self.keeper._suspected = {name: since - seconds for name, since in self.keeper._suspected.items()}
+        return self.keeper.sweep()
+
+
+@pytest.fixture
+def scene(tmp_path: Path) -> Iterator[Scene]:
+    overrides: dict[str, dict[str, object]] = {
+        "DEFAULT": {"state_dir": str(tmp_path)},
+        "house_keeping": {"orphan_age": 100, "load_balancer_expiry_age": 1000, "amphora_expiry_age": 1000},
+    }
+    settings = settings_module.load(overrides=overrides)
+    store = Store(settings.database_url)
+    schema.upgrade(store)
+    cloud = Cloud()
+    anything: Any = cloud
+    yield Scene(store, cloud, Housekeeping(settings, store, anything, anything))
+    store.close()
+
+
+def add(scene: Scene, status: str = "ACTIVE", amphora_status: str = "ALLOCATED", age: float = 0) -> str:
+    moment = rows.now() - timedelta(seconds=age)
+    balancer = make.load_balancer(provisioning_status=status, updated_at=moment)
+    amphora = Amphora(
+        id=AMPHORA, load_balancer_id=balancer.id, status=amphora_status, role="STANDALONE", created_at=moment,
+        updated_at=moment,
+    )  # fmt: skip
+    scene.store.transact(lambda tx: changes.add_load_balancer(tx, balancer))
+    scene.store.transact(lambda tx: amphorae.add(tx, amphora))
+    return str(balancer.id)
+
+
+def test_what_has_an_owner_stays(scene: Scene) -> None:
+    balancer_id = add(scene)
+    scene.cloud.kept = [f"amphora-{AMPHORA}"]
+    scene.cloud.ported = {"p1": f"amphora-{AMPHORA}", "p2": f"lb-{balancer_id}"}
+    assert scene.keeper.sweep() == scene.later(1000) == Swept()
+    assert len(scene.cloud.kept) == 1
+    assert len(scene.cloud.ported) == 2
+
+
+def test_orphans_are_removed_once_they_are_old_enough(scene: Scene) -> None:
+    scene.cloud.kept = ["amphora-unknown"]
+    scene.cloud.ported = {"p1": "amphora-unknown", "p2": "lb-unknown"}
+    assert scene.keeper.sweep() == Swept()
+    assert scene.later(50) == Swept()
+    assert scene.later(60) == Swept(instances=1, ports=2)
+    assert scene.cloud == Cloud()
+    assert "1 instances without an owner removed" in Swept(instances=1).sentence
+
+
+def test_one_that_finds_its_owner_is_not_an_orphan_any_more(scene: Scene) -> None:
+    scene.cloud.kept = [f"amphora-{AMPHORA}"]
+    scene.keeper.sweep()
+    add(scene)
+    assert scene.later(1000) == Swept()
+    assert scene.keeper._suspected == {}
+
+
+@pytest.mark.parametrize("status", ["DELETED", "PENDING_DELETE"])
+def test_a_deleted_amphora_owns_nothing_one_being_deleted_does(scene: Scene, status: str) -> None:
+    add(scene, amphora_status=status)
+    scene.cloud.kept = [f"amphora-{AMPHORA}"]
+    scene.keeper.sweep()
+    assert scene.later(1000).instances == (status == "DELETED")
+
+
+def test_deleted_rows_are_purged_when_they_have_expired(scene: Scene) -> None:
+    add(scene, "DELETED", "DELETED", age=500)
+    assert scene.keeper.sweep() == Swept()
+    long_ago = rows.now() - timedelta(seconds=5000)
+    for table in (tables.load_balancers, tables.amphorae):
+        scene.store.transact(lambda tx, table=table: tx.execute(sa.update(table).values(updated_at=long_ago)))
+    assert scene.keeper.sweep() == Swept(load_balancers=1, amphorae=1)
+    with scene.store.read() as tx:
+        assert rows.load(tx, LoadBalancer) == ()
+        assert tx.execute(sa.select(tables.leases)).all() == []
+
+
+def test_old_rows_of_the_living_are_not_purged(scene: Scene) -> None:
+    add(scene, age=10**7)
+    assert scene.keeper.sweep() == Swept()
+
+
+def test_it_runs_by_itself(scene: Scene) -> None:
+    add(scene, "DELETED", "DELETED", age=5000)
+    scene.keeper.start()
+    deadline = time.monotonic() + 10
+    left: tuple[LoadBalancer, ...] = (make.load_balancer(),)
+    while left and time.monotonic() < deadline:
+        with scene.store.read() as tx:
+            left = rows.load(tx, LoadBalancer)
+        time.sleep(0.01)
+    scene.keeper.stop()
+    assert left == ()
