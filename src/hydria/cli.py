@@ -109,7 +109,9 @@ def _all(options: argparse.Namespace) -> int:
         names = ("driver-agent", "health-manager", "worker", "housekeeping", "api")
         programs = [controllers.PROGRAMS[name](parts) for name in names]
         url = f"http://{settings.api_settings.bind_host}:{settings.api_settings.bind_port}"
-        controllers.run(programs, ready=lambda: print(f"Hydria serves at {url}", flush=True))
+        subnet = parts.network.default_vip_subnet_id
+        hint = f", VIPs come from subnet {parts.network.subnet(subnet).name}" if subnet else ""
+        controllers.run(programs, ready=lambda: print(f"Hydria serves at {url}{hint}", flush=True))
     finally:
         if options.ephemeral:
             controllers.clean_up(settings)

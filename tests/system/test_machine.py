@@ -300,3 +300,39 @@ def test_the_openstack_client_works_without_identity(machine: Deployment, balanc
     assert json.loads(openstack(machine, "stats", "show", "lb", "-f", "json"))["request_errors"] == 0
     openstack(machine, "delete", "--cascade", "--wait", "lb")
     assert machine.request("GET", f"/loadbalancers/{balancer['id']}").status == 404
+
+
+def test_the_openstack_client_orders_piece_by_piece(machine: Deployment, member: int) -> None:
+    openstack(machine, "create", "--name", "lb2", "--vip-subnet-id", "hydria-vip-v4", "--wait")
+    openstack(
+        machine,
+        "listener",
+        "create",
+        "--name",
+        "tcp",
+        "--protocol",
+        "TCP",
+        "--protocol-port",
+        "80",
+        "--wait",
+        "lb2",
+    )
+    algorithm = ["--protocol", "TCP", "--lb-algorithm", "LEAST_CONNECTIONS"]
+    openstack(machine, "pool", "create", "--name", "servers", *algorithm, "--listener", "tcp", "--wait")
+    port = str(member)
+    openstack(
+        machine,
+        "member",
+        "create",
+        "--address",
+        machine.gateway,
+        "--protocol-port",
+        port,
+        "--wait",
+        "servers",
+    )
+    probe = ["--type", "TCP", "--delay", "1", "--timeout", "1", "--max-retries", "1"]
+    openstack(machine, "healthmonitor", "create", *probe, "--wait", "servers")
+    shown = json.loads(openstack(machine, "show", "lb2", "-f", "json"))
+    wait_for(lambda: get(shown["vip_address"]), 5, "it serves")
+    openstack(machine, "delete", "--cascade", "--wait", "lb2")

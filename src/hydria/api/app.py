@@ -11,6 +11,7 @@ from hydria.api.call import Services
 from hydria.api.endpoints import Collection, Item, Members, Statistics, Statuses
 from hydria.api.healthcheck import Healthcheck
 from hydria.api.middleware import Transport
+from hydria.api.networks import Networks, Subnets
 from hydria.api.versions import Discovery, Index
 from hydria.model.health_monitor import HealthMonitor
 from hydria.model.listener import Listener
@@ -56,6 +57,10 @@ def _routes(services: Services) -> Iterator[tuple[str, object]]:
     yield "/loadbalancers/{identifier}/status", Statuses(services, LoadBalancer)
     yield "/loadbalancers/{identifier}/statuses", Statuses(services, LoadBalancer)
     yield "/listeners/{identifier}/stats", Statistics(services, Listener)
+    if services.network.default_vip_subnet_id is not None:  # networks of Hydria's own
+        for path, endpoint in (("/networks", Networks(services)), ("/subnets", Subnets(services))):
+            yield path, endpoint
+            yield f"{path}/{{identifier}}", endpoint
 
 
 def _healthcheck(services: Services) -> Healthcheck:

@@ -82,7 +82,7 @@ class Store:
 
     @contextmanager
     def _in_turn(self) -> Iterator[None]:
-        """One SQLite transaction of this process at a time: SQLite itself makes the others poll for its lock."""
+        """One transaction of this process at a time on SQLite, which has others poll for its lock."""
         if not self.sqlite:
             yield
             return

@@ -9,8 +9,9 @@ import sqlite3
 
 from sqlalchemy import exc
 
-# MariaDB: record changed, lock wait timeout, deadlock (of a cluster, too).
-_MYSQL_RACES = frozenset({1020, 1205, 1213})
+# MariaDB: record changed, lock wait timeout, deadlock (of a cluster, too), and a savepoint that is not there
+# any more because a deadlock has rolled back the whole transaction.
+_MYSQL_RACES = frozenset({1020, 1205, 1213, 1305})
 # Serialization failure, deadlock, lock not available.
 _POSTGRESQL_RACES = frozenset({"40001", "40P01", "55P03"})
 _SQLITE_RACES = frozenset({sqlite3.SQLITE_BUSY, sqlite3.SQLITE_LOCKED})

@@ -17,11 +17,15 @@ from hydria.model.errors import Unavailable
 from hydria.store import connections, failures
 from hydria.store.engine import Store
 
-# Locks that nobody else uses. They wait for somebody else's upgrade, but not for ever. MariaDB's are the whole
-# server's, so the database is part of the name.
+# Locks that nobody else uses. They wait for somebody else's upgrade, but not for ever. MariaDB's are those of
+# the whole server, so the database is part of the name.
 _LOCKS = {
-    "mysql": "SELECT get_lock(concat('hydria-', md5(database())), 300)",
-    "postgresql": "SET LOCAL lock_timeout = '300s'; SELECT pg_advisory_xact_lock(x'687964726961'::bigint)",
+    "sqlite": (),
+    "mysql": ("SELECT get_lock(concat('hydria-', md5(database())), 300)",),
+    "postgresql": (
+        "SET LOCAL lock_timeout = '300s'",
+        "SELECT pg_advisory_xact_lock(x'687964726961'::bigint)",
+    ),
 }
 
 
@@ -53,8 +57,8 @@ def check(store: Store) -> None:
     found, needed = current(store), head()
     if found != needed:
         raise Unavailable(
-            f"The database {store.url.render_as_string()} has schema revision {found or 'none'}, this release needs"
-            f" {needed}. Run 'hydria db upgrade'."
+            f"The database {store.url.render_as_string()} has schema revision {found or 'none'}, this release"
+            f" needs {needed}. Run 'hydria db upgrade'."
         )
 
 
@@ -78,8 +82,8 @@ def _alone(store: Store) -> Iterator[Config]:
         if not (failures.is_away(error) or failures.is_lost_race(error)):
             raise
         raise Unavailable(
-            f"The schema of the database {store.url.render_as_string()} is as it was, or half changed: {error.orig}."
-            " Run 'hydria db upgrade' again."
+            f"The schema of database {store.url.render_as_string()} was not changed to the end. Try again:"
+            f" {error.orig}"
         ) from error
     finally:
         engine.dispose()
@@ -87,9 +91,10 @@ def _alone(store: Store) -> Iterator[Config]:
 
 def _lock(connection: sa.Connection, store: Store) -> None:
     """Until the connection ends; SQLite's transaction is a lock of its own."""
-    statement = _LOCKS.get(connections.family(store.url))
-    if statement and connection.exec_driver_sql(statement).scalar() == 0:
-        raise Unavailable("Another program is changing the schema of the database. Try again later.")
+    for statement in _LOCKS[connections.family(store.url)]:
+        answer = connection.exec_driver_sql(statement)
+        if answer.returns_rows and answer.scalar() == 0:
+            raise Unavailable("Another program is changing the schema of the database. Try again later.")
 
 
 def _config() -> Config:

@@ -1,7 +1,7 @@
 """Statistics of listeners: absolute counters of each amphora's present epoch, on the sum of all earlier ones.
 
-Several health managers write the same rows, each with what it happened to hear: a report counts unless the row
-has something newer, of a later epoch or of the same one.
+Several health managers write the same rows, each with what it happened to hear: a report counts unless the
+row has something newer, of a later epoch or of the same one.
 """
 
 from __future__ import annotations
@@ -17,6 +17,7 @@ from hydria.wire.heartbeat import ListenerReport, Report
 
 _Written = dict[tuple[str, str], tuple[int, ListenerReport]]
 
+_REMEMBERED = 100_000
 _ROW = listener_statistics.c
 _KEY = sa.and_(_ROW.listener_id == sa.bindparam("listener"), _ROW.amphora_id == sa.bindparam("amphora"))
 # Counters only grow within an epoch.
@@ -64,12 +65,14 @@ class Writer:
 
     def _keep(self, tx: sa.Connection) -> None:
         if tx is self._tx:
+            if len(self._written) > _REMEMBERED:
+                self._written.clear()
             self._written.update(self._staged)
             self._staged = {}
 
 
 def _begin_epoch(tx: sa.Connection, key: tuple[str, str], epoch: int) -> bool:
-    """Have a row whose counters belong to this epoch; False when there is a later one, or no listener any more."""
+    """Have a row for counters of this epoch; False when it has later ones, or the listener is gone."""
     found = _lock(tx, key)
     if found is None and not _insert(tx, key, epoch):
         found = _lock(tx, key)

@@ -1,4 +1,4 @@
-"""The tables: those of the resources derived from their declarations, a few of the store's own beside them."""
+"""The tables: those of the resources derived from their declarations, a few of our own beside them."""
 
 from __future__ import annotations
 
@@ -90,8 +90,8 @@ tags = sa.Table(
     **_OPTIONS,
 )
 
-# Who converges a load balancer now; a deleted one has no row here. Whoever takes the lease writes a token of its
-# own, so that one who lost it without noticing cannot write any more.
+# Who converges a load balancer now; a deleted one has no row here. Whoever takes the lease writes a token of
+# its own, so that one who lost it without noticing cannot write any more.
 leases = sa.Table(
     "leases",
     metadata,

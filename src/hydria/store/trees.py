@@ -28,7 +28,7 @@ _BATCH = 5000
 
 
 def load_whole(tx: sa.Connection, load_balancer_id: str) -> tuple[Tree, tuple[Amphora, ...]] | None:
-    """What :func:`load_tree` and :func:`load_amphorae` give, all of one generation; None when it does not exist.
+    """A load balancer's tree and amphorae, all of one generation; None when it does not exist.
 
     For connections in autocommit mode: what is read there in several statements can be of before and of after
     a change, a state that nobody ever wanted. One that changes every time is given as it was read last: its

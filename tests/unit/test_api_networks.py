@@ -1,0 +1,51 @@
+"""Networks and subnets to read: there where Hydria has its own, and nowhere else."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from falcon import testing
+
+from hydria.api import program
+from hydria.api.app import make_app
+from hydria.messages import LocalWakeups
+from hydria.settings import Settings
+from hydria.testing.network import FakeNetwork
+from tests.unit.api_reading import new_store
+
+
+def client(tmp_path: Path, network: FakeNetwork) -> testing.TestClient:
+    services = program.services(Settings(), new_store(tmp_path), network, LocalWakeups())
+    return testing.TestClient(make_app(services))
+
+
+def test_networks_of_hydrias_own_can_be_read(tmp_path: Path) -> None:
+    network = FakeNetwork()
+    made = network.add_network("10.0.0.0/24", "2001:db8::/64")
+    network.default_vip_subnet_id = made.subnet_ids[0]
+    api = client(tmp_path, network)
+    for version in ("/v2", "/v2.0"):
+        (shown,) = api.simulate_get(f"{version}/networks").json["networks"]
+        assert (shown["id"], shown["subnets"]) == (made.id, list(made.subnet_ids))
+    subnets = api.simulate_get("/v2/subnets").json["subnets"]
+    assert [(subnet["cidr"], subnet["ip_version"]) for subnet in subnets] == [
+        ("10.0.0.0/24", 4),
+        ("2001:db8::/64", 6),
+    ]
+    assert {subnet["network_id"] for subnet in subnets} == {made.id}
+    second = made.subnet_ids[1]
+    assert api.simulate_get(f"/v2/subnets/{second}").json["subnet"]["id"] == second
+    assert [
+        item["id"] for item in api.simulate_get("/v2/subnets", params={"id": second}).json["subnets"]
+    ] == [second]
+    named = api.simulate_get("/v2/subnets", params={"name": "10.0.0.0/24"}).json["subnets"]
+    assert [item["cidr"] for item in named] == ["10.0.0.0/24"]
+    assert api.simulate_get("/v2/subnets", params={"name": "unknown"}).json == {"subnets": []}
+    assert api.simulate_get("/v2/subnets/unknown").status_code == 404
+    assert api.simulate_post("/v2/subnets", json={}).status_code == 405
+
+
+def test_a_cloud_has_its_own_service_for_them(tmp_path: Path) -> None:
+    network = FakeNetwork()
+    network.add_network("10.0.0.0/24")
+    assert client(tmp_path, network).simulate_get("/v2/subnets").status_code == 404
