@@ -212,6 +212,30 @@ def test_cleanup_after_kill_9_leaves_the_host_as_it_was(tmp_path: Path) -> None:
     assert host_state() == before
 
 
+def test_what_was_cleaned_up_is_built_again_at_the_next_start(tmp_path: Path) -> None:
+    tmp_path.chmod(0o755)
+    deployment = Deployment(tmp_path, "10.219", embedded=True)
+    deployment.write_config()
+    try:
+        deployment.start()
+        made = deployment.order([9])
+        deployment.await_status(made["id"])
+        deployment.stop()
+        deployment.cleanup()
+        deployment.start()
+        with web_server(deployment.gateway) as port:
+            pool = deployment.show(made["id"])["pools"][0]["id"]
+            body = {"member": {"address": deployment.gateway, "protocol_port": port}}
+            deployment.call("POST", f"/pools/{pool}/members", body)
+            wait_for(lambda: get(made["vip_address"], 0.3), 30, "it serves again")
+            deployment.await_status(made["id"])
+        taken = {"loadbalancer": {"vip_address": made["vip_address"]}}
+        assert deployment.request("POST", "/loadbalancers", taken).status == 409
+    finally:
+        deployment.stop()
+        deployment.cleanup()
+
+
 def test_ephemeral_takes_everything_down(tmp_path: Path) -> None:
     tmp_path.chmod(0o755)
     before = host_state()

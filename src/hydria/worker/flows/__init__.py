@@ -14,7 +14,7 @@ from hydria.model.tree import Tree
 from hydria.planner.convergence import Build, Kind, Plan
 from hydria.store import rows
 from hydria.worker.steps import amphora as steps
-from hydria.worker.steps.vip import ReleaseVip
+from hydria.worker.steps.vip import ClaimVip, ReleaseVip
 from hydria.worker.tools import Tools
 
 # TaskFlow is not typed.
@@ -29,6 +29,7 @@ def build(plan: Plan, tree: Tree, tools: Tools) -> Flow:
 def create(plan: Plan, tree: Tree, tools: Tools) -> Flow:
     """A load balancer's first amphorae."""
     flow = linear_flow.Flow("create load balancer")
+    flow.add(ClaimVip(tools, tree.load_balancer))
     flow.add(_retired(plan, tools))
     flow.add(_built_and_configured(plan, tree, tools))
     return flow
@@ -49,6 +50,7 @@ def replace(plan: Plan, tree: Tree, tools: Tools) -> Flow:
     left of it could still answer for the VIP.
     """
     flow = linear_flow.Flow("replace amphorae")
+    flow.add(ClaimVip(tools, tree.load_balancer))
     new = [_new(item, tree) for item in plan.build]
     pairs = zip(new, plan.build, strict=True)
     flow.add(_all("build amphorae", [_booted(one, item, tree, tools) for one, item in pairs]))

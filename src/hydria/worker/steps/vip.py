@@ -2,9 +2,28 @@
 
 from __future__ import annotations
 
+from hydria.drivers.network.interface import FixedAddress
 from hydria.model.load_balancer import LoadBalancer
 from hydria.worker.steps.step import Step
 from hydria.worker.tools import Tools
+
+
+class ClaimVip(Step):
+    """Have the VIP's port, which the API made; it is made again where the network has lost it."""
+
+    def __init__(self, tools: Tools, balancer: LoadBalancer) -> None:
+        super().__init__(tools, balancer.id)
+        self.balancer = balancer
+
+    def execute(self) -> None:
+        balancer = self.balancer
+        if balancer.vip_port_owned and balancer.vip_network_id and balancer.vip_subnet_id:
+            self.tools.network.create_port(
+                balancer.vip_network_id,
+                name=f"octavia-lb-{balancer.id}",
+                owner=f"lb-{balancer.id}",
+                addresses=[FixedAddress(balancer.vip_subnet_id, balancer.vip_address or "")],
+            )
 
 
 class ReleaseVip(Step):
