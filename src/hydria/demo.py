@@ -41,7 +41,9 @@ def main() -> int:
     )
     options = parser.parse_args()
     directory = Path(options.state_dir or tempfile.mkdtemp(prefix="hydria-demo-"))
-    signal.signal(signal.SIGTERM, _interrupt)
+    for number in (signal.SIGINT, signal.SIGTERM):  # explicitly: a shell may have had SIGINT ignored
+        signal.signal(number, _interrupt)
+    status = 0
     try:
         with controllers(directory), web_servers() as servers:
             tell(servers, once=options.once)
@@ -51,12 +53,12 @@ def main() -> int:
         )
         return 1
     except KeyboardInterrupt:
-        print("\nTaken down: load balancer, amphora, networks and servers.")
-        return 0 if not options.once else 130
+        print()
+        status = 130 if options.once else 0
     if not options.state_dir:
         shutil.rmtree(directory, ignore_errors=True)
     print("Taken down: load balancer, amphora, networks and servers.")
-    return 0
+    return status
 
 
 def tell(servers: list[WebServer], *, once: bool) -> None:
