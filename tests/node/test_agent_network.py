@@ -4,6 +4,7 @@ import dataclasses
 import json
 import socket
 import struct
+import subprocess
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -177,3 +178,64 @@ def test_refused_ruleset_changes_nothing(lab: Lab, ruleset: str, reason: str) ->
     assert "10.78.0.11/24" not in addresses(lab)
     assert lab.haproxy_pids() == pids
     assert lab.get() == "8001"
+
+
+def test_nothing_gets_from_one_network_to_the_other(tmp_path: Path) -> None:
+    """Whatever the host does: a new namespace has its settings, and the embedded host forwards."""
+    with agent_lab.running(tmp_path) as lab:
+        lab.apply(network(1, ETH1))
+        settings = {
+            "ipv4/ip_forward": "0",
+            "ipv4/conf/eth0/forwarding": "0",
+            "ipv4/conf/eth1/forwarding": "0",
+            "ipv6/conf/all/forwarding": "0",
+            "ipv6/conf/eth1/forwarding": "0",
+            "ipv6/conf/eth1/accept_ra": "0",
+            "ipv4/conf/all/arp_ignore": "1",
+            **{
+                f"{family}/conf/{name}/{setting}": "0"
+                for family, setting in (
+                    ("ipv4", "accept_redirects"),
+                    ("ipv4", "send_redirects"),
+                    ("ipv4", "accept_source_route"),
+                    ("ipv6", "accept_redirects"),
+                )
+                for name in ("all", "eth0", "eth1")
+            },
+        }
+        found = {name: lab.in_amphora("cat", f"/proc/sys/net/{name}").strip() for name in settings}
+        assert found == settings
+
+
+def test_the_vip_network_does_not_reach_the_agent(lab: Lab) -> None:
+    """The kernel takes a packet for the agent's address also on the VIP network's interface."""
+    lab.apply(network(1, ETH1))
+    agent = (agent_lab.LB_NETWORK[1], 9443)
+
+    def reached() -> bool:
+        with socket.socket() as client:
+            client.settimeout(2)
+            try:
+                client.connect(agent)
+            except ConnectionRefusedError:
+                return False
+            return True
+
+    assert lab.outside.run(reached)
+    route = ["ip", "-n", lab.namespace.removesuffix("-a") + "-o", "route"]
+    subprocess.run([*route, "add", f"{agent[0]}/32", "via", "10.78.0.2", "dev", "out1"], check=True)
+    assert not lab.outside.run(reached)
+    subprocess.run([*route, "del", f"{agent[0]}/32"], check=True)
+    assert lab.outside.run(reached)
+    # As HAProxy would, for a member of that address: closed at once, before anything is said.
+    probe = f"import socket; print(socket.create_connection({agent!r}, timeout=2).recv(9))"
+    assert lab.in_amphora("python3", "-c", probe).strip() == "b''"
+
+
+def test_the_way_to_the_controllers_is_not_the_agents_to_change(lab: Lab) -> None:
+    eth0 = json.loads(lab.in_amphora("ip", "-json", "addr", "show", "eth0"))[0]
+    for addresses_ in (("10.77.0.1/24",), ()):
+        status, applied = lab.put(network(1, Interface(eth0["address"], 1400, addresses_)))
+        assert (status, applied.generation) == (422, 0)
+        assert "the way to the controllers" in applied.fault
+    assert json.loads(lab.in_amphora("ip", "-json", "addr", "show", "eth0"))[0] == eth0

@@ -12,6 +12,7 @@ import os
 import random
 import shutil
 import signal
+import socket
 import subprocess
 import tempfile
 import time
@@ -227,6 +228,7 @@ def _beyond_the_host(state_dir: str) -> None:
                 f" ip -n {name} addr add {address}/{length} dev eth0;"
                 f" ip -n {name} route add default via {gateway.ip}"
             )
+        _listen("onlb")
         v6, host6 = vip.ranges[1].network, vip.ranges[1].host
         shell(
             f"ip -n onvip addr add {v6[9]}/{v6.prefixlen} dev eth0 nodad;"
@@ -234,20 +236,45 @@ def _beyond_the_host(state_dir: str) -> None:
         )
         assert _answers("onvip", "192.168.77.1")
         assert _answers("onvip", "fd77::1")
-        assert _answers("onlb", str(lb.ranges[0].host.ip)), "the controllers"
+        controllers = str(lb.ranges[0].host.ip)
+        assert _hears("onlb", controllers, driver._health_manager.bind_port)
+        assert not _hears("onlb", controllers, 7), "what else the host has is no business of amphorae"
+        assert not _answers("onlb", controllers)
         assert not _answers("onlb", "192.168.77.1")
         assert not _answers("onlb", str(vip.ranges[0].network[9]))
+        # The host would take a packet for any of its addresses on any interface.
+        for namespace in ("onvip", "beyond"):
+            if namespace == "beyond":
+                shell(f"ip -n beyond route add {lb.ranges[0].network} via 192.168.77.2")
+            assert not _hears(namespace, controllers, driver._health_manager.bind_port)
+            assert not _answers(namespace, controllers)
+            assert not _answers(namespace, str(lb.ranges[0].network[9]))
+        assert _answers("onvip", str(vip.ranges[0].host.ip)), "members on the host"
+        assert _answers("", str(lb.ranges[0].network[9])), "agents, which controllers connect to"
+        assert _answers("", controllers)
     finally:
         driver.cleanup()
 
 
 def _answers(namespace: str, address: str) -> bool:
-    """Whether a TCP connection from a namespace comes about; everybody listens on port 7 here."""
+    """Whether a TCP connection from a namespace ("": the host) comes about; many listen on port 7 here."""
     probe = f"import socket; socket.create_connection(({address!r}, 7), timeout=1.5)"
-    done = subprocess.run(
-        ["ip", "netns", "exec", namespace, "python3", "-c", probe], capture_output=True, check=False
-    )
+    inside = ["ip", "netns", "exec", namespace] if namespace else []
+    done = subprocess.run([*inside, "python3", "-c", probe], capture_output=True, check=False)
     return done.returncode == 0
+
+
+def _hears(namespace: str, address: str, port: int) -> bool:
+    """Whether the host gets a datagram that is sent from a namespace."""
+    send = f"import socket; socket.socket(type=socket.SOCK_DGRAM).sendto(b'x', ({address!r}, {port}))"
+    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as receiver:
+        receiver.bind(("", port))
+        receiver.settimeout(1)
+        subprocess.run(["ip", "netns", "exec", namespace, "python3", "-c", send], check=True)
+        try:
+            return receiver.recv(10) == b"x"
+        except TimeoutError:
+            return False
 
 
 def _make_host() -> None:
@@ -261,17 +288,22 @@ def _make_host() -> None:
         "ip -n beyond link set eth0 up; ip -n beyond addr add 192.168.77.1/24 dev eth0;"
         "ip -n beyond addr add fd77::1/64 dev eth0 nodad"
     )
+    for namespace in ("beyond", ""):
+        _listen(namespace)
+
+
+def _listen(namespace: str) -> None:
     listen = (
         "import socket, time; s = socket.create_server(('::', 7), family=socket.AF_INET6,"
         " dualstack_ipv6=True); print(flush=True); time.sleep(600)"
     )
-    for prefix in (["ip", "netns", "exec", "beyond"], []):
-        # Ends with the test: its parent is the test's own process.
-        listener = subprocess.Popen(
-            [*prefix, "setpriv", "--pdeathsig=KILL", "python3", "-c", listen], stdout=subprocess.PIPE
-        )
-        assert listener.stdout is not None
-        listener.stdout.readline()
+    inside = ["ip", "netns", "exec", namespace] if namespace else []
+    # Ends with the test: its parent is the test's own process.
+    listener = subprocess.Popen(
+        [*inside, "setpriv", "--pdeathsig=KILL", "python3", "-c", listen], stdout=subprocess.PIPE
+    )
+    assert listener.stdout is not None
+    listener.stdout.readline()
 
 
 def _host_state() -> dict[str, object]:

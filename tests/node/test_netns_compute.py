@@ -12,6 +12,7 @@ import signal
 import socket
 import subprocess
 import sys
+import tempfile
 import time
 from collections.abc import Iterator
 from pathlib import Path
@@ -73,10 +74,8 @@ def init_of(compute_id: str) -> int:
             with contextlib.suppress(OSError):
                 status = Path(f"/proc/{pid}/status").read_text()
                 (line,) = (each for each in status.splitlines() if each.startswith("NSpid:"))
-                if (
-                    line.split()[1:] == [str(pid), "1"]
-                    and b"sleep" in Path(f"/proc/{pid}/cmdline").read_bytes()
-                ):
+                command = Path(f"/proc/{pid}/cmdline").read_bytes()
+                if line.split()[1:] == [str(pid), "1"] and command.startswith(b"sleep\0"):
                     return pid
         return 0
 
@@ -109,7 +108,7 @@ def test_an_amphora_sees_its_own_processes_and_files_alone(host: Host) -> None:
     (Path("/run") / f"{built.compute_id}.sock").touch()
     try:
         assert inside(built.compute_id, "ls /run").split() == ["amphora"]
-        assert inside(built.compute_id, f"ls -A {host.settings.state_dir}") == ""
+        assert inside(built.compute_id, f"find {host.settings.state_dir} -name secret || true") == ""
         files = inside(built.compute_id, "ls -A /run/amphora").split()
         assert sorted(files) == ["agent.log", "boot.json", "instance.json", "server.pem"]
         assert inside(built.compute_id, "cat /run/amphora/server.pem") == "secret"
@@ -327,3 +326,37 @@ def test_what_an_amphora_runs_on_must_not_be_hidden_from_it() -> None:
     with pytest.raises(Invalid, match="state_dir to a directory of its own"):
         launch.check(driver_lab.ROOT)
     launch.check(driver_lab.ROOT / ".state")
+
+
+def test_an_amphora_writes_to_its_boot_directory_alone(host: Host) -> None:
+    """What is world-writable on the host, or belongs to root there, is not so in an amphora."""
+    built = host.compute.build(host.order())
+    target = f"nsenter --target {init_of(built.compute_id)} --mount"
+    with tempfile.TemporaryDirectory(prefix="hydria-open-", dir="/var/lib") as name:
+        Path(name).chmod(0o1777)
+        for directory in (name, "/", "/etc", "/var/lib"):
+            done = subprocess.run(
+                f"{target} touch {directory}/evil", shell=True, capture_output=True, check=False
+            )
+            assert b"Read-only file system" in done.stderr, directory
+            assert not (Path(directory) / "evil").exists()
+    shell(f"{target} touch /run/amphora/own")
+    for directory in ("/tmp", "/var/tmp"):
+        assert shell(f"{target} ls -A {directory}") == ""
+        user = f"setpriv --reuid 640001 --regid 640001 --clear-groups touch {directory}/evil"
+        assert subprocess.run(f"{target} {user}", shell=True, capture_output=True, check=False).returncode
+    flags = [line.split()[3] for line in shell(f"{target} cat /proc/1/mounts").splitlines()]
+    assert all("nosuid" in each.split(",") for each in flags)
+
+
+def test_amphorae_of_the_lb_network_do_not_hear_each_other(host: Host) -> None:
+    one, other = host.compute.build(host.order()), host.compute.build(host.order())
+    connect = (
+        f"import socket; socket.create_connection(({other.lb_network_ip!r}, 9), timeout=1)"  # nobody listens
+    )
+    command = ["ip", "netns", "exec", one.compute_id, sys.executable, "-c", connect]
+    done = subprocess.run(command, capture_output=True, text=True, check=False)
+    assert "ConnectionRefusedError" not in done.stderr
+    assert done.returncode != 0
+    with pytest.raises(ConnectionRefusedError):
+        socket.create_connection((other.lb_network_ip, 9), timeout=1).close()

@@ -25,7 +25,7 @@ OPENSTACK = Path(sys.executable).with_name("openstack")
 def machine(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Deployment]:
     directory = tmp_path_factory.mktemp("machine")
     directory.chmod(0o755)
-    hook = Path(tempfile.mkdtemp(prefix="hydria-hook-"))  # where the amphora's own user can get at it
+    hook = Path(tempfile.mkdtemp(prefix="hydria-hook-", dir="/var/lib"))  # an amphora sees nothing of /tmp
     hook.chmod(0o755)
     refusing = hook / "haproxy"
     # The test hook: HAProxy refuses every configuration while the file "refuse" exists.

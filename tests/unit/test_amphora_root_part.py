@@ -1,15 +1,20 @@
 """What the root part accepts, and what it makes of it."""
 
 import json
+import re
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
-from hydria.amphora import announcement, commands, links
-from hydria.amphora.faults import Malformed
+from hydria.amphora import announcement, kernel, links
+from hydria.amphora.commands import Commands
+from hydria.amphora.faults import Malformed, Refused
 from hydria.amphora.firewall import accepted
 from hydria.amphora.links import Link
 
 MAC = "02:00:00:00:00:01"
+NOWHERE = "192.0.2.200"  # an address that this host does not have
 WANTED = {
     "mac": MAC,
     "mtu": 1500,
@@ -139,11 +144,81 @@ def test_unsolicited_neighbor_advertisement() -> None:
     + [
         json.dumps({"command": name, "arguments": 5}).encode()
         for name in ("interfaces", "announce", "nftables")
-    ],
+    ]
+    + [b"[" * 100_000, b'{"command": ' * 100_000, b"9" * 5000, b'{"command": [], "arguments": 1}', b"\xff"],
 )
 def test_root_part_answers_nonsense(line: bytes) -> None:
-    assert set(json.loads(commands.answer(line))) == {"fault"}
+    assert set(json.loads(Commands(NOWHERE).answer(line))) == {"fault"}
 
 
 def test_the_commands_are_a_closed_set() -> None:
-    assert set(commands._COMMANDS) == {"interfaces", "announce", "nftables"}
+    assert set(Commands(NOWHERE).known) == {"interfaces", "announce", "nftables"}
+
+
+def test_only_what_was_added_just_now_is_announced(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(kernel, "links_by_mac", lambda: {MAC: "eth1"})
+    with pytest.raises(Refused, match=r"192\.0\.2\.9/24 was not added to eth1"):
+        announcement.send([[MAC, "192.0.2.9/24"]], {(MAC, "192.0.2.8/24")})
+    with pytest.raises(Refused, match="no network interface"):
+        announcement.send([["02:00:00:00:00:02", "192.0.2.9/24"]], set())
+
+
+def test_the_interface_of_an_address() -> None:
+    assert kernel.interface_of("127.0.0.1") == "lo"
+    for nowhere in (NOWHERE, "0.0.0.0", "::", "2001:db8::1", "a.name", "", "::nonsense"):
+        assert kernel.interface_of(nowhere) == ""
+
+
+# The root part does what it is asked by whoever has broken into the unprivileged side. None of this may raise:
+# the root part is the amphora's PID 1.
+_JSON = st.recursive(
+    st.none() | st.booleans() | st.integers() | st.floats() | st.text(),
+    lambda inner: st.lists(inner, max_size=4) | st.dictionaries(st.text(max_size=8), inner, max_size=4),
+    max_leaves=12,
+)
+_FIELD = _JSON | st.sampled_from([MAC, "192.0.2.5/24", "192.0.2.5/24\nlink del eth0", "::1", 1500, [], ""])
+_INTERFACE = st.fixed_dictionaries(
+    dict.fromkeys(("mac", "mtu", "addresses", "vips", "gateway4", "gateway6"), _FIELD)
+)
+
+
+@given(item=_INTERFACE | _JSON)
+def test_an_interface_is_refused_or_made_of_known_parts(item: object) -> None:
+    try:
+        wanted = links.parse(item)
+    except Malformed:
+        return
+    for line in links.batch(wanted, BARE):
+        assert re.fullmatch(r"[a-z0-9 .:/]+", line), line
+
+
+@given(name=st.sampled_from(["announce", "nftables", "reboot"]) | _JSON, arguments=_JSON)
+def test_any_request_is_answered(name: object, arguments: object) -> None:
+    line = json.dumps({"command": name, "arguments": arguments}).encode()
+    answer = json.loads(Commands(NOWHERE).answer(line))
+    # An empty list is announced, and done; a ruleset takes an object with a text.
+    assert "fault" in answer or (name, arguments) == ("announce", [])
+
+
+_PIECES = [
+    "table inet hydria ", "{", "}", ";", "\n", '"', "#", "\\", "flush ruleset", "include ", "delete ", "add ",
+    "table inet other ", "chain c ", "'", "$x", "define x = 1", 'comment "x"', "\t",
+]  # fmt: skip
+
+
+@given(st.lists(st.sampled_from(_PIECES), max_size=12))
+def test_a_ruleset_that_is_accepted_touches_its_own_table_alone(parts: list[str]) -> None:
+    ruleset = "".join(parts)
+    try:
+        accepted(ruleset)
+    except Malformed:
+        return
+    # What nft would run at the top level: without comments, texts, and what is in braces.
+    plain = re.sub(r'#[^\n]*|"[^"]*"', "", ruleset)
+    while plain != (plain := re.sub(r"{[^{}]*}", ";", plain)):
+        pass
+    for command in re.split(r"[;\n]", plain):
+        assert command.strip() in (
+            "",
+            *(f"{verb}table inet hydria" for verb in ("", "add ", "flush ", "delete ")),
+        ), ruleset

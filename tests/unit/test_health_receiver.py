@@ -5,6 +5,7 @@ from __future__ import annotations
 import dataclasses
 import socket
 import time
+import tracemalloc
 from collections.abc import Iterator
 
 import pytest
@@ -67,3 +68,42 @@ def test_over_the_network_nonsense_does_not_stop_it(receiver: Receiver) -> None:
     while not taken and time.monotonic() < deadline:
         taken = receiver.take()
     assert [item.report.amphora_id for item in taken] == ["a1"]
+
+
+class Stumbling(Receiver):
+    """Breaks off at the first datagram, as no receiver should."""
+
+    stumbled = False
+
+    def accept(self, datagram: bytes) -> None:
+        if not self.stumbled:
+            self.stumbled = True
+            raise KeyError("nobody thought of that")
+        super().accept(datagram)
+
+
+def test_nothing_at_all_stops_it() -> None:
+    receiver = Stumbling("127.0.0.1", 0, MASTER)
+    receiver.start()
+    try:
+        with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as sender:
+            sender.sendto(b"x", receiver.address)
+            sender.sendto(datagram(), receiver.address)
+        deadline = time.monotonic() + 5
+        while not (taken := receiver.take()) and time.monotonic() < deadline:
+            time.sleep(0.01)
+        assert [item.report.amphora_id for item in taken] == ["a1"]
+    finally:
+        receiver.stop()
+
+
+def test_strangers_cannot_fill_its_memory(receiver: Receiver) -> None:
+    tracemalloc.start()
+    try:
+        for number in range(2000):
+            name = f"{number:064}".encode()
+            with pytest.raises(Rejected):
+                receiver.accept(bytes([heartbeat.VERSION, 64]) + name + b"x" * 50_000)
+        assert tracemalloc.get_traced_memory()[0] < 5_000_000
+    finally:
+        tracemalloc.stop()

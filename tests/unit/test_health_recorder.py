@@ -123,7 +123,7 @@ def test_an_unchanged_report_costs_no_look_at_the_tree(scene: Scene) -> None:
     sa.event.listen(scene.store.writer, "before_cursor_execute", lambda *event: statements.append(event[2]))
     scene.beat()
     assert [text for text in statements if "members" in text] == []
-    assert len(statements) <= 2, statements
+    assert len(statements) <= 3, statements  # begin, note, who serves
 
 
 def test_a_report_from_before_the_change_says_nothing(scene: Scene) -> None:
@@ -143,3 +143,34 @@ def test_a_listener_that_is_gone_is_not_counted(scene: Scene) -> None:
     scene.beat(total_connections=5)
     with scene.store.read() as tx:
         assert tx.execute(sa.select(tables.listener_statistics)).all() == []
+
+
+def test_an_amphora_counts_for_its_own_listeners_alone(scene: Scene) -> None:
+    stranger = "a0000000-0000-4000-8000-000000000002"
+    other = make.load_balancer(id="b0000000-0000-4000-8000-000000000009")
+    scene.store.transact(lambda tx: changes.add_load_balancer(tx, other))
+    amphora = Amphora(
+        id=stranger,
+        load_balancer_id=other.id,
+        status="ALLOCATED",
+        role="STANDALONE",
+        created_at=rows.now(),
+    )
+    scene.store.transact(lambda tx: amphorae.add(tx, amphora))
+    scene.beat(bytes_in=5)
+    lies = {item.id: ListenerReport("OPEN", bytes_in=1_000_000) for item in scene.tree.listeners}
+    scene.recorder.record([Received(Report(stranger, 1, 1, 1, True, listeners=lies), time.time())])
+    assert scene.total("bytes_in") == 5 * len(scene.tree.listeners)
+
+
+def test_one_amphora_that_cannot_be_recorded_does_not_silence_the_others(scene: Scene) -> None:
+    broken = Report("a" * 36, 2**70, 1, 1, True)
+    sound = Report(
+        AMPHORA, 1, 1, 1, True, members={item.id: "DOWN" for item in scene.tree.members},
+        pools={item.id: "UP" for item in scene.tree.pools},
+    )  # fmt: skip
+    now = time.time()
+    with pytest.raises(OverflowError):
+        scene.recorder.record([Received(broken, now), Received(sound, now)])
+    scene.recorder._record_apart([Received(broken, now), Received(sound, now)])
+    assert scene.statuses(tables.members) == {"ERROR"}

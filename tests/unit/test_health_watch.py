@@ -7,6 +7,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+import sqlalchemy as sa
 
 from hydria.health_manager.watch import Watch
 from hydria.messages import LocalWakeups
@@ -14,7 +15,7 @@ from hydria.model.amphora import Amphora
 from hydria.model.errors import Unavailable
 from hydria.model.statuses import AmphoraStatus
 from hydria.settings import HealthManagerSettings
-from hydria.store import Store, amphorae, changes, rows, schema, trees
+from hydria.store import Store, amphorae, changes, rows, schema, tables, trees
 from hydria.testing import trees as make
 from hydria.wire.state import Applied, DesiredState
 
@@ -63,6 +64,7 @@ class Scene:
             load_balancer_id=balancer.id,
             status=AmphoraStatus.ALLOCATED,
             role="STANDALONE",
+            applied_generation=3,
             created_at=rows.now(),
         )
         self.store.transact(lambda tx: changes.add_load_balancer(tx, balancer))
@@ -153,3 +155,78 @@ def test_a_database_that_is_away_is_said_so(store: Store, tmp_path: Path) -> Non
     scene = Scene(broken)
     with pytest.raises(Unavailable):
         scene.watch.look()
+
+
+def test_one_that_is_heard_again_while_others_are_asked_is_not_given_up(store: Store) -> None:
+    scene = Scene(store)
+    amphora_id = scene.amphora(1, silent=60)
+
+    def ask(amphora: Amphora) -> bool:
+        beat = {"amphora_id": amphora.id, "seen": time.time(), "epoch": 1, "sequence": 1}
+        store.transact(lambda tx: amphorae.seen(tx, [beat]))
+        return False
+
+    scene.agents.alive = ask
+    assert scene.watch.look().dead == ()
+    assert scene.status(1) == ("ALLOCATED", "ACTIVE")
+    assert amphora_id not in scene.woken.ids
+
+
+def test_two_health_managers_give_an_amphora_up_once(store: Store) -> None:
+    scene, other = Scene(store), Scene(store)
+    amphora_id = scene.amphora(1, silent=60)
+
+    def ask(amphora: Amphora) -> bool:
+        """The other one is faster, and so is the worker."""
+        assert other.watch.look().dead == (amphora_id,)
+        store.transact(lambda tx: amphorae.update(tx, amphora_id, status=AmphoraStatus.DELETED))
+        return False
+
+    scene.agents.alive = ask
+    assert scene.watch.look().dead == ()
+    with store.read() as tx:
+        kept = rows.load_one(tx, Amphora, amphora_id)
+        tree = trees.load_tree(tx, make.load_balancer(1).id)
+    assert kept is not None
+    assert tree is not None
+    assert (kept.status, tree.load_balancer.generation) == (AmphoraStatus.DELETED, 4)
+
+
+def test_amphorae_that_never_served_and_hopeless_ones_do_not_use_up_the_budget(store: Store) -> None:
+    scene = Scene(store, failover_threads=2)
+    for number in range(1, 6):
+        unborn = Amphora(
+            id=f"b0000000-0000-4000-8000-{number:012x}", load_balancer_id=make.load_balancer(number + 10).id,
+            status=AmphoraStatus.ERROR, role="STANDALONE", created_at=rows.now(),
+        )  # fmt: skip
+        balancer = make.load_balancer(number + 10)
+        store.transact(lambda tx, balancer=balancer: changes.add_load_balancer(tx, balancer))
+        store.transact(lambda tx, unborn=unborn: amphorae.add(tx, unborn))
+    for number in range(20, 25):
+        hopeless = scene.amphora(number, silent=60)
+        store.transact(lambda tx, one=hopeless: amphorae.update(tx, one, status=AmphoraStatus.ERROR))
+    store.transact(lambda tx: tx.execute(sa.update(tables.load_balancers).values(attempts=9)))
+    dead = scene.amphora(1, silent=60)
+    assert scene.watch.look().dead == (dead,)
+
+
+def test_the_longest_silent_come_first(store: Store) -> None:
+    scene = Scene(store, failover_threads=1)
+    scene.amphora(1, silent=60)
+    longest = scene.amphora(2, silent=600)
+    assert scene.watch.look().dead == (longest,)
+
+
+def test_the_clock_of_the_host_was_put_forward(store: Store) -> None:
+    scene = Scene(store)
+    scene.amphora(1, silent=60)
+    scene.watch._offset -= 3600
+    assert scene.watch.look().dead == ()
+
+
+def test_the_clock_of_the_host_was_put_back(store: Store) -> None:
+    scene = Scene(store)
+    dead = scene.amphora(1, silent=-3600)  # its last heartbeat is of a time that is still to come
+    living = scene.amphora(2, silent=-3600)
+    scene.agents.living.add(living)
+    assert scene.watch.look().dead == (dead,)

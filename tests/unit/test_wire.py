@@ -3,6 +3,11 @@
 from __future__ import annotations
 
 import dataclasses
+import hashlib
+import hmac
+import json
+import tracemalloc
+import zlib
 from pathlib import Path
 
 import pytest
@@ -63,6 +68,80 @@ def test_a_large_report_is_split_into_parts_that_stand_alone() -> None:
     assert [part.part for part in parts] == list(range(1, len(parts) + 1))
     assert {name for part in parts for name in part.members} == set(members)
     assert {part.generation for part in parts} == {5}
+
+
+def signed(text: bytes, name: bytes = b"a1") -> bytes:
+    """A datagram of a broken amphora: signed with its own key, saying whatever it likes."""
+    head, body = bytes([heartbeat.VERSION, len(name)]) + name, zlib.compress(text)
+    key = bytes.fromhex(heartbeat.derive_key("secret", name.decode()))
+    return head + hmac.new(key, head + body, hashlib.sha256).digest() + body
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [
+        {"epoch": "x"},
+        {"epoch": -1},
+        {"sequence": 2**53},
+        {"sequence": 1.5},
+        {"generation": None},
+        {"generation": True},
+        {"haproxy": 1},
+        {"part": 0},
+        {"part": 2},
+        {"part": 300, "parts": 300},
+        {"amphora_id": "a2"},
+        {"members": {"m": 5}},
+        {"members": {"m" * 65: "UP"}},
+        {"members": {"m": "\ud800"}},
+        {"members": ["m"]},
+        {"pools": {"p": "x" * 65}},
+        {"members": {f"m{number}": "UP" for number in range(1001)}},
+        {"listeners": {"l": {"status": "OPEN", "bytes_in": 10**30}}},
+        {"listeners": {"l": {"status": "OPEN", "bytes_in": float("nan")}}},
+        {"listeners": {"l": {"status": "OPEN", "more": 1}}},
+        {"listeners": {"l": {}}},
+        {"listeners": {"l": 5}},
+        {"listeners": []},
+        {"more": 1},
+    ],
+)
+def test_an_amphora_that_was_broken_into_is_held_to_types_and_bounds(changes: dict[str, object]) -> None:
+    fields = dataclasses.asdict(REPORT)
+    assert heartbeat.decode(signed(json.dumps(fields).encode()), KEY) == REPORT
+    with pytest.raises(Rejected):
+        heartbeat.decode(signed(json.dumps({**fields, **changes}).encode()), KEY)
+
+
+@pytest.mark.parametrize(
+    "text",
+    [b"[" * 200_000, b'{"a":' * 150_000, b"9" * 5000, b"\xff", b"", b"{}", b" " * 50_000_000],
+    ids=["deep", "deep objects", "long number", "no UTF-8", "nothing", "empty", "bomb"],
+)
+def test_no_text_breaks_or_fills_the_reader(text: bytes) -> None:
+    tracemalloc.start()
+    try:
+        datagram = signed(text)
+        tracemalloc.reset_peak()
+        before = tracemalloc.get_traced_memory()[0]
+        with pytest.raises(Rejected):
+            heartbeat.decode(datagram, KEY)
+        assert tracemalloc.get_traced_memory()[1] - before < 40_000_000
+    finally:
+        tracemalloc.stop()
+
+
+def test_nothing_is_inflated_before_the_signature_is_checked() -> None:
+    bomb = bytearray(signed(b" " * 50_000_000))
+    bomb[10] ^= 1
+    with pytest.raises(Rejected, match="bad signature"):
+        heartbeat.decode(bytes(bomb), KEY)
+
+
+@pytest.mark.parametrize("name", [b"", b"x" * 65, b"\xed\xa0\x80", b"a\n1", b"\x00"])
+def test_an_id_that_is_none_never_becomes_a_key(name: bytes) -> None:
+    with pytest.raises(Rejected, match="no amphora id"):
+        heartbeat.amphora_of(bytes([heartbeat.VERSION, len(name)]) + name + b"x" * 100)
 
 
 def test_desired_state_round_trip() -> None:

@@ -75,6 +75,13 @@ class Bench:
     def touch(self, balancer_id: str) -> None:
         self.store.transact(lambda tx: changes.touch(tx, changes.lock(tx, balancer_id)))
 
+    def wait_for_retry(self, balancer_id: str) -> None:
+        """As if the back-off were over."""
+        row = tables.load_balancers
+        self.store.transact(
+            lambda tx: tx.execute(sa.update(row).where(row.c.id == balancer_id).values(retry_at=rows.now()))
+        )
+
     def tree(self, balancer_id: str) -> Tree:
         with self.store.read() as tx:
             found = trees.load_tree(tx, balancer_id)
@@ -181,10 +188,14 @@ def test_a_fault_that_may_pass_is_shown_once_it_has_repeated(bench: Bench) -> No
     for _ in range(3):
         bench.converger.converge(balancer_id)
         seen.append(str(bench.tree(balancer_id).load_balancer.provisioning_status))
+        retry_at = bench.tree(balancer_id).load_balancer.retry_at
+        bench.wait_for_retry(balancer_id)
+    assert retry_at is not None
+    assert retry_at > rows.now()
     assert seen == ["PENDING_CREATE", "PENDING_CREATE", "ERROR"]
     with bench.store.read() as tx:
-        assert trees.due(tx, time.time(), rows.now(), 10) == []
-        assert trees.due(tx, time.time(), rows.now() + timedelta(hours=1), 10) == [balancer_id]
+        assert trees.due(tx, time.time(), rows.now() - timedelta(seconds=1), 10) == []
+        assert trees.due(tx, time.time(), rows.now(), 10) == [balancer_id]
 
 
 def test_what_a_failed_build_left_is_retired(bench: Bench) -> None:
@@ -194,6 +205,7 @@ def test_what_a_failed_build_left_is_retired(bench: Bench) -> None:
     (broken,) = bench.amphorae(balancer_id)
     assert broken.status is AmphoraStatus.ERROR
     bench.agent.fails = None
+    bench.wait_for_retry(balancer_id)
     bench.converger.converge(balancer_id)
     (amphora,) = bench.amphorae(balancer_id)
     assert amphora.id != broken.id

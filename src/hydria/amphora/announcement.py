@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import socket
 import struct
+from collections.abc import Container
 from functools import cache
 
 from hydria.amphora import kernel, links
@@ -13,18 +14,24 @@ _ARP, _IPV6 = 0x0806, 0x86DD
 _ALL_NODES = "ff02::1"
 
 
-def send(arguments: object) -> None:
-    """Announce each ``[mac, address]`` once, on the link with that MAC address."""
+def send(arguments: object, added: Container[tuple[str, str]]) -> None:
+    """Announce each ``[mac, address]`` once, on the link with that MAC address.
+
+    Only those ``added`` last: an agent that was broken into shall not call any address on a network its own.
+    """
     if not isinstance(arguments, list) or not all(
         isinstance(pair, list) and len(pair) == 2 for pair in arguments
     ):
         raise Malformed("announce: expected a list of [mac, address]")
     present = kernel.links_by_mac()
     for mac, address in arguments:
-        name = present.get(links.mac(mac))
+        pair = links.mac(mac), links.address(address)
+        name = present.get(pair[0])
         if not name:
             raise Refused(f"no network interface has the MAC address {mac}")
-        packet = frame(links.mac(mac), links.address(address).partition("/")[0])
+        if pair not in added:
+            raise Refused(f"{address} was not added to {name} just now")
+        packet = frame(pair[0], pair[1].partition("/")[0])
         _packets().sendto(packet, (name, int.from_bytes(packet[12:14], "big")))
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import array
 import ctypes
 import fcntl
 import os
@@ -16,12 +17,20 @@ _MS_NOSUID, _MS_NODEV, _MS_NOEXEC = 0x2, 0x4, 0x8
 _MS_BIND, _MS_REC, _MS_PRIVATE = 0x1000, 0x4000, 0x40000
 _CLONE_NEWNS = 0x20000
 _PR_SET_PDEATHSIG, _PR_SET_CHILD_SUBREAPER, _PR_SET_NO_NEW_PRIVS = 1, 36, 38
-_SIOCGIFFLAGS, _SIOCSIFFLAGS, _SIOCGIFHWADDR = 0x8913, 0x8914, 0x8927
+_SIOCGIFCONF, _SIOCGIFFLAGS, _SIOCSIFFLAGS, _SIOCGIFHWADDR = 0x8912, 0x8913, 0x8914, 0x8927
 _IFF_UP = 1
+_IFREQ, _INTERFACES = 40, 128  # bytes of one; how many are looked at
 _OPEN_FILES = 1_048_576
 _WORK = Path("/dev/shm")  # noqa: S108  (hidden in our mount namespace; neither we nor HAProxy use it)
 
 _SETTINGS = {
+    # An amphora is on several networks and forwards nothing between them. A new namespace has the host's
+    # settings. First, because the kernel changes others along with these two.
+    "ipv4/ip_forward": "0",
+    "ipv6/conf/all/forwarding": "0",
+    # Nor does it tell one network which addresses it has on another.
+    "ipv4/conf/all/arp_ignore": "1",
+    "ipv4/conf/all/arp_announce": "2",
     # HAProxy runs without root and binds ports below 1024, and a VIP that is not there (yet).
     "ipv4/ip_unprivileged_port_start": "0",
     "ipv4/ip_nonlocal_bind": "1",
@@ -39,6 +48,13 @@ _SETTINGS = {
     "ipv4/tcp_max_syn_backlog": "65535",
     "core/somaxconn": "65535",
 }
+# Nobody on a network says where the amphora's packets go; for each interface, there is no switch for all.
+_EACH = (
+    ("ipv4", "accept_redirects"),
+    ("ipv4", "send_redirects"),
+    ("ipv4", "accept_source_route"),
+    ("ipv6", "accept_redirects"),
+)
 
 _libc = ctypes.CDLL(None, use_errno=True)
 
@@ -84,6 +100,9 @@ def prepare_network() -> None:
     """Settings of this network namespace that everything else counts on, and the loopback link."""
     for name, value in _SETTINGS.items():
         set_network(name, value)
+    for family, setting in _EACH:
+        for interface in _interfaces(family):
+            set_network(f"{family}/conf/{interface}/{setting}", "0")
     with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as any_socket:
         _, flags = struct.unpack(
             "16sH", fcntl.ioctl(any_socket, _SIOCGIFFLAGS, struct.pack("16sH", b"lo", 0))
@@ -122,10 +141,43 @@ def links_by_mac() -> dict[str, str]:
     return found
 
 
+def interface_of(address: str) -> str:
+    """The name of the interface that has an address; "" when none has (a name, or all addresses)."""
+    return _interface_of_v6(address) if ":" in address else _interface_of_v4(address)
+
+
 def children() -> list[int]:
     """The pids of this process's children."""
     path = Path(f"/proc/self/task/{os.getpid()}/children")
     return [int(pid) for pid in path.read_text().split()]
+
+
+def _interfaces(family: str) -> list[str]:
+    try:
+        return [path.name for path in Path(f"/proc/sys/net/{family}/conf").iterdir()]
+    except FileNotFoundError:  # IPv6 may be off
+        return []
+
+
+def _interface_of_v4(address: str) -> str:
+    answers = array.array("B", bytes(_IFREQ * _INTERFACES))
+    where, length = answers.buffer_info()
+    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as any_socket:
+        answer = fcntl.ioctl(any_socket, _SIOCGIFCONF, struct.pack("iP", length, where))
+    for start in range(0, struct.unpack("iP", answer)[0], _IFREQ):
+        if socket.inet_ntoa(answers[start + 20 : start + 24].tobytes()) == address:
+            name = answers[start : start + 16].tobytes().partition(b"\0")[0].decode()
+            return name.partition(":")[0]  # an address may have a label of its own
+    return ""
+
+
+def _interface_of_v6(address: str) -> str:
+    try:
+        wanted = socket.inet_pton(socket.AF_INET6, address).hex()
+        lines = Path("/proc/net/if_inet6").read_text().splitlines()
+    except OSError:  # not an address, or a kernel without IPv6
+        return ""
+    return next((line.split()[-1] for line in lines if line.startswith(wanted)), "")
 
 
 def _mount(source: bytes, target: bytes, kind: bytes | None, flags: int) -> None:

@@ -41,9 +41,10 @@ class Link:
     routed: frozenset[int]
 
 
-def apply(arguments: object) -> list[list[str]]:
+def apply(arguments: object, reserved: str = "") -> list[list[str]]:
     """Give every named interface exactly its addresses and default routes.
 
+    ``reserved``: the interface that controllers come in by; nobody asks for it to be changed.
     Returns ``[mac, address]`` of each VIP that was not there before.
     """
     if not isinstance(arguments, list):
@@ -58,6 +59,8 @@ def apply(arguments: object) -> list[list[str]]:
             if wanted.addresses:
                 raise Refused(f"no network interface has the MAC address {wanted.mac}; plug it first")
             continue
+        if link.name == reserved:
+            raise Refused(f"{wanted.mac} is {reserved}, the way to the controllers, which stays as it is")
         for setting in ("accept_ra", "accept_dad"):
             kernel.set_network(f"ipv6/conf/{link.name}/{setting}", "0")
         lines += batch(wanted, link)

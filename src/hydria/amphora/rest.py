@@ -20,7 +20,7 @@ from http.server import BaseHTTPRequestHandler
 from pathlib import Path
 from typing import Any
 
-from hydria.amphora import payload
+from hydria.amphora import kernel, payload
 from hydria.amphora.faults import Malformed, Refused, Stale
 from hydria.amphora.log import log
 from hydria.wire import boot
@@ -67,10 +67,24 @@ class Server(socketserver.ThreadingTCPServer):
         self._free = threading.BoundedSemaphore(_CONNECTIONS)
         self._told_at = 0.0
 
+    def server_bind(self) -> None:
+        """Listen on the LB network alone: the kernel takes a packet for any address on any interface.
+
+        Otherwise clients on the VIP network would only need the amphora's MAC address to get here.
+        """
+        device = kernel.interface_of(str(self.server_address[0]))
+        if device:
+            self.socket.setsockopt(socket.SOL_SOCKET, socket.SO_BINDTODEVICE, device.encode())
+        super().server_bind()
+
     def serve(self, service: Service) -> None:
         """Answer requests from now on, in the background."""
         self.service = service
         threading.Thread(target=self.serve_forever, args=(3600.0,), daemon=True).start()
+
+    def verify_request(self, request: Any, client_address: Any) -> bool:  # noqa: ARG002  (as inherited)
+        """Nobody comes from the amphora itself, except HAProxy, for a member with the agent's address."""
+        return bool(client_address[0] != self.server_address[0])
 
     def process_request(self, request: Any, client_address: Any) -> None:
         """Refuse at the door what would be more than a few controllers' connections."""

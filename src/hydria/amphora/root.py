@@ -66,7 +66,7 @@ class _Supervisor:
         # Only now: the agent starts the sooner for it, and has no use for it.
         from hydria.amphora import commands  # noqa: PLC0415  (see above)
 
-        self._answer = commands.answer
+        self._answer = commands.Commands(self._boot.bind_host).answer
         while not self._stopping:
             wait = self._until_start()
             if wait == 0:

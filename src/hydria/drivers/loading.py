@@ -43,7 +43,7 @@ def _load(interface: str, name: str, *arguments: object) -> Any:
 
 
 def _find(interface: str, name: str) -> metadata.EntryPoint:
-    """The interface's entry point of this name; Invalid with the names there are, when it is not among them."""
+    """The interface's entry point of this name; Invalid, with the names there are, when there is none."""
     installed = {found.name: found for found in metadata.entry_points(group=f"hydria.{interface}.drivers")}
     if name not in installed:
         raise Invalid(

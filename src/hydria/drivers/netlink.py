@@ -117,12 +117,22 @@ class Netlink:
                 raise
 
     def make_veth(
-        self, name: str, *, group: int, bridge: int, peer: str, mac: str, namespace: int, mtu: int
+        self,
+        name: str,
+        *,
+        group: int,
+        bridge: int,
+        peer: str,
+        mac: str,
+        namespace: int,
+        mtu: int,
+        isolated: bool,
     ) -> None:
         """Make a pair: ``name`` as an up port of ``bridge``, ``peer`` in the namespace of that descriptor.
 
-        ``group`` is a number to find it by. One message for all of it, so that nothing half-made can be left.
-        An old pair of that name, whose namespace the kernel is still taking down, goes first.
+        ``group`` is a number to find it by. ``isolated`` ports of a bridge reach the host, not each other.
+        One message for the rest of it, so that nothing half-made can be left. An old pair of that name, whose
+        namespace the kernel is still taking down, goes first.
         """
 
         def add(route: Any) -> Any:
@@ -138,6 +148,11 @@ class Netlink:
                 raise
             self.delete(name)
             self._ask(what, add)
+        if isolated:
+            self._ask(
+                f"isolate {name}",
+                lambda route: route.link("set", ifname=name, kind="bridge_slave", br_isolated=1),
+            )
 
     def delete(self, name: str) -> None:
         """Remove a link if it is there."""

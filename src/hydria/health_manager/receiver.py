@@ -75,6 +75,9 @@ class Receiver:
                 self.accept(datagram)
             except Rejected as reason:
                 self._complain(str(sender[0]), reason)
+            except Exception:
+                # Whatever it was: without this thread every amphora would seem dead.
+                LOG.exception("A heartbeat from %s could not be read", sender[0])
 
     def accept(self, datagram: bytes) -> None:
         """Believe a datagram or raise Rejected."""

@@ -6,6 +6,7 @@ import logging
 import threading
 import time
 from collections import defaultdict
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 
 import sqlalchemy as sa
@@ -15,15 +16,20 @@ from hydria.model.errors import Unavailable
 from hydria.model.resource import Resource
 from hydria.model.statuses import OperatingStatus
 from hydria.planner.health import changed_statuses
-from hydria.store import Store, amphorae, statistics, tables, trees
+from hydria.store import Store, amphorae, changes, statistics, tables, trees
 from hydria.wire.heartbeat import Report
 
 LOG = logging.getLogger(__name__)
 _RECHECK = 30.0  # seconds after which an unchanged report is held against the tree again
+_TIDY = 10 * _RECHECK
+_BATCH = 1000
 
 
 class Recorder:
-    """Every quarter of a second, one transaction for all amphorae heard of since."""
+    """Every quarter of a second, one transaction for all amphorae heard of since.
+
+    Statuses are written apart from that, each load balancer's by itself, and only where they differ.
+    """
 
     def __init__(self, store: Store, receiver: Receiver, interval: float = 0.25) -> None:
         self._store = store
@@ -32,6 +38,7 @@ class Recorder:
         self._judged: dict[str, tuple[object, float]] = {}
         self._parts: dict[str, dict[int, Report]] = defaultdict(dict)
         self._statistics = statistics.Writer()
+        self._tidied = time.monotonic()
         self._stopped = threading.Event()
         self._thread = threading.Thread(target=self._run, name="record-heartbeats", daemon=True)
 
@@ -55,14 +62,42 @@ class Recorder:
                 LOG.warning("%d heartbeats not recorded: %s", len(received), error)
                 self._forget()
             except Exception:
-                LOG.exception("%d heartbeats not recorded", len(received))
-                self._forget()
+                LOG.exception(
+                    "%d heartbeats not recorded together; trying each amphora's apart", len(received)
+                )
+                self._record_apart(received)
+
+    def _record_apart(self, received: list[Received]) -> None:
+        """One amphora that says what cannot be recorded must not silence the others."""
+        for amphora_id in {item.report.amphora_id for item in received}:
+            self._forget()
+            try:
+                self.record([item for item in received if item.report.amphora_id == amphora_id])
+            except Exception:
+                LOG.exception("Heartbeats of amphora %s not recorded", amphora_id)
+        self._forget()
 
     def record(self, received: list[Received]) -> None:
         """Write what these reports say."""
-        self._store.transact(lambda tx: self._record(tx, received))
+        serving = self._store.transact(lambda tx: self._note(tx, received))
+        by_amphora: dict[str, list[Report]] = defaultdict(list)
+        for item in received:
+            by_amphora[item.report.amphora_id].append(item.report)
+        for amphora_id, reports in by_amphora.items():
+            if amphora_id not in serving:
+                self._parts.pop(amphora_id, None)
+                self._judged.pop(amphora_id, None)
+                continue
+            report = self._whole(amphora_id, reports)
+            if report is not None and self._is_news(report):
+                self._judge(report, serving[amphora_id])
+        self._tidy()
 
-    def _record(self, tx: sa.Connection, received: list[Received]) -> None:
+    def _note(self, tx: sa.Connection, received: list[Received]) -> Mapping[str, str]:
+        """Record that they were heard, and what those count that serve; the latter's load balancers.
+
+        What is not in service any more, or not yet, is heard too, and says nothing about anything.
+        """
         heard = {item.report.amphora_id: item for item in received}
         amphorae.seen(
             tx,
@@ -76,16 +111,19 @@ class Recorder:
                 for amphora_id, item in heard.items()
             ],
         )
+        # Afterwards, for now nobody takes one of them out of service before this is committed.
+        serving = _serving(tx, sorted(heard))
         for item in received:
-            self._statistics.write(tx, item.report)
-        for amphora_id in heard:
-            reports = [item.report for item in received if item.report.amphora_id == amphora_id]
-            report = self._whole(amphora_id, reports)
-            if report is not None and self._is_news(report):
-                self._judge(tx, report)
+            if item.report.amphora_id in serving:
+                self._statistics.write(tx, item.report)
+        return serving
 
     def _whole(self, amphora_id: str, reports: list[Report]) -> Report | None:
         """The report that the parts make; None while some are missing."""
+        first = reports[-1]
+        if first.parts == 1:
+            self._parts.pop(amphora_id, None)
+            return first
         parts = self._parts[amphora_id]
         for report in reports:
             if any(
@@ -93,11 +131,8 @@ class Recorder:
             ):
                 parts.clear()
             parts[report.part] = report
-        first = reports[-1]
         if len(parts) < first.parts:
             return None
-        if first.parts == 1:
-            return first
         whole = replace(first, listeners={}, pools={}, members={}, part=1, parts=1)
         for part in parts.values():
             whole.listeners.update(part.listeners)
@@ -106,33 +141,63 @@ class Recorder:
         return whole
 
     def _is_news(self, report: Report) -> bool:
-        content = (
-            report.generation,
-            {name: item.status for name, item in report.listeners.items()},
-            report.pools,
-            report.members,
-        )
         before, at = self._judged.get(report.amphora_id, (None, 0.0))
-        if before == content and time.monotonic() - at < _RECHECK:
-            return False
-        self._judged[report.amphora_id] = (content, time.monotonic())
-        return True
+        return before != _content(report) or time.monotonic() - at >= _RECHECK
 
-    def _judge(self, tx: sa.Connection, report: Report) -> None:
-        owner = sa.select(tables.amphorae.c.load_balancer_id).where(
-            tables.amphorae.c.id == report.amphora_id, tables.amphorae.c.status == "ALLOCATED"
-        )
-        load_balancer_id = tx.execute(owner).scalar()
-        tree = None if load_balancer_id is None else trees.load_tree(tx, load_balancer_id)
-        if tree is None or report.generation != tree.load_balancer.applied_generation:
+    def _judge(self, report: Report, load_balancer_id: str) -> None:
+        """Hold a report against the tree, and write what differs."""
+        with self._store.read() as tx:
+            tree = trees.load_tree(tx, load_balancer_id)
+        if tree is None:
+            return
+        if changed_statuses(tree, report):
+            self._store.transact(lambda tx: _correct(tx, load_balancer_id, report))
+        if report.generation == tree.load_balancer.applied_generation:
+            self._judged[report.amphora_id] = (_content(report), time.monotonic())
+        else:
             # In the middle of a change; look again at the next heartbeat.
             self._judged.pop(report.amphora_id, None)
-        if tree is not None:
-            _write(tx, changed_statuses(tree, report))
+
+    def _tidy(self) -> None:
+        """Forget amphorae that are not heard of any more."""
+        now = time.monotonic()
+        if now - self._tidied < _TIDY:
+            return
+        self._tidied = now
+        self._judged = {name: one for name, one in self._judged.items() if now - one[1] < _TIDY}
+        for amphora_id in [name for name in self._parts if name not in self._judged]:
+            del self._parts[amphora_id]
 
     def _forget(self) -> None:
         self._judged.clear()
         self._statistics = statistics.Writer()
+
+
+def _content(report: Report) -> object:
+    """What of a report statuses follow from."""
+    listeners = {name: item.status for name, item in report.listeners.items()}
+    return report.generation, listeners, report.pools, report.members
+
+
+def _serving(tx: sa.Connection, amphora_ids: Sequence[str]) -> Mapping[str, str]:
+    """Those of the amphorae that serve, with their load balancers."""
+    column = tables.amphorae.c
+    found: dict[str, str] = {}
+    for start in range(0, len(amphora_ids), _BATCH):
+        query = sa.select(column.id, column.load_balancer_id).where(
+            column.id.in_(amphora_ids[start : start + _BATCH]), column.status == "ALLOCATED"
+        )
+        found.update((row.id, row.load_balancer_id) for row in tx.execute(query))
+    return found
+
+
+def _correct(tx: sa.Connection, load_balancer_id: str, report: Report) -> None:
+    """Write the statuses that are not as reported, with the load balancer locked first, as every change does."""
+    if changes.lock(tx, load_balancer_id) is None or not _serving(tx, [report.amphora_id]):
+        return
+    tree = trees.load_tree(tx, load_balancer_id)
+    if tree is not None:
+        _write(tx, changed_statuses(tree, report))
 
 
 def _write(tx: sa.Connection, changed: list[tuple[Resource, OperatingStatus]]) -> None:

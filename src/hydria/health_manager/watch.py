@@ -10,8 +10,10 @@ from __future__ import annotations
 import logging
 import threading
 import time
+from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
+from itertools import islice
 
 import sqlalchemy as sa
 
@@ -19,11 +21,12 @@ from hydria.drivers.amphora.interface import AmphoraDriver
 from hydria.messages import Wakeups
 from hydria.model.amphora import Amphora
 from hydria.model.errors import Unavailable
-from hydria.model.statuses import AmphoraStatus, ProvisioningStatus
+from hydria.model.statuses import AmphoraStatus
 from hydria.settings import HealthManagerSettings
 from hydria.store import Store, amphorae, changes, tables
 
 LOG = logging.getLogger(__name__)
+_TRIES = 3  # after so many failed ones a replacement does not keep others waiting any more
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,6 +49,7 @@ class Watch:
         self._settings = settings
         self._trusted_from = time.monotonic() + settings.heartbeat_timeout
         self._last_pass = time.monotonic()
+        self._offset = time.time() - time.monotonic()
         self._said = ""
         self._probes = ThreadPoolExecutor(settings.failover_threads, thread_name_prefix="probe")
         self._stopped = threading.Event()
@@ -80,21 +84,18 @@ class Watch:
 
     def look(self) -> Verdict:
         """One pass."""
-        now = time.monotonic()
-        late = (
-            now - self._last_pass
-            > self._settings.health_check_interval + self._settings.heartbeat_timeout / 2
-        )
-        self._last_pass = now
-        if late:
-            self._distrust()
-        if now < self._trusted_from:
+        self._mind_the_clocks()
+        try:
+            return self._look()
+        finally:
+            self._last_pass = time.monotonic()  # asking amphorae may take longer than a pass
+
+    def _look(self) -> Verdict:
+        if time.monotonic() < self._trusted_from:
             return Verdict((), "")
         with self._store.read() as tx:
-            silent = amphorae.silent(tx, time.time() - self._settings.heartbeat_timeout)
-            broken = tx.execute(
-                sa.select(sa.func.count()).where(tables.amphorae.c.status.in_(["BOOTING", "ERROR"]))
-            ).scalar_one()
+            silent = self._silent(tx)
+            under_way = _under_replacement(tx)
         if not silent:
             return Verdict((), "")
         threshold = self._settings.failover_threshold
@@ -102,27 +103,65 @@ class Watch:
             return Verdict(
                 (), f"{len(silent)} amphorae are silent, failover_threshold is {threshold}: none is replaced"
             )
-        budget = max(0, self._settings.failover_threads - broken)
-        answers = list(self._probes.map(self._driver.alive, silent))
-        dead = [amphora for amphora, alive in zip(silent, answers, strict=True) if not alive]
-        replaced = [amphora for amphora in dead[:budget] if self._give_up(amphora)]
-        sentence = f"{len(silent)} amphorae are silent; {len(silent) - len(dead)} of them answer when asked"
+        said = f"{len(silent)} amphorae are silent"
+        budget = self._settings.failover_threads - under_way
+        if budget <= 0:
+            return Verdict((), f"{said}; {under_way} others are being replaced first")
+        asked, dead, replaced = self._ask(silent, budget)
+        said += f"; {asked - dead} of {asked if asked < len(silent) else 'them'} answer when asked"
         if dead:
-            names = ", ".join(amphora.id for amphora in replaced) or "none for now"
-            sentence += f"; {len(dead)} do not and are replaced: {names}"
-        return Verdict(tuple(amphora.id for amphora in replaced), sentence)
+            names = ", ".join(replaced) or "none for now"
+            said += f"; {dead} do not and are replaced: {names}"
+        return Verdict(tuple(replaced), said)
+
+    def _ask(self, silent: Sequence[Amphora], budget: int) -> tuple[int, int, list[str]]:
+        """Ask silent amphorae, some at a time, and give up those that do not answer, as far as the budget goes.
+
+        How many were asked, how many did not answer, and the ids of those that were given up.
+        """
+        asked = dead = 0
+        replaced: list[str] = []
+        step = max(1, self._settings.failover_threads)
+        for start in range(0, len(silent), step):
+            some = silent[start : start + step]
+            answers = list(self._probes.map(self._driver.alive, some))
+            mute = [amphora for amphora, alive in zip(some, answers, strict=True) if not alive]
+            asked, dead = asked + len(some), dead + len(mute)
+            given_up = (amphora.id for amphora in mute if self._give_up(amphora))
+            replaced += islice(given_up, budget - len(replaced))
+            if len(replaced) >= budget or self._stopped.is_set():
+                break
+        return asked, dead, replaced
+
+    def _silent(self, tx: sa.Connection) -> tuple[Amphora, ...]:
+        now, timeout = time.time(), self._settings.heartbeat_timeout
+        return amphorae.silent(tx, now - timeout, now + timeout)
+
+    def _mind_the_clocks(self) -> None:
+        """Judge nobody for a while after this program stood still, or the host's clock was set.
+
+        Heartbeats are noted by the clock on the wall, so that all health managers can read them.
+        """
+        now, offset = time.monotonic(), time.time() - time.monotonic()
+        tolerated = self._settings.heartbeat_timeout / 2
+        late = now - self._last_pass > self._settings.health_check_interval + tolerated
+        if late or abs(offset - self._offset) > tolerated:
+            self._distrust()
+        self._offset = offset
 
     def _distrust(self) -> None:
         """Judge nobody until every living amphora has had the time to be heard again."""
         self._trusted_from = time.monotonic() + self._settings.heartbeat_timeout
 
     def _give_up(self, amphora: Amphora) -> bool:
-        """Declare an amphora dead: its load balancer has work to do."""
+        """Declare an amphora dead: its load balancer has work to do. False when it is not so any more."""
 
         def declare(tx: sa.Connection) -> bool:
             balancer = changes.lock(tx, amphora.load_balancer_id)
-            if balancer is None or balancer.provisioning_status is ProvisioningStatus.PENDING_DELETE:
+            if balancer is None or balancer.provisioning_status.going:
                 return False
+            if all(amphora.id != other.id for other in self._silent(tx)):
+                return False  # heard again, or given up by another health manager meanwhile
             amphorae.unwatch(tx, amphora.id)
             amphorae.update(tx, amphora.id, status=AmphoraStatus.ERROR)
             changes.touch(tx, balancer)
@@ -132,3 +171,15 @@ class Watch:
             return False
         self._wakeups.wake(amphora.load_balancer_id)
         return True
+
+
+def _under_replacement(tx: sa.Connection) -> int:
+    """How many amphorae are dead and not replaced yet; what never served is not dead, but unborn."""
+    balancer, amphora = tables.load_balancers.c, tables.amphorae.c
+    query = (
+        sa.select(sa.func.count())
+        .select_from(tables.amphorae)
+        .join(tables.load_balancers, balancer.id == amphora.load_balancer_id)
+        .where(amphora.status == "ERROR", amphora.applied_generation > 0, balancer.attempts < _TRIES)
+    )
+    return int(tx.execute(query).scalar_one())

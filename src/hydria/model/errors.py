@@ -37,6 +37,14 @@ class Busy(Conflict):
     """The object is locked by an operation that cannot be joined."""
 
 
+class Outdated(Conflict):
+    """An amphora has a younger desired state than the one it is given; ``generation`` is the one it has."""
+
+    def __init__(self, message: str, generation: int) -> None:
+        super().__init__(message)
+        self.generation = generation
+
+
 class QuotaExceeded(HydriaError):
     """The project has as many of these as it may."""
 

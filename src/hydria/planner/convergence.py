@@ -63,15 +63,20 @@ def plan(tree: Tree, amphorae: Sequence[Amphora]) -> Plan:
     spent = [amphora for amphora in amphorae if amphora not in serving and amphora not in booting]
     wanted = list(_ROLES[balancer.topology])
     build: list[Build] = []
-    for amphora in serving:
+    surplus: list[Amphora] = []
+    # Of two in one role the one that is ahead stays: both have the VIP, so one of them is in the way.
+    for amphora in sorted(serving, key=lambda one: (-one.applied_generation, one.created_at, one.id)):
         if amphora.role in wanted:
             wanted.remove(amphora.role)
+        else:
+            serving.remove(amphora)
+            surplus.append(amphora)
     for role in wanted:
         resumed = next((amphora for amphora in booting if amphora.role is role), None)
         if resumed is not None:
             booting.remove(resumed)
         build.append(Build(role, resumed))
-    retire = (*spent, *booting)
+    retire = (*spent, *booting, *surplus)
     if build and (serving or spent):
         reason = f"{len(build)} of its amphorae are missing or dead"
         return Plan(Kind.REPLACE, reason, tuple(build), tuple(serving), retire)
@@ -82,6 +87,8 @@ def plan(tree: Tree, amphorae: Sequence[Amphora]) -> Plan:
     behind = tuple(amphora for amphora in serving if amphora.applied_generation < balancer.generation)
     if behind or retire:
         reason = f"generation {balancer.generation} is wanted, {balancer.applied_generation} applied"
+        if retire:
+            reason += f", {len(retire)} amphorae are left over"
         return Plan(Kind.CONFIGURE, reason, (), behind, retire)
     return Plan(Kind.NOTHING, f"every amphora already serves generation {balancer.generation}")
 

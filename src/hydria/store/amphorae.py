@@ -62,11 +62,18 @@ def seen(tx: sa.Connection, heartbeats: Sequence[Mapping[str, Any]]) -> None:
         )
 
 
-def silent(tx: sa.Connection, before: float) -> tuple[Amphora, ...]:
-    """Amphorae that serve and were last heard of before this moment (seconds since 1970)."""
+def silent(tx: sa.Connection, before: float, after: float | None = None) -> tuple[Amphora, ...]:
+    """Amphorae that serve and were last heard of before this moment (seconds since 1970), the longest first.
+
+    ``after``: a moment to come; who was last heard of later than that was so by a clock that was put back.
+    """
+    silence = amphora_health.c.seen < before
+    if after is not None:
+        silence = sa.or_(silence, amphora_health.c.seen > after)
     query = (
         sa.select(amphorae)
         .join(amphora_health, amphora_health.c.amphora_id == amphorae.c.id)
-        .where(amphora_health.c.seen < before, amphorae.c.status == "ALLOCATED")
+        .where(silence, amphorae.c.status == "ALLOCATED")
+        .order_by(amphora_health.c.seen)
     )
     return tuple(rows.from_row(Amphora, row) for row in tx.execute(query))

@@ -6,8 +6,10 @@ reader's commit each statement by itself, so that a read is no round trip but th
 
 from __future__ import annotations
 
+import os
 import time
 from collections.abc import Mapping
+from contextlib import suppress
 from dataclasses import dataclass
 from typing import Any
 
@@ -71,7 +73,7 @@ def patient(url: sa.URL) -> sa.Engine:
     """One connection for the work on the schema, which may take long."""
     engine = sa.create_engine(url, poolclass=sa.NullPool)
     if family(url) == "sqlite":
-        event.listen(engine, "connect", _prepare_sqlite)
+        _prepare_sqlite(engine)
         event.listen(
             engine, "connect", lambda connection, _: connection.execute("PRAGMA busy_timeout=300000")
         )
@@ -97,7 +99,7 @@ def _pooled(url: sa.URL, pooling: Pooling, **more: Any) -> sa.Engine:
         **more,
     )
     if kind == "sqlite":
-        event.listen(engine, "connect", _prepare_sqlite)
+        _prepare_sqlite(engine)
     else:
         _settle(engine, _SESSION[kind])
         _prove_alive(engine)
@@ -128,10 +130,18 @@ def _prove_alive(engine: sa.Engine) -> None:
                 raise exc.InvalidatePoolError from error
 
 
-def _prepare_sqlite(connection: Any, _record: object) -> None:
-    connection.isolation_level = None  # SQLAlchemy's begin event says when a transaction starts
-    for pragma in _PRAGMAS:
-        connection.execute(f"PRAGMA {pragma}")
+def _prepare_sqlite(engine: sa.Engine) -> None:
+    @event.listens_for(engine, "do_connect")
+    def _(*_arguments: object) -> None:
+        # Its log, too, is then for nobody else to read. Where it cannot be made, SQLite says so.
+        with suppress(OSError):
+            os.close(os.open(str(engine.url.database), os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600))
+
+    @event.listens_for(engine, "connect")
+    def _(connection: Any, _record: object) -> None:
+        connection.isolation_level = None  # SQLAlchemy's begin event says when a transaction starts
+        for pragma in _PRAGMAS:
+            connection.execute(f"PRAGMA {pragma}")
 
 
 def _begin_immediate(connection: sa.Connection) -> None:

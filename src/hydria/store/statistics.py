@@ -12,7 +12,7 @@ from typing import Any
 import sqlalchemy as sa
 from sqlalchemy import event, exc
 
-from hydria.store.tables import COUNTERS, listener_statistics, listeners
+from hydria.store.tables import COUNTERS, amphorae, listener_statistics, listeners
 from hydria.wire.heartbeat import ListenerReport, Report
 
 _Written = dict[tuple[str, str], tuple[int, ListenerReport]]
@@ -94,8 +94,16 @@ def _lock(tx: sa.Connection, key: tuple[str, str]) -> sa.RowMapping | None:
 
 
 def _insert(tx: sa.Connection, key: tuple[str, str], epoch: int) -> bool:
-    """A new row; False when somebody else has inserted it meanwhile, or the listener is gone."""
-    if tx.execute(sa.select(listeners.c.id).where(listeners.c.id == key[0])).first() is None:
+    """A new row; False when somebody else has inserted it meanwhile, or the listener is gone.
+
+    Or another's: an amphora counts for listeners of its own load balancer alone.
+    """
+    own = (
+        sa.select(listeners.c.id)
+        .join(amphorae, amphorae.c.load_balancer_id == listeners.c.load_balancer_id)
+        .where(listeners.c.id == key[0], amphorae.c.id == key[1])
+    )
+    if tx.execute(own).first() is None:
         return False
     zeros: Mapping[str, int] = dict.fromkeys(("active_connections", *COUNTERS), 0)
     base = {f"base_{name}": 0 for name in COUNTERS}

@@ -207,12 +207,12 @@ def _generation_and_amphorae(tx: sa.Connection, load_balancer_id: str) -> tuple[
     balancers, amphorae = tables.load_balancers, tables.amphorae
     living = sa.and_(amphorae.c.load_balancer_id == balancers.c.id, amphorae.c.status != "DELETED")
     found = tx.execute(
-        sa.select(balancers.c.generation, *amphorae.c)
+        sa.select(*amphorae.c, balancers.c.generation)
         .outerjoin(amphorae, living)
         .where(balancers.c.id == load_balancer_id)
     ).all()
-    generation = found[0][0] if found else 0
-    return generation, tuple(rows.from_row(Amphora, row[1:]) for row in found if row[1] is not None)
+    generation = found[0][-1] if found else 0
+    return generation, tuple(rows.from_row(Amphora, row[:-1]) for row in found if row[0] is not None)
 
 
 def _unfinished(item: Resource, generation: int) -> bool:

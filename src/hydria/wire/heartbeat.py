@@ -1,9 +1,11 @@
 """Heartbeats: what an amphora says about itself, signed, once per interval, to every health manager.
 
-A datagram is ``version (1 byte) | HMAC-SHA256 over what follows (32 bytes) | zlib(JSON)``. Counters are
-absolute within an epoch (one life of the agent), so a lost datagram loses nothing; the sequence number makes
-a replayed one worthless. A report that is too large for one datagram is split by object: every datagram
-stands alone, and says which part of how many it is.
+A datagram is ``version (1 byte) | length of the id (1 byte) | amphora id | HMAC-SHA256 (32 bytes) |
+zlib(JSON)``; the HMAC is over all the rest. The id is in clear so that a datagram can be refused before
+anything of it is inflated or parsed: anybody can send one. Counters are absolute within an epoch (one life of
+the agent), so a lost datagram loses nothing; the sequence number makes a replayed one worthless. A report
+that is too large for one datagram is split by object: every datagram stands alone, and says which part of how
+many it is.
 
 Each amphora has a key of its own, derived from the deployment's ``heartbeat_key``, so that one leaked key
 speaks for one amphora.
@@ -23,8 +25,11 @@ from typing import Any
 VERSION = 1
 _SIGNATURE = 32
 _LIMIT = 60_000  # bytes of compressed JSON in a UDP datagram
-_INFLATED_LIMIT = 4_000_000
-_OBJECTS = 1_000  # listeners, pools and members in one part, to begin with
+_INFLATED_LIMIT = 1_000_000
+_OBJECTS = 1_000  # listeners, pools and members in one part, at most
+_PARTS = 256
+_NAME = 64  # characters of an id or a status
+_NUMBER = 2**53  # exact in any JSON, and far from the end of a database's integers
 
 
 @dataclass(frozen=True, slots=True)
@@ -80,24 +85,66 @@ def encode(report: Report, key: str) -> list[bytes]:
 
 def amphora_of(datagram: bytes) -> str:
     """Whose datagram it claims to be, to find the key; believe nothing else before :func:`decode`."""
-    amphora_id = _payload(datagram).get("amphora_id")
-    if not isinstance(amphora_id, str):
-        raise Rejected("no amphora id")
-    return amphora_id
+    return _opened(datagram)[0]
 
 
 def decode(datagram: bytes, key: str) -> Report:
-    """Check the signature, then read; Rejected says why not."""
-    body = datagram[1 + _SIGNATURE :]
-    expected = hmac.new(bytes.fromhex(key), body, hashlib.sha256).digest()
-    if not hmac.compare_digest(datagram[1 : 1 + _SIGNATURE], expected):
+    """Check the signature, then read; Rejected says why not.
+
+    An amphora that was broken into has a key, too, so values are held to their types and bounds: what one
+    says must not keep what others say from being recorded.
+    """
+    amphora_id, signature, body = _opened(datagram)
+    if not hmac.compare_digest(signature, _sign(amphora_id.encode(), body, key)):
         raise Rejected("bad signature")
-    fields = _payload(datagram)
+    fields = _payload(body)
     try:
         listeners = {name: ListenerReport(**item) for name, item in fields.pop("listeners").items()}
-        return Report(listeners=listeners, **fields)
+        report = Report(listeners=listeners, **fields)
+        if report.amphora_id != amphora_id:
+            raise Rejected(f"signed by amphora {amphora_id} for another one")
+        _check(report)
     except (TypeError, KeyError, AttributeError) as error:
         raise Rejected(f"unexpected content: {error}") from error
+    return report
+
+
+def _opened(datagram: bytes) -> tuple[str, bytes, bytes]:
+    """Amphora id, signature and body of a datagram, none of them checked."""
+    if len(datagram) < 2 or datagram[0] != VERSION:
+        raise Rejected("not a heartbeat of a known version")
+    start = 2 + datagram[1]
+    try:
+        amphora_id = datagram[2:start].decode("ascii")
+    except UnicodeDecodeError:
+        amphora_id = ""
+    complete = len(datagram) > start + _SIGNATURE
+    if not (complete and 0 < len(amphora_id) <= _NAME and amphora_id.isprintable()):
+        raise Rejected("no amphora id")
+    return amphora_id, datagram[start : start + _SIGNATURE], datagram[start + _SIGNATURE :]
+
+
+def _sign(amphora_id: bytes, body: bytes, key: str) -> bytes:
+    head = bytes([VERSION, len(amphora_id)]) + amphora_id
+    return hmac.new(bytes.fromhex(key), head + body, hashlib.sha256).digest()
+
+
+def _check(report: Report) -> None:
+    """Raise Rejected for what no agent sends."""
+    numbers = [report.epoch, report.sequence, report.generation, report.part, report.parts]
+    texts: list[object] = [*report.pools, *report.pools.values(), *report.members, *report.members.values()]
+    for name, item in report.listeners.items():
+        texts += [name, item.status]
+        numbers += [item.bytes_in, item.bytes_out, item.active_connections]
+        numbers += [item.total_connections, item.request_errors]
+    if not all(type(number) is int and 0 <= number < _NUMBER for number in numbers):
+        raise Rejected("a number that is none, or too large")
+    if not all(isinstance(text, str) and len(text) <= _NAME and text.isascii() for text in texts):
+        raise Rejected("an id or a status that is none")
+    if not isinstance(report.haproxy, bool) or not 1 <= report.part <= report.parts <= _PARTS:
+        raise Rejected("unexpected parts")
+    if len(report.listeners) + len(report.pools) + len(report.members) > _OBJECTS:
+        raise Rejected("more objects than a part can have")
 
 
 def _split(report: Report, size: int) -> Iterator[Report]:
@@ -122,18 +169,17 @@ def _split(report: Report, size: int) -> Iterator[Report]:
 
 def _datagram(report: Report, key: str) -> bytes:
     body = zlib.compress(json.dumps(dataclasses.asdict(report), separators=(",", ":")).encode())
-    return bytes([VERSION]) + hmac.new(bytes.fromhex(key), body, hashlib.sha256).digest() + body
+    amphora_id = report.amphora_id.encode()
+    return bytes([VERSION, len(amphora_id)]) + amphora_id + _sign(amphora_id, body, key) + body
 
 
-def _payload(datagram: bytes) -> dict[str, Any]:
-    if len(datagram) <= 1 + _SIGNATURE or datagram[0] != VERSION:
-        raise Rejected("not a heartbeat of a known version")
+def _payload(body: bytes) -> dict[str, Any]:
     inflate = zlib.decompressobj()
     try:
-        text = inflate.decompress(datagram[1 + _SIGNATURE :], _INFLATED_LIMIT)
-        fields = json.loads(text)
-    except (zlib.error, ValueError) as error:
+        text = inflate.decompress(body, _INFLATED_LIMIT)
+        fields = json.loads(text) if inflate.eof else None
+    except (zlib.error, ValueError, RecursionError) as error:
         raise Rejected(f"unreadable: {error}") from error
     if not isinstance(fields, dict):
-        raise Rejected("not an object")
+        raise Rejected("not an object, or too large a one")
     return fields

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import logging
 import time
 from dataclasses import dataclass
@@ -9,20 +10,23 @@ from datetime import timedelta
 from enum import StrEnum
 from typing import Any
 
+import msgspec
 import sqlalchemy as sa
 from taskflow import engines
 from taskflow.exceptions import WrappedFailure
 
 from hydria.model.amphora import Amphora
-from hydria.model.errors import Busy, HydriaError, Refused, Unavailable
+from hydria.model.errors import Busy, HydriaError, Outdated, Refused, Unavailable
+from hydria.model.load_balancer import LoadBalancer
+from hydria.model.statuses import ProvisioningStatus
 from hydria.model.tree import Tree
 from hydria.planner import convergence
 from hydria.planner.convergence import Kind, Plan
-from hydria.store import leases, rows, trees
+from hydria.store import changes, leases, rows, trees
 from hydria.store.leases import Lease
 from hydria.worker import flows
 from hydria.worker.leasekeeper import LeaseKeeper
-from hydria.worker.tools import Tools
+from hydria.worker.tools import Interrupted, Tools
 
 LOG = logging.getLogger(__name__)
 
@@ -30,13 +34,17 @@ LOG = logging.getLogger(__name__)
 _PATIENCE = 3
 # Passes under one lease, before others get their turn.
 _ROUNDS = 10
+# No amphora's word is taken for a generation that could not be counted up to.
+_MOST_CHANGES = 2**53
 
 
 class Result(StrEnum):
     """How a visit to a load balancer ended."""
 
     DONE = "done"
+    IDLE = "idle"
     AGAIN = "again"
+    LATER = "later"
     FAILED = "failed"
     ELSEWHERE = "elsewhere"
 
@@ -56,14 +64,14 @@ class Converger:
         self._tools = tools
         self._owner = owner
         self._keeper = keeper
-        self._seconds = tools.settings.controller_worker.lease_seconds
+        self._settings = tools.settings.controller_worker
 
     def converge(self, load_balancer_id: str) -> Outcome:
         """Work on a load balancer until nothing newer is wanted; never raises a HydriaError."""
         try:
             lease = self._tools.store.transact(
                 lambda tx: leases.acquire(
-                    tx, load_balancer_id, self._owner, moment=time.time(), seconds=self._seconds
+                    tx, load_balancer_id, self._owner, moment=time.time(), seconds=self._settings.lease_seconds
                 )
             )
             if lease is None:
@@ -79,34 +87,49 @@ class Converger:
             outcome = self._pass(lease)
             if outcome.result is not Result.AGAIN:
                 return outcome
-        self._tools.store.transact(lambda tx: leases.confirm(tx, lease, release=True))
-        return outcome
+            LOG.info("Load balancer %s: %s", lease.load_balancer_id, outcome.sentence)
+        self._release(lease)
+        return Outcome(Result.AGAIN, f"{_ROUNDS} passes, and it has changed again: others have their turn first")
 
     def _pass(self, lease: Lease) -> Outcome:
         started = time.monotonic()
         with self._tools.store.read() as tx:
-            tree = trees.load_tree(tx, lease.load_balancer_id)
-            amphorae = trees.load_amphorae(tx, lease.load_balancer_id)
-        if tree is None:
+            found = trees.load_whole(tx, lease.load_balancer_id)
+        if found is None:
             return Outcome(Result.DONE, "it is gone")
+        tree, amphorae = found
+        wait = self._wait(tree.load_balancer)
+        if wait > 0:
+            self._release(lease)
+            return Outcome(Result.LATER, f"its next try is due in {wait:.0f} s")
         plan = convergence.plan(tree, amphorae)
         try:
-            self._run(plan, tree, amphorae)
+            self._run(plan, tree, amphorae, lease)
+        except Interrupted as interruption:
+            return self._interrupted(lease, plan, interruption)
         except Exception as error:  # noqa: BLE001  (whatever fails, the load balancer must say so)
             return self._failed(lease, tree, plan, error)
         finished = self._tools.store.transact(lambda tx: self._record(tx, lease, tree, plan))
         took = (time.monotonic() - started) * 1000
         sentence = f"{plan.kind} in {took:.0f} ms, because {plan.reason}"
-        return Outcome(Result.DONE if finished else Result.AGAIN, sentence)
+        if not finished:
+            return Outcome(Result.AGAIN, f"{sentence}; it has changed meanwhile")
+        return Outcome(Result.IDLE if plan.kind is Kind.NOTHING else Result.DONE, sentence)
 
-    def _run(self, plan: Plan, tree: Tree, amphorae: tuple[Amphora, ...]) -> None:
-        flow = flows.build(plan, tree.desired(), self._tools)
+    def _wait(self, balancer: LoadBalancer) -> float:
+        """Seconds until the load balancer may be tried again: a wake-up is no way around the back-off."""
+        if balancer.retry_at is None:
+            return 0.0
+        wait = (balancer.retry_at - rows.now()).total_seconds()
+        # No try is ever put off for longer: it is the clock that was put back.
+        return wait if wait <= self._settings.retry_max + 1 else 0.0
+
+    def _run(self, plan: Plan, tree: Tree, amphorae: tuple[Amphora, ...], lease: Lease) -> None:
+        flow = flows.build(plan, tree.desired(), dataclasses.replace(self._tools, lease=lease))
         if not len(flow):
             return
-        # A thread per amphora pays only where there is more than one.
-        kind = (
-            "parallel" if len(amphorae) + len(plan.build) > 1 and plan.kind is not Kind.REPLACE else "serial"
-        )
+        # Threads pay only where there is more than one amphora to wait for: TaskFlow takes a second to end them.
+        kind = "parallel" if len(plan.build) + len(plan.configure) > 1 else "serial"
         try:
             engines.run(flow, engine=kind)
         except WrappedFailure as several:
@@ -125,31 +148,55 @@ class Converger:
         return finished
 
     def _failed(self, lease: Lease, tree: Tree, plan: Plan, error: BaseException) -> Outcome:
-        balancer, settings = tree.load_balancer, self._tools.settings.controller_worker
+        balancer = tree.load_balancer
         attempts = balancer.attempts + 1
-        delay = convergence.retry_delay(attempts, settings.retry_initial, settings.retry_max)
+        delay = convergence.retry_delay(attempts, self._settings.retry_initial, self._settings.retry_max)
         fault = str(error) or type(error).__name__
         show = isinstance(error, Refused) or attempts >= _PATIENCE
         if not isinstance(error, HydriaError):
             LOG.error("Load balancer %s: %s failed unexpectedly", balancer.id, plan.kind, exc_info=error)
 
-        def record(tx: sa.Connection) -> None:
-            trees.lock_generation(tx, balancer.id)
-            leases.confirm(tx, lease, release=True)
+        def record(tx: sa.Connection) -> bool:
+            """Whether to go on at once, since what is wanted now is something else than what has failed."""
+            newest = changes.lock(tx, balancer.id)
+            changed = newest is not None and newest.generation != balancer.generation
+            ahead = newest is not None and _overtake(tx, newest, error)
+            leases.confirm(tx, lease, release=not (changed or ahead))
             trees.mark_failed(
                 tx,
                 tree,
                 balancer.generation,
                 fault=fault,
-                retry_at=rows.now() + timedelta(seconds=delay),
-                show=show,
+                retry_at=None if changed or ahead else rows.now() + timedelta(seconds=delay),
+                show=show and not (changed or ahead),
             )
+            return changed or ahead
 
-        self._tools.store.transact(record)
+        if self._tools.store.transact(record):
+            return Outcome(Result.AGAIN, f"{plan.kind} failed (try {attempts}), on to what is wanted now: {fault}")
         return Outcome(Result.FAILED, f"{plan.kind} failed (try {attempts}, next in {delay:.0f} s): {fault}")
+
+    def _interrupted(self, lease: Lease, plan: Plan, interruption: Interrupted) -> Outcome:
+        if self._tools.stopping.is_set():
+            self._release(lease)
+            return Outcome(Result.LATER, f"{plan.kind} ended early: {interruption}")
+        return Outcome(Result.AGAIN, f"{plan.kind} ended early: {interruption}")
+
+    def _release(self, lease: Lease) -> None:
+        self._tools.store.transact(lambda tx: leases.confirm(tx, lease, release=True))
+
+
+def _overtake(tx: sa.Connection, balancer: LoadBalancer, error: BaseException) -> bool:
+    """Where an amphora is ahead of the database (a backup was restored), have the database be ahead again."""
+    if not isinstance(error, Outdated) or not balancer.generation < error.generation < _MOST_CHANGES:
+        return False
+    if balancer.provisioning_status is ProvisioningStatus.PENDING_DELETE:
+        return False
+    changes.touch(tx, msgspec.structs.replace(balancer, generation=error.generation))
+    return True
 
 
 def _most_telling(several: Any) -> BaseException:
     """Of several failures, the one that the owner can do something about."""
-    errors = [found.exception for found in several if found.exception is not None]
-    return next((error for error in errors if isinstance(error, Refused)), errors[0])
+    errors: list[BaseException] = [found.exception for found in several if found.exception is not None]
+    return next((error for error in errors if isinstance(error, Refused)), errors[0] if errors else several)

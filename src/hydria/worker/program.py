@@ -8,6 +8,7 @@ import socket
 import threading
 import time
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
 
 from hydria.messages import Wakeups
 from hydria.model.errors import Unavailable
@@ -17,6 +18,9 @@ from hydria.worker.leasekeeper import LeaseKeeper
 from hydria.worker.tools import Tools
 
 LOG = logging.getLogger(__name__)
+_AT_ONCE = 100  # load balancers that one look can find
+# What did nothing to the load balancer is no news.
+_LEVELS = {Result.FAILED: logging.WARNING, Result.DONE: logging.INFO, Result.AGAIN: logging.INFO}
 
 
 class Worker:
@@ -32,7 +36,7 @@ class Worker:
         self._threads = ThreadPoolExecutor(settings.controller_worker.workers, thread_name_prefix="converge")
         self._waiting: set[str] = set()
         self._lock = threading.Lock()
-        self._stopped = threading.Event()
+        self._stopped = tools.stopping  # passes that wait for something see it, too
         self._looker = threading.Thread(target=self._look_for_work, name="look-for-work", daemon=True)
 
     def start(self) -> None:
@@ -43,7 +47,10 @@ class Worker:
         self._looker.start()
 
     def stop(self) -> None:
-        """Take on nothing new, and finish what is running."""
+        """Take on nothing new, and finish what is running; passes that wait for an amphora are left to others.
+
+        Takes as long as an agent may take to answer, at most.
+        """
         self._stopped.set()
         self._threads.shutdown(wait=True, cancel_futures=True)
         self._keeper.stop()
@@ -54,7 +61,8 @@ class Worker:
             if load_balancer_id in self._waiting or self._stopped.is_set():
                 return
             self._waiting.add(load_balancer_id)
-        self._threads.submit(self._work, load_balancer_id)
+            with suppress(RuntimeError):  # the worker has just been stopped
+                self._threads.submit(self._work, load_balancer_id)
 
     def _work(self, load_balancer_id: str) -> None:
         with self._lock:
@@ -70,9 +78,7 @@ class Worker:
 
     @staticmethod
     def _log(load_balancer_id: str, outcome: Outcome) -> None:
-        level = {Result.FAILED: logging.WARNING, Result.ELSEWHERE: logging.DEBUG}.get(
-            outcome.result, logging.INFO
-        )
+        level = _LEVELS.get(outcome.result, logging.DEBUG)
         LOG.log(level, "Load balancer %s: %s", load_balancer_id, outcome.sentence)
 
     def _look_for_work(self) -> None:
@@ -82,14 +88,18 @@ class Worker:
         )
         while not self._stopped.is_set():
             try:
-                with self._tools.store.read() as tx:
-                    found = trees.due(tx, time.time(), rows.now(), limit=100)
+                for load_balancer_id in self._due():
+                    self.submit(load_balancer_id)
             except Unavailable as error:
                 LOG.warning("No look for work: %s", error)
-                found = []
-            for load_balancer_id in found:
-                self.submit(load_balancer_id)
+            except Exception:
+                # Without this thread work that no message announced would wait for ever.
+                LOG.exception("No look for work")
             self._stopped.wait(interval)
+
+    def _due(self) -> list[str]:
+        with self._tools.store.read() as tx:
+            return trees.due(tx, time.time(), rows.now(), limit=_AT_ONCE)
 
     def _release_dead(self) -> None:
         """Free leases whose owner, a process of this host, no longer lives."""

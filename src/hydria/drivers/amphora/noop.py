@@ -6,7 +6,7 @@ import threading
 
 from hydria.drivers.certificates.interface import CertificateAuthority
 from hydria.model.amphora import Amphora
-from hydria.model.errors import Conflict
+from hydria.model.errors import Outdated
 from hydria.settings import Settings
 from hydria.wire.state import Applied, DesiredState
 
@@ -22,12 +22,13 @@ class NoopAmphoraDriver:
         """It is ready."""
 
     def apply(self, amphora: Amphora, state: DesiredState) -> Applied:
-        """Take note. Raises Conflict when it has a younger generation."""
+        """Take note. Raises Outdated when it has a younger generation."""
         with self._guard:
             present = self._generations.get(amphora.id, 0)
             if state.generation < present:
-                raise Conflict(
-                    f"Amphora {amphora.id} has generation {present}, younger than {state.generation}."
+                raise Outdated(
+                    f"Amphora {amphora.id} has generation {present}, younger than {state.generation}.",
+                    present,
                 )
             self._generations[amphora.id] = state.generation
         return Applied(state.generation, reloaded=state.generation != present)

@@ -13,7 +13,7 @@ from typing import NoReturn
 from hydria.drivers.amphora.connections import Connection, Connections, Gone
 from hydria.drivers.certificates.interface import CertificateAuthority
 from hydria.model.amphora import Amphora
-from hydria.model.errors import Conflict, DriverError, Refused, Unreachable
+from hydria.model.errors import DriverError, Outdated, Refused, Unreachable
 from hydria.settings import Settings
 from hydria.wire.state import Applied, DesiredState, decode_applied, encode
 
@@ -75,9 +75,10 @@ class RestAmphoraDriver:
                 f"{_whom(amphora)} answered {status} with something strange: {error}."
             ) from error
         if status == 409:
-            raise Conflict(
+            raise Outdated(
                 f"{_whom(amphora)} has generation {applied.generation}, younger than {state.generation}:"
-                f" {applied.fault}"
+                f" {applied.fault}",
+                applied.generation,
             )
         if status == 422:
             raise Refused(f"{_whom(amphora)} refused generation {state.generation}: {applied.fault}")

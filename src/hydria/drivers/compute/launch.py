@@ -21,16 +21,18 @@ from hydria.model.errors import Invalid
 
 _ENCLOSURE = "hydria.drivers.compute.enclosure"
 _HIDDEN = Path("/run")
-# Announced as it comes up, an address is not sought at the link of an amphora that had it before.
+# Announced as it comes up, an address is not sought at the link of an amphora that had it before. The LB
+# network's addresses and routes are those given here, whatever a router on it says.
 _SCRIPT = """\
-for notify in ipv4/conf/eth0/arp_notify ipv6/conf/eth0/ndisc_notify; do
-  test ! -e /proc/sys/net/$notify || echo 1 >/proc/sys/net/$notify
+for setting in 1:ipv4/conf/eth0/arp_notify 1:ipv6/conf/eth0/ndisc_notify 0:ipv6/conf/eth0/accept_ra; do
+  file=/proc/sys/net/${setting#*:}
+  test ! -e $file || echo ${setting%%:*} >$file
 done
 ip -batch - <<END
 $1
 END
 log=$2; shift 2
-exec setsid --fork unshare --mount --propagation slave --pid --fork "$@" </dev/null >>"$log" 2>&1
+exec setsid --fork unshare --pid --fork "$@" </dev/null >>"$log" 2>&1
 """
 
 

@@ -123,12 +123,13 @@ class NetnsComputeDriver:
         self._records.create(spec)
         namespaces.create(name)
         for number, attachment in enumerate((spec.lb_network, *spec.attachments)):
-            self._plug(name, f"eth{number}", attachment)
+            # The LB network is between the host and each amphora alone.
+            self._plug(name, f"eth{number}", attachment, isolated=number == 0)
         boot_dir = self._records.path(spec.amphora_id)
         joins = self._groups.create(name)
         launch.start(name, spec, boot_dir, boot_dir / LOG, joins, state_dir=self._root, command=self._command)
 
-    def _plug(self, name: str, interface: str, attachment: Attachment) -> None:
+    def _plug(self, name: str, interface: str, attachment: Attachment, *, isolated: bool) -> None:
         port = attachment.port
         try:
             bridge = socket.if_nametoindex(port.binding)
@@ -144,6 +145,7 @@ class NetnsComputeDriver:
                 mac=port.mac,
                 namespace=namespace,
                 mtu=attachment.mtu,
+                isolated=isolated,
             )
         finally:
             os.close(namespace)

@@ -33,6 +33,7 @@ class BridgeNetworkDriver:
 
     def __init__(self, settings: Settings) -> None:
         self._options = settings.bridge
+        self._health_manager = settings.health_manager
         self._root = settings.state_dir
         self._registry = PortRegistry(settings.state_dir)
         self._netlink = Netlink()
@@ -203,10 +204,23 @@ class BridgeNetworkDriver:
         forwarding.remember(kept, before)
         before = forwarding.recall(kept) or before
         rules = firewall.ruleset(
-            table, self._lb, self._vip, masquerade=self._options.masquerade, before=forwarding.pack(before)
+            table,
+            self._lb,
+            self._vip,
+            masquerade=self._options.masquerade,
+            heartbeat_ports=self._heartbeat_ports(),
+            before=forwarding.pack(before),
         )
         firewall.apply(rules)
         forwarding.turn_on(self._netlink.advertised())
+
+    def _heartbeat_ports(self) -> Iterable[int]:
+        """The ports of all health managers, this host's and others'."""
+        yield self._health_manager.bind_port
+        for controller in self._health_manager.controller_ip_port_list:
+            port = controller.rpartition(":")[2]
+            if port.isascii() and port.isdigit():
+                yield int(port)
 
     def _unmake_forwarding(self, table: str, kept: Path) -> None:
         others = firewall.deployments()

@@ -10,11 +10,11 @@ import json
 import re
 import shutil
 import subprocess
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 
 from hydria.drivers import host
-from hydria.drivers.network.addressing import Segment
+from hydria.drivers.network.addressing import Range, Segment
 from hydria.model.errors import DriverError
 
 PREFIX = "hydria_"
@@ -23,15 +23,29 @@ _TABLE = re.compile(r"^table inet (" + PREFIX + r"[0-9a-f]{6})$", re.MULTILINE)
 _COMMENT = re.compile(r'^\s*comment "before: ([^"]*)"', re.MULTILINE)
 
 
-def ruleset(table: str, lb: Segment, vip: Segment, *, masquerade: bool, before: str) -> str:
+def ruleset(
+    table: str,
+    lb: Segment,
+    vip: Segment,
+    *,
+    masquerade: bool,
+    heartbeat_ports: Iterable[int],
+    before: str,
+) -> str:
     """The whole table, replacing what it was, in one transaction.
 
-    The LB network is between the host and each amphora alone. Amphorae reach members through the VIP
-    network's gateway; beyond this host only as the host itself, since nobody there knows a way back.
+    The LB network is between the host and each amphora alone: what amphorae may begin there is heartbeats,
+    and the host's address there is nobody else's business, though the host would answer for it on any
+    interface. Amphorae reach members through the VIP network's gateway; beyond this host only as the host
+    itself, since nobody there knows a way back.
     """
+    ports = ", ".join(str(port) for port in sorted({*heartbeat_ports}))
+    elsewhere = [
+        f'    iifname != {{ "lo", "{lb.bridge}" }} {_family(found)} daddr {found.network} drop'
+        for found in lb.ranges
+    ]
     hide = [
-        f"    {'ip6' if found.network.version == 6 else 'ip'} saddr {found.network}"
-        f' oifname != "{vip.bridge}" masquerade'
+        f'    {_family(found)} saddr {found.network} oifname != "{vip.bridge}" masquerade'
         for found in vip.ranges
     ]
     lines = [
@@ -39,10 +53,19 @@ def ruleset(table: str, lb: Segment, vip: Segment, *, masquerade: bool, before: 
         f"delete table inet {table}",
         f"table inet {table} {{",
         f'  comment "before: {before}"',
+        "  chain input {",
+        "    type filter hook input priority filter; policy accept;",
+        *elsewhere,
+        f'    iifname != "{lb.bridge}" accept',
+        "    ct state established,related accept",
+        f"    udp dport {{ {ports} }} accept",
+        "    meta l4proto { icmp, ipv6-icmp } accept",
+        "    drop",
+        "  }",
         "  chain forward {",
         "    type filter hook forward priority filter; policy accept;",
-        f'    iifname "{lb.bridge}" oifname != "{lb.bridge}" drop',
-        f'    oifname "{lb.bridge}" iifname != "{lb.bridge}" drop',
+        f'    iifname "{lb.bridge}" drop',
+        f'    oifname "{lb.bridge}" drop',
         f'    iifname "{vip.bridge}" accept',
         f'    oifname "{vip.bridge}" accept',
         "  }",
@@ -54,6 +77,10 @@ def ruleset(table: str, lb: Segment, vip: Segment, *, masquerade: bool, before: 
         "",
     ]
     return "\n".join(lines)
+
+
+def _family(found: Range) -> str:
+    return "ip6" if found.network.version == 6 else "ip"
 
 
 def apply(rules: str) -> None:

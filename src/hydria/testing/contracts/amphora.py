@@ -8,7 +8,7 @@ import pytest
 
 from hydria.drivers.amphora.interface import AmphoraDriver
 from hydria.model.amphora import Amphora
-from hydria.model.errors import Conflict, Refused, Unreachable
+from hydria.model.errors import Outdated, Refused, Unreachable
 from hydria.wire.state import DesiredState
 
 
@@ -29,8 +29,9 @@ class AmphoraDriverContract:
 
     def test_an_older_state_is_a_conflict(self, driver: AmphoraDriver, amphora: Amphora) -> None:
         driver.apply(amphora, DesiredState(3))
-        with pytest.raises(Conflict):
+        with pytest.raises(Outdated) as refusal:
             driver.apply(amphora, DesiredState(2))
+        assert refusal.value.generation == 3
 
 
 class AmphoraNetworkContract(AmphoraDriverContract):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -12,7 +13,7 @@ from hydria.dataplane import desired_state
 from hydria.drivers.compute.interface import AmphoraSpec, Attachment, ComputeStatus, Instance
 from hydria.drivers.network.interface import FixedAddress, Port
 from hydria.model.amphora import Amphora
-from hydria.model.errors import DriverError
+from hydria.model.errors import Busy, DriverError, Refused, Unavailable, Unreachable
 from hydria.model.statuses import AmphoraStatus
 from hydria.model.tree import Tree
 from hydria.store import amphorae
@@ -20,7 +21,13 @@ from hydria.wire.boot import CLIENT_CA_PEM, SERVER_PEM, Boot
 from hydria.wire.heartbeat import derive_key
 from hydria.wire.state import Interface
 from hydria.worker.steps.step import Step
-from hydria.worker.tools import Tools
+from hydria.worker.tools import Interrupted, Tools
+
+
+# What ends a pass and says nothing against the amphora: another one would fare no better.
+_NOT_ITS_FAULT = (Refused, Interrupted, Busy, Unavailable)
+# Seconds between looks at an amphora that boots, and at whether anybody still waits for it.
+_LOOK = 2.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,11 +48,13 @@ class RecordAmphora(Step):
 
     def execute(self) -> None:
         if not self.resumed:
-            self.tools.store.transact(lambda tx: amphorae.add(tx, self.amphora))
+            self.tools.write(lambda tx: amphorae.add(tx, self.amphora))
 
-    def revert(self, *_arguments: Any, **_named: Any) -> None:
+    def revert(self, *_arguments: Any, flow_failures: Mapping[str, Any], **_named: Any) -> None:
+        if all(isinstance(failure.exception, _NOT_ITS_FAULT) for failure in flow_failures.values()):
+            return  # the next pass goes on with it
         # The next pass retires it, with whatever was built of it, and makes another.
-        self.tools.store.transact(lambda tx: amphorae.update(tx, self.amphora.id, status=AmphoraStatus.ERROR))
+        self.tools.write(lambda tx: amphorae.update(tx, self.amphora.id, status=AmphoraStatus.ERROR))
 
 
 class CreatePorts(Step):
@@ -85,9 +94,12 @@ class BuildInstance(Step):
             boot=self._boot(ports),
             files={SERVER_PEM: certificate.pem, CLIENT_CA_PEM: tools.authority.client_ca_pem},
         )
-        # Before the build, so that the amphora can be found and removed whatever happens during it.
         vip_address = ports.vip.addresses[0].address if ports.vip.addresses else None
+        tools.check_wanted()
+        # Whatever happens before the compute id is written down: the instance is found by its name.
+        instance = tools.compute.build(spec)
         changes = {
+            "compute_id": instance.compute_id,
             "lb_network_ip": ports.lb.addresses[0].address,
             "vrrp_ip": vip_address,
             "vrrp_port_id": ports.vip.id,
@@ -95,9 +107,7 @@ class BuildInstance(Step):
             "ha_port_id": balancer.vip_port_id,
             "cert_expiration": certificate.expires,
         }
-        instance = tools.compute.build(spec)
-        changes["compute_id"] = instance.compute_id
-        tools.store.transact(lambda tx: amphorae.update(tx, self.amphora.id, **changes))
+        tools.write(lambda tx: amphorae.update(tx, self.amphora.id, **changes))
         return instance
 
     def _boot(self, ports: Ports) -> Boot:
@@ -127,24 +137,40 @@ class AwaitAgent(Step):
         self.amphora = amphora
 
     def execute(self, ports: Ports, instance: Instance) -> Amphora:
-        deadline = time.monotonic() + self.tools.settings.controller_worker.amp_active_timeout
-        found: Instance | None = instance
-        while found is not None and found.status is ComputeStatus.BUILDING and time.monotonic() < deadline:
-            time.sleep(1)
-            found = self.tools.compute.get(instance.compute_id)
-        if found is None or found.status is not ComputeStatus.RUNNING:
-            state = "gone" if found is None else f"{found.status}: {found.fault or 'no reason given'}"
-            raise DriverError(
-                f"Amphora {self.amphora.id} did not start; the compute service says it is {state}."
-            )
         amphora = _with(
             self.amphora,
             compute_id=instance.compute_id,
             lb_network_ip=ports.lb.addresses[0].address,
             vrrp_port_id=ports.vip.id,
         )
-        self.tools.amphorae.await_ready(amphora, max(1.0, deadline - time.monotonic()))
-        return amphora
+        patience = self.tools.settings.controller_worker.amp_active_timeout
+        deadline = time.monotonic() + patience
+        found: Instance | None = instance
+        while True:
+            self._check(found)
+            left = deadline - time.monotonic()
+            if found is not None and found.status is ComputeStatus.RUNNING:
+                try:
+                    self.tools.amphorae.await_ready(amphora, max(0.1, min(_LOOK, left)))
+                except Unreachable as error:
+                    reason = str(error)
+                else:
+                    return amphora
+            else:
+                reason = "The compute service is still building it."
+                self.tools.stopping.wait(min(_LOOK / 2, left))
+            if time.monotonic() >= deadline:
+                raise Unreachable(f"Amphora {amphora.id} was not ready within {patience:g} s. {reason}")
+            self.tools.check_wanted()
+            found = self.tools.compute.get(instance.compute_id)
+
+    def _check(self, found: Instance | None) -> None:
+        """Raise DriverError for one that will never be ready."""
+        if found is None or found.status not in (ComputeStatus.BUILDING, ComputeStatus.RUNNING):
+            state = "gone" if found is None else f"{found.status}: {found.fault or 'no reason given'}"
+            raise DriverError(
+                f"Amphora {self.amphora.id} did not start; the compute service says it is {state}."
+            )
 
 
 class Serving(Step):
@@ -171,7 +197,7 @@ class Configure(Serving):
 
     def execute(self) -> None:
         self._apply(self.amphora)
-        self.tools.store.transact(self._record)
+        self.tools.write(self._record)
 
 
 class Commission(Serving):
@@ -181,13 +207,15 @@ class Commission(Serving):
         super().__init__(tools, amphora, tree, rebind=[f"ready:{amphora.id}"])
 
     def execute(self, ready: Amphora) -> None:
+        # It takes the VIP: a pass that is not the latest any more must not get as far as that.
+        self.tools.check_wanted()
         self._apply(ready)
 
         def record(tx: sa.Connection) -> None:
             self._record(tx, status=AmphoraStatus.ALLOCATED)
             amphorae.watch(tx, self.amphora.id, time.time())
 
-        self.tools.store.transact(record)
+        self.tools.write(record)
 
 
 class Retire(Step):
@@ -204,13 +232,13 @@ class Retire(Step):
             amphorae.unwatch(tx, amphora_id)
             amphorae.update(tx, amphora_id, status=AmphoraStatus.PENDING_DELETE)
 
-        tools.store.transact(leave)
+        tools.write(leave)
         for instance in self._instances():
             tools.compute.delete(instance)
         for port in tools.network.ports():
             if port.owner == f"amphora-{amphora_id}":
                 tools.network.delete_port(port.id)
-        tools.store.transact(lambda tx: amphorae.update(tx, amphora_id, status=AmphoraStatus.DELETED))
+        tools.write(lambda tx: amphorae.update(tx, amphora_id, status=AmphoraStatus.DELETED))
 
     def _instances(self) -> list[str]:
         if self.amphora.compute_id:

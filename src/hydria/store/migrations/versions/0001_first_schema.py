@@ -31,14 +31,14 @@ def upgrade() -> None:
     create_table(
         "load_balancers",
         sa.Column("id", sa.String(36), nullable=False),
-        sa.Column("project_id", sa.String(36), nullable=False, index=True),
+        sa.Column("project_id", sa.String(36), nullable=False),
         sa.Column("admin_state_up", sa.Boolean(), nullable=False),
-        sa.Column("provisioning_status", sa.String(36), nullable=False, index=True),
+        sa.Column("provisioning_status", sa.String(36), nullable=False),
         sa.Column("operating_status", sa.String(36), nullable=False),
         sa.Column("created_at", MOMENT, nullable=False),
         sa.Column("updated_at", MOMENT, nullable=True),
         sa.Column("generation", sa.BigInteger(), nullable=False),
-        sa.Column("name", sa.String(255), nullable=False, index=True),
+        sa.Column("name", sa.String(255), nullable=False),
         sa.Column("description", sa.String(255), nullable=False),
         sa.Column("vip_subnet_id", sa.String(36), nullable=True),
         sa.Column("vip_network_id", sa.String(36), nullable=True),
@@ -58,24 +58,25 @@ def upgrade() -> None:
         sa.Column("attempts", sa.BigInteger(), nullable=False),
         sa.Column("retry_at", MOMENT, nullable=True),
         sa.PrimaryKeyConstraint("id", name="pk_load_balancers"),
+        indexed=("project_id", "provisioning_status", "name"),
     )
     create_table(
         "listeners",
         sa.Column("id", sa.String(36), nullable=False),
-        sa.Column("project_id", sa.String(36), nullable=False, index=True),
+        sa.Column("project_id", sa.String(36), nullable=False),
         sa.Column("admin_state_up", sa.Boolean(), nullable=False),
         sa.Column("provisioning_status", sa.String(36), nullable=False),
         sa.Column("operating_status", sa.String(36), nullable=False),
         sa.Column("created_at", MOMENT, nullable=False),
         sa.Column("updated_at", MOMENT, nullable=True),
         sa.Column("generation", sa.BigInteger(), nullable=False),
-        sa.Column("load_balancer_id", sa.String(36), nullable=False, index=True),
-        sa.Column("name", sa.String(255), nullable=False, index=True),
+        sa.Column("load_balancer_id", sa.String(36), nullable=False),
+        sa.Column("name", sa.String(255), nullable=False),
         sa.Column("description", sa.String(255), nullable=False),
         sa.Column("protocol", sa.String(36), nullable=False),
         sa.Column("protocol_port", sa.BigInteger(), nullable=False),
         sa.Column("connection_limit", sa.BigInteger(), nullable=False),
-        sa.Column("default_pool_id", sa.String(36), nullable=True, index=True),
+        sa.Column("default_pool_id", sa.String(36), nullable=True),
         sa.Column("insert_headers", JSON_TEXT, nullable=False),
         sa.Column("default_tls_container_ref", sa.String(255), nullable=True),
         sa.Column("sni_container_refs", JSON_TEXT, nullable=False),
@@ -97,19 +98,20 @@ def upgrade() -> None:
         sa.PrimaryKeyConstraint("id", name="pk_listeners"),
         references("listeners", "load_balancer_id", "load_balancers.id"),
         sa.UniqueConstraint("live_key", name="uq_listeners_live_key"),
+        indexed=("project_id", "load_balancer_id", "name", "default_pool_id"),
     )
     create_table(
         "pools",
         sa.Column("id", sa.String(36), nullable=False),
-        sa.Column("project_id", sa.String(36), nullable=False, index=True),
+        sa.Column("project_id", sa.String(36), nullable=False),
         sa.Column("admin_state_up", sa.Boolean(), nullable=False),
         sa.Column("provisioning_status", sa.String(36), nullable=False),
         sa.Column("operating_status", sa.String(36), nullable=False),
         sa.Column("created_at", MOMENT, nullable=False),
         sa.Column("updated_at", MOMENT, nullable=True),
         sa.Column("generation", sa.BigInteger(), nullable=False),
-        sa.Column("load_balancer_id", sa.String(36), nullable=False, index=True),
-        sa.Column("name", sa.String(255), nullable=False, index=True),
+        sa.Column("load_balancer_id", sa.String(36), nullable=False),
+        sa.Column("name", sa.String(255), nullable=False),
         sa.Column("description", sa.String(255), nullable=False),
         sa.Column("protocol", sa.String(36), nullable=False),
         sa.Column("lb_algorithm", sa.String(36), nullable=False),
@@ -123,20 +125,21 @@ def upgrade() -> None:
         sa.Column("alpn_protocols", JSON_TEXT, nullable=True),
         sa.PrimaryKeyConstraint("id", name="pk_pools"),
         references("pools", "load_balancer_id", "load_balancers.id"),
+        indexed=("project_id", "load_balancer_id", "name"),
     )
     create_table(
         "members",
         sa.Column("id", sa.String(36), nullable=False),
-        sa.Column("project_id", sa.String(36), nullable=False, index=True),
+        sa.Column("project_id", sa.String(36), nullable=False),
         sa.Column("admin_state_up", sa.Boolean(), nullable=False),
         sa.Column("provisioning_status", sa.String(36), nullable=False),
         sa.Column("operating_status", sa.String(36), nullable=False),
         sa.Column("created_at", MOMENT, nullable=False),
         sa.Column("updated_at", MOMENT, nullable=True),
         sa.Column("generation", sa.BigInteger(), nullable=False),
-        sa.Column("pool_id", sa.String(36), nullable=False, index=True),
-        sa.Column("load_balancer_id", sa.String(36), nullable=False, index=True),
-        sa.Column("name", sa.String(255), nullable=False, index=True),
+        sa.Column("pool_id", sa.String(36), nullable=False),
+        sa.Column("load_balancer_id", sa.String(36), nullable=False),
+        sa.Column("name", sa.String(255), nullable=False),
         sa.Column("address", sa.String(64), nullable=False),
         sa.Column("protocol_port", sa.BigInteger(), nullable=False),
         sa.Column("weight", sa.BigInteger(), nullable=False),
@@ -150,20 +153,21 @@ def upgrade() -> None:
         references("members", "load_balancer_id", "load_balancers.id"),
         references("members", "pool_id", "pools.id"),
         sa.UniqueConstraint("live_key", name="uq_members_live_key"),
+        indexed=("project_id", "pool_id", "load_balancer_id", "name"),
     )
     create_table(
         "health_monitors",
         sa.Column("id", sa.String(36), nullable=False),
-        sa.Column("project_id", sa.String(36), nullable=False, index=True),
+        sa.Column("project_id", sa.String(36), nullable=False),
         sa.Column("admin_state_up", sa.Boolean(), nullable=False),
         sa.Column("provisioning_status", sa.String(36), nullable=False),
         sa.Column("operating_status", sa.String(36), nullable=False),
         sa.Column("created_at", MOMENT, nullable=False),
         sa.Column("updated_at", MOMENT, nullable=True),
         sa.Column("generation", sa.BigInteger(), nullable=False),
-        sa.Column("pool_id", sa.String(36), nullable=False, index=True),
-        sa.Column("load_balancer_id", sa.String(36), nullable=False, index=True),
-        sa.Column("name", sa.String(255), nullable=False, index=True),
+        sa.Column("pool_id", sa.String(36), nullable=False),
+        sa.Column("load_balancer_id", sa.String(36), nullable=False),
+        sa.Column("name", sa.String(255), nullable=False),
         sa.Column("type", sa.String(36), nullable=False),
         sa.Column("delay", sa.BigInteger(), nullable=False),
         sa.Column("timeout", sa.BigInteger(), nullable=False),
@@ -179,18 +183,20 @@ def upgrade() -> None:
         references("health_monitors", "load_balancer_id", "load_balancers.id"),
         references("health_monitors", "pool_id", "pools.id"),
         sa.UniqueConstraint("live_key", name="uq_health_monitors_live_key"),
+        indexed=("project_id", "pool_id", "load_balancer_id", "name"),
     )
     create_table(
         "tags",
         sa.Column("resource_id", sa.String(36), nullable=False),
-        sa.Column("tag", sa.String(255), nullable=False, index=True),
+        sa.Column("tag", sa.String(255), nullable=False),
         sa.PrimaryKeyConstraint("resource_id", "tag", name="pk_tags"),
+        indexed=("tag",),
     )
     create_table(
         "amphorae",
         sa.Column("id", sa.String(36), nullable=False),
-        sa.Column("load_balancer_id", sa.String(36), nullable=False, index=True),
-        sa.Column("status", sa.String(36), nullable=False, index=True),
+        sa.Column("load_balancer_id", sa.String(36), nullable=False),
+        sa.Column("status", sa.String(36), nullable=False),
         sa.Column("role", sa.String(36), nullable=False),
         sa.Column("compute_id", sa.String(255), nullable=True),
         sa.Column("lb_network_ip", sa.String(64), nullable=True),
@@ -207,6 +213,7 @@ def upgrade() -> None:
         sa.Column("updated_at", MOMENT, nullable=True),
         sa.PrimaryKeyConstraint("id", name="pk_amphorae"),
         references("amphorae", "load_balancer_id", "load_balancers.id"),
+        indexed=("load_balancer_id", "status"),
     )
     create_table(
         "amphora_health",
@@ -229,7 +236,7 @@ def upgrade() -> None:
     create_table(
         "listener_statistics",
         sa.Column("listener_id", sa.String(36), nullable=False),
-        sa.Column("amphora_id", sa.String(36), nullable=False, index=True),
+        sa.Column("amphora_id", sa.String(36), nullable=False),
         sa.Column("epoch", sa.BigInteger(), nullable=False),
         sa.Column("active_connections", sa.BigInteger(), nullable=False),
         sa.Column("bytes_in", sa.BigInteger(), nullable=False),
@@ -242,6 +249,7 @@ def upgrade() -> None:
         sa.Column("base_request_errors", sa.BigInteger(), nullable=False),
         sa.PrimaryKeyConstraint("listener_id", "amphora_id", name="pk_listener_statistics"),
         references("listener_statistics", "listener_id", "listeners.id"),
+        indexed=("amphora_id",),
     )
 
 
@@ -261,9 +269,11 @@ def downgrade() -> None:
         op.drop_table(name, if_exists=True)
 
 
-def create_table(name: str, *parts: sa.schema.SchemaItem) -> None:
-    # MariaDB commits each table by itself: what an upgrade that was cut off has made is there already.
+def create_table(name: str, *parts: sa.schema.SchemaItem, indexed: tuple[str, ...] = ()) -> None:
+    # MariaDB commits each by itself: what an upgrade that was cut off has made is there already.
     op.create_table(name, *parts, if_not_exists=True, **OPTIONS)
+    for column in indexed:
+        op.create_index(f"ix_{name}_{column}", name, [column], if_not_exists=True)
 
 
 def references(table: str, column: str, target: str) -> sa.ForeignKeyConstraint:

@@ -1,0 +1,38 @@
+"""A store on each engine. Its schema is made once; each test finds it empty."""
+
+from collections.abc import Iterator
+
+import pytest
+
+from hydria.store import Store, schema, tables
+from tests import services
+
+ENGINES = [
+    "sqlite",
+    pytest.param("mariadb", marks=pytest.mark.db),
+    pytest.param("postgresql", marks=pytest.mark.db),
+]
+
+
+@pytest.fixture(scope="session", params=ENGINES)
+def upgraded(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Store]:
+    if request.param == "sqlite":
+        yield from _opened(f"sqlite:///{tmp_path_factory.mktemp('store') / 'hydria.db'}")
+        return
+    with services.fresh_database(request.getfixturevalue(request.param)) as url:
+        yield from _opened(url)
+
+
+@pytest.fixture
+def store(upgraded: Store) -> Iterator[Store]:
+    yield upgraded
+    with upgraded.writer.begin() as tx:
+        for table in reversed(tables.metadata.sorted_tables):
+            tx.execute(table.delete())
+
+
+def _opened(url: str) -> Iterator[Store]:
+    store = Store(url)
+    schema.upgrade(store)
+    yield store
+    store.close()

@@ -1,0 +1,136 @@
+"""One worker at a time: on every engine, however many ask, and whatever has become of the last one."""
+
+import pytest
+import sqlalchemy as sa
+
+from hydria.model.errors import Busy
+from hydria.store import Store, leases, tables, trees
+from hydria.store.leases import Lease
+from hydria.testing import trees as make
+from tests.db import store_scene as scene
+
+
+def acquire(
+    store: Store, owner: str, moment: float = 100.0, balancer_id: str = make.BALANCER
+) -> Lease | None:
+    return store.transact(lambda tx: leases.acquire(tx, balancer_id, owner, moment=moment, seconds=30))
+
+
+def held(store: Store, owner: str, moment: float = 100.0) -> Lease:
+    lease = acquire(store, owner, moment)
+    assert lease is not None
+    return lease
+
+
+def renew(store: Store, lease: Lease, moment: float) -> bool:
+    return store.transact(lambda tx: leases.renew(tx, lease, moment=moment, seconds=30))
+
+
+def confirm(store: Store, lease: Lease, *, release: bool = False, name: str | None = None) -> None:
+    def work(tx: sa.Connection) -> None:
+        balancers = tables.load_balancers
+        tx.execute(sa.update(balancers).where(balancers.c.id == make.BALANCER).values(name=name or "written"))
+        leases.confirm(tx, lease, release=release)
+
+    store.transact(work)
+
+
+def test_of_many_at_once_one_gets_it(store: Store) -> None:
+    scene.add(store)
+    won = [lease for lease in scene.at_once(20, lambda number: acquire(store, f"host:{number}")) if lease]
+    assert len(won) == 1
+    confirm(store, won[0])
+
+
+def test_of_many_at_once_one_gets_an_expired_one(store: Store) -> None:
+    scene.add(store)
+    old = held(store, "old:1", moment=0.0)
+    won = [lease for lease in scene.at_once(10, lambda number: acquire(store, f"host:{number}")) if lease]
+    assert len(won) == 1
+    assert not renew(store, old, 100.0)
+
+
+def test_it_is_free_after_its_end_or_its_release(store: Store) -> None:
+    scene.add(store)
+    first = held(store, "first:1", moment=100.0)
+    assert acquire(store, "second:1", moment=130.0) is None
+    assert acquire(store, "first:1", moment=129.0) is None, "its own owner has it already, in another thread"
+    confirm(store, first, release=True)
+    second = held(store, "second:1", moment=101.0)
+    assert second.token != first.token
+    held(store, "third:1", moment=131.1)
+
+
+def test_renewal_puts_off_the_end(store: Store) -> None:
+    scene.add(store)
+    lease = held(store, "first:1", moment=100.0)
+    assert renew(store, lease, 120.0)
+    assert acquire(store, "second:1", moment=149.0) is None
+    stolen = held(store, "second:1", moment=151.0)
+    assert not renew(store, lease, 152.0)
+    assert renew(store, stolen, 152.0)
+
+
+@pytest.mark.parametrize("release", [False, True])
+def test_who_lost_it_writes_nothing(store: Store, *, release: bool) -> None:
+    scene.add(store)
+    stale = held(store, "same:1", moment=0.0)
+    fresh = held(store, "same:1", moment=100.0)
+    with pytest.raises(Busy, match=f"The lease of same:1 on load balancer {make.BALANCER} has run out."):
+        confirm(store, stale, release=release)
+    assert scene.balancer(store).name == "lb-1"
+    confirm(store, fresh)
+    assert scene.balancer(store).name == "written"
+
+
+def test_a_released_lease_confirms_nothing_more(store: Store) -> None:
+    scene.add(store)
+    lease = held(store, "first:1")
+    confirm(store, lease, release=True)
+    with pytest.raises(Busy):
+        confirm(store, lease, name="too late")
+    assert not renew(store, lease, 100.0)
+    assert scene.balancer(store).name == "written"
+
+
+def test_a_confirmed_lease_is_not_taken_before_the_commit(store: Store) -> None:
+    """A thief, whose clock says that it has run out, waits for the transaction, and then finds it renewed."""
+    scene.add(store)
+    lease = held(store, "first:1", moment=0.0)
+
+    def work(tx: sa.Connection) -> None:
+        leases.confirm(tx, lease)
+        leases.renew(tx, lease, moment=100.0, seconds=30)
+        assert scene.waits(
+            store, lambda other: leases.acquire(other, make.BALANCER, "thief:1", moment=100.0, seconds=30)
+        )
+
+    store.transact(work)
+    assert acquire(store, "thief:1", moment=100.0) is None
+
+
+def test_leases_of_the_dead_are_freed(store: Store) -> None:
+    for number in (1, 2, 3):
+        scene.add(store, make.load_balancer(number))
+    ids = [make.identifier(make.LoadBalancer, number) for number in (1, 2, 3)]
+    for balancer_id, owner in zip(ids, ["dead:1", "dead:2", "living:3"], strict=True):
+        assert acquire(store, owner, balancer_id=balancer_id)
+    asked: list[str] = []
+
+    def dead(owner: str) -> bool:
+        asked.append(owner)
+        return owner.startswith("dead")
+
+    assert store.transact(lambda tx: leases.release_where(tx, dead)) == 2
+    assert sorted(asked) == ["dead:1", "dead:2", "living:3"]
+    assert scene.column(store, tables.leases.c.owner, tables.leases.c.owner.is_not(None)) == ["living:3"]
+    assert store.transact(lambda tx: leases.release_where(tx, dead)) == 0
+    assert acquire(store, "other:1", balancer_id=ids[0]) is not None
+    assert acquire(store, "other:1", balancer_id=ids[2]) is None
+
+
+def test_what_is_deleted_or_never_was_has_no_lease(store: Store) -> None:
+    scene.add(store)
+    assert acquire(store, "first:1", balancer_id="nobody") is None
+    store.transact(lambda tx: trees.mark_deleted(tx, make.tree(), make.EPOCH))
+    assert acquire(store, "first:1") is None

@@ -1,0 +1,131 @@
+"""What reading, writing and a worker's pass cost, counted by MariaDB itself: no statement but their own."""
+
+import re
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import pytest
+import sqlalchemy as sa
+
+from hydria import settings as settings_module
+from hydria.dataplane import Tuning
+from hydria.drivers.amphora.noop import NoopAmphoraDriver
+from hydria.drivers.certificates.local_ca import LocalCertificateAuthority
+from hydria.drivers.compute.noop import NoopComputeDriver
+from hydria.drivers.network.noop import NoopNetworkDriver
+from hydria.model.load_balancer import LoadBalancer
+from hydria.store import Store, amphorae, changes, rows, schema
+from hydria.testing import trees as make
+from hydria.worker.converger import Converger, Result
+from hydria.worker.leasekeeper import LeaseKeeper
+from hydria.worker.tools import Tools
+from tests import services
+from tests.db import store_scene as scene
+from tests.services import Service
+
+pytestmark = pytest.mark.db
+
+
+@pytest.fixture
+def store(mariadb: Service) -> Iterator[Store]:
+    with services.fresh_database(mariadb) as url:
+        made = Store(url)
+        schema.upgrade(made)
+        yield made
+        made.close()
+
+
+@contextmanager
+def questions(store: Store) -> Iterator[list[int]]:
+    """How many statements all other clients of the server have sent during the block."""
+    store.ping()
+    store.transact(lambda tx: tx.execute(sa.text("SELECT 1")))  # connections are made
+    query = sa.text("SHOW GLOBAL STATUS LIKE 'Questions'")
+    asked: list[int] = []
+    engine = sa.create_engine(store.url, isolation_level="AUTOCOMMIT", skip_autocommit_rollback=True)
+    with engine.connect() as observer:
+        before = int(observer.execute(query).one()[1])
+        yield asked
+        asked.append(int(observer.execute(query).one()[1]) - before - 1)
+    engine.dispose()
+
+
+def test_a_read_is_its_query_and_a_write_has_a_commit(store: Store) -> None:
+    """No ROLLBACK, no SET, and no ping as long as there is traffic."""
+    scene.add(store)
+    with questions(store) as asked:
+        for _ in range(10):
+            with store.read() as tx:
+                rows.load_one(tx, LoadBalancer, make.BALANCER)
+    assert asked == [10]
+    with questions(store) as asked:
+        for _ in range(10):
+            store.transact(lambda tx: changes.touch(tx, changes.lock(tx, make.BALANCER)))  # type: ignore[arg-type]
+    assert asked == [30], "SELECT FOR UPDATE, UPDATE, COMMIT"
+
+
+# Of the pass that follows the addition of a member to a pool that a listener uses.
+PASS = [
+    "UPDATE leases",
+    "SELECT load_balancers",
+    "SELECT listeners",
+    "SELECT pools",
+    "SELECT members",
+    "SELECT health_monitors",
+    "SELECT amphorae",
+    "SELECT leases",
+    "UPDATE amphorae",
+    "SELECT load_balancers",
+    "UPDATE leases",
+    "UPDATE members",
+    "UPDATE pools",
+    "UPDATE listeners",
+    "UPDATE load_balancers",
+]
+COMMITS = ["lease", "amphora", "record"]
+
+
+def test_a_pass_of_the_worker(store: Store, tmp_path: Path) -> None:
+    overrides = {"DEFAULT": {"state_dir": str(tmp_path)}}
+    settings = settings_module.load(overrides=overrides)
+    authority = LocalCertificateAuthority(settings)
+    tools = Tools(
+        settings, store, NoopNetworkDriver(settings), NoopComputeDriver(settings), NoopAmphoraDriver(settings, authority),
+        authority, Tuning(), ("127.0.0.1:5555",), "secret",
+    )  # fmt: skip
+    converger = Converger(tools, "me:1", LeaseKeeper(store, 30))
+    _add_member(store)
+    statements: list[str] = []
+
+    def note(_connection: object, _cursor: object, statement: str, *_more: object) -> None:
+        verb, table = re.match(r"(SELECT|UPDATE|INSERT INTO|DELETE FROM)\s.*?(\w+)", statement).groups()  # type: ignore[union-attr]
+        statements.append(f"{verb} {table}")
+
+    for engine in (store.writer, store.reader):
+        sa.event.listen(engine, "before_cursor_execute", note)
+    with questions(store) as asked:
+        assert converger.converge(make.BALANCER).result is Result.DONE
+    passed = statements[-len(PASS) :]  # after those that `questions` makes
+    tree = scene.tree(store)
+    assert {str(item.provisioning_status) for item in (tree.load_balancer, *tree.children())} == {"ACTIVE"}
+    assert passed == PASS
+    assert asked == [len(PASS) + len(COMMITS)]
+    assert len(PASS) <= 15
+
+
+def _add_member(store: Store) -> None:
+    scene.add(store, make.load_balancer(applied_generation=1), *make.web().children(), make.listener(2))
+    scene.add_amphora(store, scene.amphora(compute_id="c", applied_generation=1, vrrp_port_id=make.POOL))
+
+    def work(tx: sa.Connection) -> None:
+        balancer = changes.lock(tx, make.BALANCER)
+        assert balancer is not None
+        member = make.member(3, provisioning_status="PENDING_CREATE", generation=2)
+        rows.insert(tx, [member])
+        changes.touch(tx, balancer)
+        changes.touch_objects(tx, make.Pool, [make.POOL], 2)
+        changes.touch_objects(tx, make.Listener, [make.LISTENER], 2)
+
+    store.transact(work)
+    store.transact(lambda tx: amphorae.watch(tx, scene.AMPHORA, 1.0))

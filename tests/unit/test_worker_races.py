@@ -1,0 +1,409 @@
+"""What comes in between: changes, deletions, other workers, a worker's end, a database that goes away."""
+
+from __future__ import annotations
+
+import dataclasses
+import threading
+import time
+from collections.abc import Callable, Iterable
+from datetime import timedelta
+from typing import Any
+
+import pytest
+import sqlalchemy as sa
+
+from hydria.drivers.compute.interface import AmphoraSpec, Instance
+from hydria.drivers.compute.noop import NoopComputeDriver
+from hydria.drivers.network.interface import FixedAddress, Port
+from hydria.drivers.network.noop import NoopNetworkDriver
+from hydria.model.amphora import Amphora
+from hydria.model.errors import DriverError, Outdated, Refused, Unavailable, Unreachable
+from hydria.model.statuses import AmphoraStatus, ProvisioningStatus
+from hydria.store import amphorae, changes, leases, rows, tables, trees
+from hydria.worker.converger import Converger, Result
+from hydria.worker.leasekeeper import LeaseKeeper
+from tests.unit.test_worker_converger import Agent, Bench, bench, pending_pool
+
+__all__ = ["bench"]  # a fixture
+
+
+class Hooked(NoopNetworkDriver):
+    """``during`` runs before the first port is made."""
+
+    during: Callable[[], None] = staticmethod(lambda: None)
+
+    def create_port(
+        self, network_id: str, *, name: str, owner: str, addresses: Iterable[FixedAddress] = ()
+    ) -> Port:
+        during, self.during = self.during, lambda: None
+        during()
+        return super().create_port(network_id, name=name, owner=owner, addresses=addresses)
+
+
+class Counted(NoopComputeDriver):
+    """Counts what is ordered; ``fails`` is raised by deletions."""
+
+    def __init__(self, *arguments: Any) -> None:
+        super().__init__(*arguments)
+        self.built: list[str] = []
+        self.fails: DriverError | None = None
+        self.dead = False
+
+    def build(self, spec: AmphoraSpec) -> Instance:
+        self.built.append(spec.amphora_id)
+        return super().build(spec)
+
+    def get(self, compute_id: str) -> Instance | None:
+        return None if self.dead else super().get(compute_id)
+
+    def delete(self, compute_id: str) -> None:
+        if self.fails:
+            raise self.fails
+        super().delete(compute_id)
+
+
+class Booting(Agent):
+    """Never gets ready: every wait ends in vain, after ``meanwhile``."""
+
+    meanwhile: Callable[[], None] = staticmethod(lambda: None)
+
+    def await_ready(self, amphora: Amphora, timeout: float) -> None:
+        self.meanwhile()
+        time.sleep(min(timeout, 0.01))
+        raise Unreachable("nobody answers yet")
+
+
+@dataclasses.dataclass
+class Stage(Bench):
+    network: Hooked
+    compute: Counted
+
+    def another(self, name: str = "other:2", **tools: Any) -> Converger:
+        """Another worker."""
+        return Converger(dataclasses.replace(self.tools, **tools), name, LeaseKeeper(self.store, 30))
+
+    def steal(self, balancer_id: str) -> None:
+        """The lease of whoever has it runs out."""
+        row = tables.leases
+        self.store.transact(
+            lambda tx: tx.execute(
+                sa.update(row).where(row.c.load_balancer_id == balancer_id).values(expires_at=1.0)
+            )
+        )
+
+    def overtake(self, balancer_id: str) -> None:
+        """Another worker takes over, and finishes."""
+        self.steal(balancer_id)
+        assert self.another().converge(balancer_id).result is Result.DONE
+
+    def lease(self, balancer_id: str) -> str | None:
+        row = tables.leases.c
+        with self.store.read() as tx:
+            return tx.execute(sa.select(row.owner).where(row.load_balancer_id == balancer_id)).scalar()
+
+    def change_status(self, balancer_id: str, status: str) -> None:
+        self.store.transact(
+            lambda tx: changes.touch(tx, changes.lock(tx, balancer_id), provisioning_status=status)
+        )
+
+    def delete(self, balancer_id: str) -> None:
+        self.change_status(balancer_id, "PENDING_DELETE")
+
+
+@pytest.fixture
+def stage(bench: Bench) -> Stage:
+    network, compute = Hooked(bench.tools.settings), Counted(bench.tools.settings)
+    tools = dataclasses.replace(bench.tools, network=network, compute=compute)
+    return Stage(
+        tools, bench.agent, Converger(tools, "me:1", LeaseKeeper(tools.store, 30)), network, compute
+    )
+
+
+# --- changes
+
+
+def test_a_change_during_a_pass_that_fails_does_not_wait_for_the_back_off(stage: Stage) -> None:
+    balancer_id = stage.add(pending_pool)
+    stage.converger.converge(balancer_id)
+    stage.touch(balancer_id)
+
+    def meanwhile() -> None:
+        stage.agent.during = lambda: setattr(stage.agent, "fails", None)
+        stage.touch(balancer_id)
+
+    stage.agent.fails = Refused("nonsense")
+    stage.agent.during = meanwhile
+    assert stage.converger.converge(balancer_id).result is Result.DONE
+    assert stage.agent.states[-1][1].generation == 3
+    assert stage.tree(balancer_id).load_balancer.provisioning_status == "ACTIVE"
+
+
+def test_a_wake_up_is_no_way_around_the_back_off_and_a_change_is(stage: Stage) -> None:
+    balancer_id = stage.add()
+    tries = []
+    stage.agent.during = lambda: tries.append(1)
+    stage.agent.fails = Refused("nonsense")
+    stage.converger.converge(balancer_id)
+    outcome = stage.converger.converge(balancer_id)
+    assert (outcome.result, len(tries)) == (Result.LATER, 1)
+    assert stage.lease(balancer_id) is None
+    stage.touch(balancer_id)
+    stage.converger.converge(balancer_id)
+    assert len(tries) == 2
+
+
+def test_a_clock_that_was_put_back_puts_no_retry_off(stage: Stage) -> None:
+    balancer_id = stage.add()
+    row = tables.load_balancers
+    late = rows.now() + timedelta(hours=1)
+    stage.store.transact(lambda tx: tx.execute(sa.update(row).values(retry_at=late)))
+    assert stage.converger.converge(balancer_id).result is Result.DONE
+
+
+def test_an_amphora_ahead_of_a_restored_database_is_overtaken(stage: Stage) -> None:
+    balancer_id = stage.add()
+    stage.converger.converge(balancer_id)
+    stage.touch(balancer_id)
+    present = 57
+
+    def refuse() -> None:
+        wanted = stage.tree(balancer_id).load_balancer.generation
+        stage.agent.fails = Outdated("has 57", present) if wanted < present else None
+
+    stage.agent.during = refuse
+    assert stage.converger.converge(balancer_id).result is Result.DONE
+    assert stage.agent.states[-1][1].generation == present + 1
+    assert stage.tree(balancer_id).load_balancer.provisioning_status == "ACTIVE"
+
+
+def test_an_amphora_cannot_drive_the_generation_to_its_end(stage: Stage) -> None:
+    balancer_id = stage.add()
+    stage.converger.converge(balancer_id)
+    stage.touch(balancer_id)
+    stage.agent.fails = Outdated("has many", 2**62)
+    assert stage.converger.converge(balancer_id).result is Result.FAILED
+    assert stage.tree(balancer_id).load_balancer.generation == 2
+
+
+# --- other workers
+
+
+def test_a_worker_that_was_overtaken_before_it_began_builds_nothing(stage: Stage) -> None:
+    network = stage.network.network(stage.network.lb_network_id)
+    balancer_id = stage.add(
+        vip_port_owned=True, vip_network_id=network.id, vip_subnet_id=network.subnet_ids[0]
+    )
+    stage.network.during = lambda: stage.overtake(balancer_id)  # while it claims the VIP
+    assert stage.converger.converge(balancer_id).result is Result.FAILED
+    assert len(stage.amphorae(balancer_id)) == 1
+    assert len(set(stage.compute.built)) == 1
+    assert stage.tree(balancer_id).load_balancer.provisioning_status == "ACTIVE"
+
+
+def test_a_worker_that_was_overtaken_while_its_amphora_booted_does_not_take_the_vip(stage: Stage) -> None:
+    balancer_id = stage.add()
+
+    class Slow(Agent):
+        def await_ready(self, amphora: Amphora, timeout: float) -> None:
+            stage.delete(balancer_id)
+            stage.overtake(balancer_id)
+
+    slow = Slow(stage.tools.settings, stage.tools.authority)
+    mine = stage.another("me:1", amphorae=slow)
+    assert mine.converge(balancer_id).result is Result.FAILED
+    assert slow.states == []
+    assert stage.amphorae(balancer_id) == ()
+
+
+def test_a_worker_that_was_overtaken_and_fails_does_no_harm(stage: Stage) -> None:
+    balancer_id = stage.add()
+
+    class Late(Agent):
+        def apply(self, amphora: Amphora, state: Any) -> Any:
+            stage.overtake(balancer_id)
+            raise Unreachable("nobody answers")
+
+    mine = stage.another("me:1", amphorae=Late(stage.tools.settings, stage.tools.authority))
+    assert mine.converge(balancer_id).result is Result.FAILED
+    (amphora,) = stage.amphorae(balancer_id)
+    assert amphora.status is AmphoraStatus.ALLOCATED
+    balancer = stage.tree(balancer_id).load_balancer
+    assert (balancer.provisioning_status, balancer.fault, balancer.attempts) == ("ACTIVE", None, 0)
+
+
+def test_of_two_amphorae_in_one_role_one_is_retired(stage: Stage) -> None:
+    balancer_id = stage.add()
+    stage.converger.converge(balancer_id)
+    (first,) = stage.amphorae(balancer_id)
+    second = Amphora(
+        id="a0000000-0000-4000-8000-000000000002", load_balancer_id=balancer_id, status=AmphoraStatus.ALLOCATED,
+        role="STANDALONE", created_at=rows.now(),
+    )  # fmt: skip
+    stage.store.transact(lambda tx: amphorae.add(tx, second))
+    stage.touch(balancer_id)
+    stage.converger.converge(balancer_id)
+    assert [amphora.id for amphora in stage.amphorae(balancer_id)] == [first.id]
+
+
+# --- amphorae that boot
+
+
+def test_a_refused_first_configuration_keeps_the_amphora(stage: Stage) -> None:
+    balancer_id = stage.add(pending_pool)
+    stage.agent.fails = Refused("nonsense")
+    for _ in range(4):
+        assert stage.converger.converge(balancer_id).result is Result.FAILED
+        stage.wait_for_retry(balancer_id)
+    assert stage.tree(balancer_id).load_balancer.provisioning_status == "ERROR"
+    (amphora,) = stage.amphorae(balancer_id)
+    assert set(stage.compute.built) == {amphora.id}
+    stage.agent.fails = None
+    stage.touch(balancer_id)
+    assert stage.converger.converge(balancer_id).result is Result.DONE
+    assert [one.id for one in stage.amphorae(balancer_id)] == [amphora.id]
+
+
+def test_the_end_of_the_worker_does_not_wait_for_an_amphora_that_boots(stage: Stage) -> None:
+    balancer_id = stage.add()
+    booting = Booting(stage.tools.settings, stage.tools.authority)
+    stopping = threading.Event()
+    booting.meanwhile = stopping.set
+    mine = stage.another("me:1", amphorae=booting, stopping=stopping)
+    began = time.monotonic()
+    assert mine.converge(balancer_id).result is Result.LATER
+    assert time.monotonic() - began < 5
+    (amphora,) = stage.amphorae(balancer_id)
+    assert amphora.status is AmphoraStatus.BOOTING
+    balancer = stage.tree(balancer_id).load_balancer
+    assert (balancer.attempts, balancer.retry_at, stage.lease(balancer_id)) == (0, None, None)
+    assert stage.another().converge(balancer_id).result is Result.DONE
+    assert [one.id for one in stage.amphorae(balancer_id)] == [amphora.id]
+
+
+def test_a_deletion_does_not_wait_for_an_amphora_that_boots(stage: Stage) -> None:
+    balancer_id = stage.add()
+    booting = Booting(stage.tools.settings, stage.tools.authority)
+
+    def meanwhile() -> None:
+        booting.meanwhile = lambda: None
+        stage.delete(balancer_id)
+
+    booting.meanwhile = meanwhile
+    assert stage.another("me:1", amphorae=booting).converge(balancer_id).result is Result.DONE
+    assert stage.tree(balancer_id).load_balancer.provisioning_status == "DELETED"
+    assert list(stage.compute.instances()) == []
+    assert [port for port in stage.network.ports() if port.owner.startswith("amphora")] == []
+
+
+def test_an_instance_that_dies_while_it_boots_is_not_waited_for(stage: Stage) -> None:
+    balancer_id = stage.add()
+    booting = Booting(stage.tools.settings, stage.tools.authority)
+    booting.meanwhile = lambda: setattr(stage.compute, "dead", True)
+    began = time.monotonic()
+    outcome = stage.another("me:1", amphorae=booting).converge(balancer_id)
+    assert time.monotonic() - began < 5
+    assert outcome.result is Result.FAILED
+    assert "gone" in outcome.sentence
+
+
+def test_an_agent_that_never_answers_is_given_up(stage: Stage) -> None:
+    worker = dataclasses.replace(stage.tools.settings.controller_worker, amp_active_timeout=0.2)
+    settings = dataclasses.replace(stage.tools.settings, controller_worker=worker)
+    balancer_id = stage.add()
+    booting = Booting(stage.tools.settings, stage.tools.authority)
+    outcome = stage.another("me:1", amphorae=booting, settings=settings).converge(balancer_id)
+    assert outcome.result is Result.FAILED
+    assert "not ready within 0.2 s" in outcome.sentence
+    assert "nobody answers yet" in outcome.sentence
+    (amphora,) = stage.amphorae(balancer_id)
+    assert amphora.status is AmphoraStatus.ERROR
+
+
+# --- deletions
+
+
+def test_a_deletion_that_fails_is_tried_again_until_it_succeeds(stage: Stage) -> None:
+    balancer_id = stage.add(pending_pool)
+    stage.converger.converge(balancer_id)
+    stage.delete(balancer_id)
+    stage.compute.fails = DriverError("the compute service is away")
+    for attempt in range(1, 5):
+        assert stage.converger.converge(balancer_id).result is Result.FAILED
+        balancer = stage.tree(balancer_id).load_balancer
+        assert balancer.provisioning_status is ProvisioningStatus.PENDING_DELETE
+        assert balancer.attempts == attempt
+        stage.wait_for_retry(balancer_id)
+        with stage.store.read() as tx:
+            assert trees.due(tx, time.time(), rows.now(), 10) == [balancer_id]
+    stage.compute.fails = None
+    assert stage.converger.converge(balancer_id).result is Result.DONE
+    assert stage.tree(balancer_id).load_balancer.provisioning_status is ProvisioningStatus.DELETED
+
+
+@pytest.mark.parametrize("owned", [True, False])
+def test_the_port_of_the_vip_goes_unless_it_is_the_users_own(stage: Stage, *, owned: bool) -> None:
+    port = stage.network.create_port(stage.network.lb_network_id, name="vip", owner="somebody")
+    balancer_id = stage.add(vip_port_owned=owned, vip_port_id=port.id)
+    stage.converger.converge(balancer_id)
+    stage.delete(balancer_id)
+    stage.converger.converge(balancer_id)
+    assert (port.id in {one.id for one in stage.network.ports()}) is not owned
+
+
+def test_a_load_balancer_whose_amphora_is_gone_can_be_deleted(stage: Stage) -> None:
+    balancer_id = stage.add(pending_pool)
+    stage.converger.converge(balancer_id)
+    for instance in stage.compute.instances():
+        stage.compute.delete(instance.compute_id)
+    stage.delete(balancer_id)
+    assert stage.converger.converge(balancer_id).result is Result.DONE
+    assert stage.amphorae(balancer_id) == ()
+
+
+# --- the database
+
+
+def test_a_lease_that_could_not_be_given_back_is_given_back_later(stage: Stage) -> None:
+    balancer_id = stage.add()
+    store: Any = stage.store
+    keeper = LeaseKeeper(store, 30)
+    mine = Converger(stage.tools, "me:1", keeper)
+    lease = store.transact(lambda tx: leases.acquire(tx, balancer_id, "me:1", moment=time.time(), seconds=30))
+    assert lease is not None
+    with pytest.raises(Unavailable), keeper.keep(lease):
+        raise Unavailable("the database does not answer")
+    assert stage.lease(balancer_id) == "me:1"
+    keeper.give_back()
+    assert stage.lease(balancer_id) is None
+    assert mine.converge(balancer_id).result is Result.DONE
+    keeper.give_back()
+
+
+def test_a_lease_that_somebody_else_has_is_not_given_back(stage: Stage) -> None:
+    balancer_id = stage.add()
+    keeper = LeaseKeeper(stage.store, 30)
+
+    def acquire(owner: str) -> leases.Lease:
+        found = stage.store.transact(
+            lambda tx: leases.acquire(tx, balancer_id, owner, moment=time.time(), seconds=30)
+        )
+        assert found is not None
+        return found
+
+    with pytest.raises(Unavailable), keeper.keep(acquire("me:1")):
+        raise Unavailable("the database does not answer")
+    stage.steal(balancer_id)
+    acquire("other:2")
+    keeper.give_back()
+    assert stage.lease(balancer_id) == "other:2"
+
+
+def test_long_passes_keep_their_lease(stage: Stage) -> None:
+    balancer_id = stage.add()
+    keeper = LeaseKeeper(stage.store, 0.3)
+    keeper.start()
+    mine = Converger(stage.tools, "me:1", keeper)
+    mine._settings = dataclasses.replace(mine._settings, lease_seconds=0.3)
+    stage.agent.during = lambda: time.sleep(1.0)
+    assert mine.converge(balancer_id).result is Result.DONE
+    keeper.stop()
