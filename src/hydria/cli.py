@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import argparse
+import functools
 import logging
-import shutil
 import sys
 import tempfile
 import warnings
@@ -92,15 +92,21 @@ def _settings(options: argparse.Namespace, *, embedded: bool = False) -> Setting
 
 
 def _all(options: argparse.Namespace) -> int:
-    temporary = None
-    if options.ephemeral and not options.state_dir:
-        temporary = options.state_dir = tempfile.mkdtemp(prefix="hydria-")
+    if not options.ephemeral or options.state_dir:
+        return _all_on(options)
+    with tempfile.TemporaryDirectory(prefix="hydria-", ignore_cleanup_errors=True) as directory:
+        options.state_dir = directory
+        return _all_on(options)
+
+
+def _all_on(options: argparse.Namespace) -> int:
     settings = _settings(options, embedded=True)
     from hydria import controllers
     from hydria.store import Store, schema
 
     controllers.check(settings)
     controllers.hold_state_dir(settings)
+    ending = controllers.Ending()
     parts = controllers.Parts(settings)
     try:
         fresh = Store(settings.database_url)
@@ -111,13 +117,11 @@ def _all(options: argparse.Namespace) -> int:
         url = f"http://{settings.api_settings.bind_host}:{settings.api_settings.bind_port}"
         subnet = parts.network.default_vip_subnet_id
         hint = f", VIPs come from subnet {parts.network.subnet(subnet).name}" if subnet else ""
-        controllers.run(programs, ready=lambda: print(f"Hydria serves at {url}{hint}", flush=True))
+        ready = functools.partial(print, f"Hydria serves at {url}{hint}", flush=True)
+        return controllers.run(programs, ready, ending)
     finally:
         if options.ephemeral:
             controllers.clean_up(settings)
-        if temporary:
-            shutil.rmtree(temporary, ignore_errors=True)
-    return 0
 
 
 def _one(options: argparse.Namespace) -> int:
@@ -125,10 +129,10 @@ def _one(options: argparse.Namespace) -> int:
     from hydria import controllers
 
     controllers.check(settings)
-    parts = controllers.Parts(settings)
-    program = controllers.PROGRAMS[options.command](parts)
-    controllers.run([program], ready=lambda: print(f"hydria {options.command} is running", flush=True))
-    return 0
+    ending = controllers.Ending()
+    program = controllers.PROGRAMS[options.command](controllers.Parts(settings))
+    ready = functools.partial(print, f"hydria {options.command} is running", flush=True)
+    return controllers.run([program], ready, ending)
 
 
 def _cleanup(options: argparse.Namespace) -> int:

@@ -8,6 +8,7 @@ import os
 import secrets
 import signal
 import threading
+import time
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from functools import cached_property
@@ -25,6 +26,11 @@ from hydria.settings import Settings
 from hydria.store import Store, schema
 
 LOG = logging.getLogger(__name__)
+# Threads without which a program is dead although its process lives.
+_VITAL = frozenset(
+    {"api", "look-for-work", "leases", "heartbeats", "record-heartbeats", "watch", "housekeeping"}
+)
+_SAME_KEYSTROKE = 0.5  # seconds: a wrapper may pass on what the terminal has sent to everybody already
 
 
 class Program(Protocol):
@@ -182,21 +188,70 @@ def check(settings: Settings) -> None:
     program.deployment(settings)
 
 
-def run(programs: Iterable[Program], ready: Callable[[], None] = lambda: None) -> None:
-    """Start programs, wait for SIGTERM or SIGINT, and stop them, the last one first."""
-    ended = threading.Event()
-    for number in (signal.SIGTERM, signal.SIGINT):
-        signal.signal(number, lambda *_: ended.set())
+class Ending:
+    """When this process is to end: at SIGTERM or SIGINT, or when a thread that programs rest on has died.
+
+    Made before anything that must be undone is done. A second signal ends the process at once: what a kill
+    may leave behind, the next start puts right.
+    """
+
+    def __init__(self) -> None:
+        self._asked = threading.Event()
+        self._asked_at = 0.0
+        self.failed = False
+        for number in (signal.SIGTERM, signal.SIGINT):
+            signal.signal(number, self._ask)
+        threading.excepthook = self._mourn
+
+    def __bool__(self) -> bool:
+        return self._asked.is_set()
+
+    def wait(self) -> None:
+        """Until the process is to end."""
+        self._asked.wait()
+
+    def _ask(self, number: int, _frame: object) -> None:
+        now = time.monotonic()
+        if not self._asked.is_set():
+            self._asked_at = now
+            self._asked.set()
+        elif now - self._asked_at > _SAME_KEYSTROKE:
+            os.write(2, b"hydria: ended at once, what was being done is left as it is\n")
+            os._exit(128 + number)
+
+    def _mourn(self, death: threading.ExceptHookArgs) -> None:
+        name = death.thread.name if death.thread else "?"
+        cause = (death.exc_type, death.exc_value or death.exc_type(), death.exc_traceback)
+        if name not in _VITAL:
+            LOG.error("The thread '%s' has ended unexpectedly", name, exc_info=cause)
+            return
+        LOG.critical("The thread '%s' has ended unexpectedly, and so does this process", name, exc_info=cause)
+        self.failed = True
+        self._asked.set()
+
+
+def run(
+    programs: Iterable[Program], ready: Callable[[], None] = lambda: None, ending: Ending | None = None
+) -> int:
+    """Start programs, wait for the end, and stop them, the last one first; the process's exit status."""
+    ending = ending or Ending()
     started: list[Program] = []
     try:
         for program in programs:
+            if ending:
+                break
             program.start()
             started.append(program)
-        ready()
-        ended.wait()
+        else:
+            ready()
+        ending.wait()
     finally:
         for program in reversed(started):
-            program.stop()
+            try:
+                program.stop()
+            except Exception:
+                LOG.exception("%s did not stop in order", type(program).__name__)
+    return int(ending.failed)
 
 
 def hold_state_dir(settings: Settings) -> int:

@@ -16,7 +16,7 @@ from tests.unit.api_reading import new_store
 
 def client(tmp_path: Path, network: FakeNetwork) -> testing.TestClient:
     services = program.services(Settings(), new_store(tmp_path), network, LocalWakeups())
-    return testing.TestClient(make_app(services))
+    return testing.TestClient(make_app(services), headers={"Host": "localhost"})
 
 
 def test_networks_of_hydrias_own_can_be_read(tmp_path: Path) -> None:
@@ -49,3 +49,12 @@ def test_a_cloud_has_its_own_service_for_them(tmp_path: Path) -> None:
     network = FakeNetwork()
     network.add_network("10.0.0.0/24")
     assert client(tmp_path, network).simulate_get("/v2/subnets").status_code == 404
+
+
+def test_they_are_for_callers_of_the_api_alone(tmp_path: Path) -> None:
+    network = FakeNetwork()
+    network.default_vip_subnet_id = network.add_network("10.0.0.0/24").subnet_ids[0]
+    api = client(tmp_path, network)
+    for url in ("/v2.0/networks", "/v2.0/subnets", "/v2.0/networks/x"):
+        assert api.simulate_get(url, headers={"Host": "evil.example"}).status_code == 403
+        assert api.simulate_get(url, remote_addr="192.0.2.1").status_code == 403

@@ -138,6 +138,15 @@ def test_anything_else_does(host: str) -> None:
         serve.Server(lambda *_: [], settings(host)).start()
 
 
+def test_an_address_that_cannot_be_split_is_the_clients_error(
+    server: serve.Server, caplog: pytest.LogCaptureFixture
+) -> None:
+    with socket.create_connection(("127.0.0.1", server.port), timeout=10) as client:
+        client.sendall(b"GET http://[::1/ HTTP/1.1\r\nHost: localhost\r\n\r\n")
+        assert client.recv(100).startswith(b"HTTP/1.1 400 Bad Request")
+    assert caplog.text == ""
+
+
 def test_the_wsgi_module_reads_its_configuration_with_the_first_request(tmp_path: Path) -> None:
     new_store(tmp_path).close()
     file = tmp_path / "hydria.conf"
@@ -147,7 +156,7 @@ def test_the_wsgi_module_reads_its_configuration_with_the_first_request(tmp_path
     asked = (
         "from falcon import testing\nfrom hydria.wsgi import application\nimport sys\n"
         "assert 'falcon.app' not in sys.modules or 'hydria.api.app' not in sys.modules\n"
-        "print(testing.TestClient(application).simulate_get('/v2/lbaas/pools').json)\n"
+        "print(testing.TestClient(application).simulate_get('/v2/lbaas/pools', headers={'Host': 'localhost'}).json)\n"
     )
     environment = {**os.environ, "HYDRIA_CONFIG": str(file)}
     done = subprocess.run(

@@ -47,7 +47,7 @@ def test_index(api: Api, path: str) -> None:
 @pytest.mark.parametrize("path", ["/", "/load-balancer", "/load-balancer/"])
 def test_discovery(api: Api, path: str) -> None:
     versions = api.get(path)["versions"]
-    href = f"http://falconframework.org{path.rstrip('/')}/v2"
+    href = f"http://localhost{path.rstrip('/')}/v2"
     assert [each["id"] for each in versions] == [f"v2.{minor}" for minor in range(31)]
     assert [each["status"] for each in versions] == ["SUPPORTED"] * 30 + ["CURRENT"]
     assert all(each["links"] == [{"href": href, "rel": "self"}] for each in versions)
@@ -316,6 +316,50 @@ def test_only_this_host_is_served_without_identity(api: Api) -> None:
         answer = api.ask("GET", BALANCERS, extras={"REMOTE_ADDR": address})
         assert answer.status_code == status, address
     assert api.ask("GET", "/", extras={"REMOTE_ADDR": "192.0.2.1"}).status_code == 200
+
+
+@pytest.mark.parametrize(
+    "host",
+    [
+        "localhost",
+        "LOCALHOST:9876",
+        "127.0.0.1:9876",
+        "127.9.9.9",
+        "[::1]",
+        "[::1]:9876",
+        "hydria.localhost",
+        "",
+    ],
+)
+def test_names_of_this_host(api: Api, host: str) -> None:
+    assert api.ask("GET", BALANCERS, headers={"Host": host}).status_code == 200
+    if host:
+        headers = {"Origin": f"http://{host}"}
+        assert api.ask("GET", BALANCERS, headers=headers).status_code == 200
+
+
+@pytest.mark.parametrize(
+    "name",
+    ["evil.example", "evil.example:9876", "localhost.evil.example", "127.0.0.1.evil.example", "0.0.0.0", "[::]",
+     "192.0.2.1", "localhost:9876@evil.example", "evil.example/localhost", "[::1", "[::1]x", "localhost, evil",
+     "a\u00ffb", "null", "-"],
+)  # fmt: skip
+def test_a_web_page_does_not_speak_for_this_host(api: Api, name: str) -> None:
+    """DNS rebinding: the page's name leads to loopback, but it is still the page's name."""
+    for headers in ({"Host": name}, {"Origin": f"http://{name}"}, {"Origin": name}):
+        for method, url in (
+            ("GET", BALANCERS),
+            ("POST", BALANCERS),
+            ("DELETE", f"{BALANCERS}/{trees.BALANCER}"),
+        ):
+            answer = api.ask(method, url, headers=headers)
+            assert (answer.status_code, answer.json["faultcode"]) == (403, "Client"), headers
+
+
+def test_names_that_the_operator_gave(tmp_path: Path) -> None:
+    api = Api(new_store(tmp_path), api_base_uri="https://lb.example.org:443/load-balancer", bind_host="here")
+    for name, status in (("lb.example.org", 200), ("here:9876", 200), ("example.org", 403)):
+        assert api.ask("GET", BALANCERS, headers={"Host": name}).status_code == status, name
 
 
 def test_the_project_of_a_request(api: Api, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -17,6 +17,7 @@ from hydria.drivers.compute.interface import ComputeStatus, Instance
 from hydria.drivers.network.interface import Port
 from hydria.housekeeping.program import Housekeeping, Swept
 from hydria.model.amphora import Amphora
+from hydria.model.errors import DriverError
 from hydria.model.load_balancer import LoadBalancer
 from hydria.store import Store, amphorae, changes, rows, schema, tables
 from hydria.testing import trees as make
@@ -100,6 +101,22 @@ def test_orphans_are_removed_once_they_are_old_enough(scene: Scene) -> None:
     assert scene.later(60) == Swept(instances=1, ports=2)
     assert scene.cloud == Cloud()
     assert "1 instances without an owner removed" in Swept(instances=1).sentence
+
+
+def test_one_that_cannot_be_removed_does_not_keep_the_others(scene: Scene) -> None:
+    scene.cloud.kept = ["amphora-stubborn", "amphora-unknown"]
+    scene.cloud.ported = {"p1": "lb-unknown"}
+    remove = scene.cloud.delete
+
+    def delete(compute_id: str) -> None:
+        if "stubborn" in compute_id:
+            raise DriverError("it does not go")
+        remove(compute_id)
+
+    scene.cloud.delete = delete  # type: ignore[method-assign]
+    scene.keeper.sweep()
+    assert scene.later(1000) == Swept(instances=1, ports=1)
+    assert scene.cloud.kept == ["amphora-stubborn"]
 
 
 def test_one_that_finds_its_owner_is_not_an_orphan_any_more(scene: Scene) -> None:

@@ -1,186 +1,208 @@
-"""Operating statuses by contract 1.8, from what an amphora reports."""
+"""What heartbeats mean (contract 1.8): each case is a tree, a report, and the statuses that follow."""
+
+from __future__ import annotations
 
 from typing import Any
 
 import msgspec
 import pytest
-from hypothesis import given
-from hypothesis import strategies as st
 
 from hydria.model.resource import Resource
-from hydria.model.statuses import OperatingStatus
+from hydria.model.statuses import OperatingStatus, ProvisioningStatus
 from hydria.model.tree import Tree
 from hydria.planner.health import changed_statuses
-from hydria.testing import trees
+from hydria.testing import trees as make
 from hydria.wire.heartbeat import ListenerReport, Report
 
-
-def report(tree: Tree, **more: Any) -> Report:
-    """Of an amphora that has everything and finds all of it well."""
-    given: dict[str, Any] = {
-        "listeners": {item.id: ListenerReport("OPEN") for item in tree.listeners},
-        "pools": {item.id: "UP" for item in tree.pools},
-        "members": {item.id: "UP" for item in tree.members},
-        "generation": tree.load_balancer.applied_generation,
-        **more,
-    }
-    return Report("amphora", 1, 1, haproxy=True, **given)
+LB, LISTENER, POOL, MEMBER, MONITOR = make.BALANCER, make.LISTENER, make.POOL, make.MEMBER, make.MONITOR
+SECOND = make.member(2).id
 
 
-def statuses(tree: Tree, **more: Any) -> dict[str, str]:
-    """Every object's operating status after the report, by its name."""
-    changed = {item.id: status for item, status in changed_statuses(tree, report(tree, **more))}
-    items: tuple[Any, ...] = (tree.load_balancer, *tree.children())
-    return {item.name: str(changed.get(item.id, item.operating_status)) for item in items}
-
-
-def web(members: int = 2, **balancer: Any) -> Tree:
-    found = trees.web(members)
-    return Tree(
-        trees.load_balancer(generation=1, applied_generation=1, **balancer), found.listeners, found.pools, found.members,
-        found.health_monitors,
+def report(
+    members: dict[str, str] | None = None, *, listeners: Any = None, pools: Any = None, **more: Any
+) -> Report:
+    """Of the usual tree, with an open listener and a pool, unless told otherwise."""
+    return Report(
+        "a1", 1, 1, **{"generation": 1, "haproxy": True, **more},
+        listeners={name: ListenerReport(status) for name, status in ({LISTENER: "OPEN"} if listeners is None else listeners).items()},
+        pools={POOL: "UP"} if pools is None else pools, members=members or {},
     )  # fmt: skip
 
 
-def but(tree: Tree, kind: str, **changes: Any) -> Tree:
-    """The tree with its first object of a kind changed."""
-    first, *rest = getattr(tree, kind)
-    changed = (msgspec.structs.replace(first, **changes), *rest)
-    return Tree(**{name: getattr(tree, name) for name in Tree.__slots__} | {kind: changed})
+def balancer(**attributes: Any) -> Any:
+    return make.load_balancer(generation=1, applied_generation=1, **attributes)
 
 
-ALL_WELL = {
-    "lb-1": "ONLINE", "listener-1": "ONLINE", "pool-1": "ONLINE", "member-1": "ONLINE", "member-2": "ONLINE",
-    "monitor-1": "ONLINE",
-}  # fmt: skip
+def usual(*more: Resource, **attributes: Any) -> Tree:
+    """An HTTP listener, its pool, two members and a monitor."""
+    return make.tree(
+        balancer(**attributes), make.listener(default_pool_id=POOL), make.pool(), make.member(1), make.member(2),
+        make.monitor(), *more,
+    )  # fmt: skip
 
 
-def test_all_is_well() -> None:
-    assert statuses(web()) == ALL_WELL
-    assert changed_statuses(web(), report(web())) == []
+def after(tree: Tree, heard: Report) -> dict[str, str]:
+    """Every object's operating status once the report is written; all were DRAINING before."""
 
+    def unknown(item: Any) -> Any:
+        return msgspec.structs.replace(item, operating_status=OperatingStatus.DRAINING)
 
-@pytest.mark.parametrize(
-    ("word", "status", "pool"),
-    [
-        ("UP", "ONLINE", "ONLINE"),
-        ("DOWN", "ERROR", "DEGRADED"),
-        ("DRAIN", "DRAINING", "ONLINE"),
-        ("NO_CHECK", "NO_MONITOR", "ONLINE"),
-    ],
-)
-def test_a_member(word: str, status: str, pool: str) -> None:
-    found = statuses(web(), members={trees.MEMBER: word, trees.identifier(trees.Member, 2): "UP"})
-    balancer = "DEGRADED" if pool == "DEGRADED" else "ONLINE"
-    assert found == ALL_WELL | {"member-1": status, "pool-1": pool, "lb-1": balancer}
-
-
-def test_a_member_that_is_switched_off() -> None:
-    tree = but(web(), "members", admin_state_up=False)
-    found = statuses(tree, members={trees.MEMBER: "MAINT", trees.identifier(trees.Member, 2): "UP"})
-    assert found == ALL_WELL | {"member-1": "OFFLINE"}
-
-
-def test_a_pool_without_a_working_member() -> None:
-    tree = web()
-    found = statuses(tree, members={item.id: "DOWN" for item in tree.members}, pools={trees.POOL: "DOWN"})
-    assert found == ALL_WELL | {"member-1": "ERROR", "member-2": "ERROR", "pool-1": "ERROR", "lb-1": "ERROR"}
-
-
-def test_a_pool_without_members() -> None:
-    assert statuses(web(0), pools={trees.POOL: "DOWN"})["pool-1"] == "ONLINE"
-
-
-def test_what_is_not_reported() -> None:
-    found = statuses(web(), pools={}, members={})
-    assert found == ALL_WELL | {"pool-1": "OFFLINE", "member-1": "OFFLINE", "member-2": "OFFLINE"}
-
-
-def test_a_listener_that_is_full() -> None:
-    found = statuses(web(), listeners={trees.LISTENER: ListenerReport("FULL")})
-    assert found == ALL_WELL | {"listener-1": "DEGRADED", "lb-1": "DEGRADED"}
-
-
-def test_a_listener_that_is_missing() -> None:
-    assert statuses(web(), listeners={})["listener-1"] == "ERROR"
-    assert statuses(web(), listeners={})["lb-1"] == "ERROR"
-
-
-@pytest.mark.parametrize(
-    "tree",
-    [
-        but(web(), "listeners", admin_state_up=False),
-        but(web(), "listeners", provisioning_status=trees.ProvisioningStatus.PENDING_UPDATE),
-        web(provisioning_status=trees.ProvisioningStatus.PENDING_UPDATE),
-    ],
-    ids=["switched off", "changing", "below what changes"],
-)
-def test_a_listener_that_need_not_be_there(tree: Tree) -> None:
-    assert statuses(tree, listeners={}) == ALL_WELL | {"listener-1": "OFFLINE"}
-
-
-def test_a_load_balancer_that_is_switched_off() -> None:
-    found = statuses(web(admin_state_up=False), listeners={}, pools={}, members={})
-    assert set(found.values()) == {"OFFLINE", "ONLINE"}
-    assert {name for name, status in found.items() if status == "ONLINE"} == {"monitor-1"}
-
-
-def test_a_health_monitor() -> None:
-    assert statuses(but(web(), "health_monitors", admin_state_up=False)) == ALL_WELL | {
-        "monitor-1": "OFFLINE"
-    }
-    assert statuses(but(web(), "health_monitors", operating_status=OperatingStatus.OFFLINE)) == ALL_WELL
-
-
-@pytest.mark.parametrize("start", ["OFFLINE", "NO_MONITOR"])
-def test_a_new_member_that_the_amphora_has_not_got_yet(start: str) -> None:
-    tree = but(
-        web(),
-        "members",
-        provisioning_status=trees.ProvisioningStatus.PENDING_CREATE,
-        operating_status=OperatingStatus(start),
-    )
-    found = statuses(tree, members={trees.identifier(trees.Member, 2): "UP"})
-    assert found["member-1"] == start
-    assert found["member-2"] == "ONLINE"
-
-
-def test_an_older_report_says_nothing() -> None:
-    tree = web(operating_status=OperatingStatus.OFFLINE)
-    assert changed_statuses(tree, report(tree, generation=0)) == []
-    assert changed_statuses(tree, report(tree, generation=1)) != []
-    assert changed_statuses(tree, report(tree, generation=2)) != []
-
-
-def test_what_is_on_its_way_out_is_left_alone() -> None:
-    tree = but(web(), "members", provisioning_status=trees.ProvisioningStatus.PENDING_DELETE)
-    changed = changed_statuses(tree, report(tree, members={trees.identifier(trees.Member, 2): "UP"}))
-    assert trees.MEMBER not in {item.id for item, _ in changed}
-
-
-words = st.sampled_from(["UP", "DOWN", "DRAIN", "MAINT", "NO_CHECK", "something new"])
-
-
-@given(st.data())
-def test_what_was_written_is_not_written_again(data: st.DataObject) -> None:
-    tree = web(3)
-    heard = report(
-        tree,
-        members=data.draw(st.dictionaries(st.sampled_from([item.id for item in tree.members]), words)),
-        pools=data.draw(st.dictionaries(st.just(trees.POOL), st.sampled_from(["UP", "DOWN"]))),
-        listeners=data.draw(
-            st.dictionaries(
-                st.just(trees.LISTENER), st.builds(ListenerReport, st.sampled_from(["OPEN", "FULL"]))
-            )
+    blank = Tree(
+        unknown(tree.load_balancer),
+        *(
+            tuple(map(unknown, group))
+            for group in (tree.listeners, tree.pools, tree.members, tree.health_monitors)
         ),
     )
-    changed = changed_statuses(tree, heard)
-    ids = [item.id for item, _ in changed]
-    assert len(ids) == len(set(ids))
-    new = {item.id: status for item, status in changed}
+    found = {item.id: "?" for item in (blank.load_balancer, *blank.children())}
+    found |= {item.id: str(status) for item, status in changed_statuses(blank, heard)}
+    return {name: "DRAINING" if status == "?" else status for name, status in found.items()}
 
-    def written(item: Resource) -> Any:
-        return msgspec.structs.replace(item, operating_status=new.get(item.id, item.operating_status))
 
-    after = trees.tree(*map(written, (tree.load_balancer, *tree.children())))
-    assert changed_statuses(after, heard) == []
+ALL_UP = {MEMBER: "UP", SECOND: "UP"}
+
+
+@pytest.mark.parametrize(
+    ("first", "second", "pool", "whole"),
+    [
+        ("UP", "UP", "ONLINE", "ONLINE"),
+        ("UP", "DOWN", "DEGRADED", "DEGRADED"),
+        ("DOWN", "DOWN", "ERROR", "ERROR"),
+        ("NO_CHECK", "NO_CHECK", "ONLINE", "ONLINE"),
+        ("UP", "MAINT", "ONLINE", "ONLINE"),
+        ("DOWN", "MAINT", "ERROR", "ERROR"),
+        ("MAINT", "MAINT", "ERROR", "ERROR"),
+    ],
+)
+def test_a_pool_is_as_good_as_its_members(first: str, second: str, pool: str, whole: str) -> None:
+    statuses = after(usual(), report({MEMBER: first, SECOND: second}))
+    assert (statuses[POOL], statuses[LB], statuses[LISTENER]) == (pool, whole, "ONLINE")
+
+
+@pytest.mark.parametrize(
+    ("said", "meant"),
+    [("UP", "ONLINE"), ("DOWN", "ERROR"), ("DRAIN", "DRAINING"), ("MAINT", "OFFLINE"), ("NO_CHECK", "NO_MONITOR")],
+)  # fmt: skip
+def test_words_for_members(said: str, meant: str) -> None:
+    assert after(usual(), report({MEMBER: said, SECOND: "UP"}))[MEMBER] == meant
+
+
+def test_weight_0_with_a_monitor_drains_and_does_not_degrade() -> None:
+    tree = make.tree(
+        balancer(), make.listener(default_pool_id=POOL), make.pool(), make.member(1, weight=0), make.member(2),
+        make.monitor(),
+    )  # fmt: skip
+    statuses = after(tree, report({MEMBER: "DRAIN", SECOND: "UP"}))
+    assert (statuses[MEMBER], statuses[POOL], statuses[LB]) == ("DRAINING", "ONLINE", "ONLINE")
+
+
+def test_weight_0_without_a_monitor() -> None:
+    tree = make.tree(
+        balancer(), make.listener(default_pool_id=POOL), make.pool(), make.member(1, weight=0), make.member(2)
+    )
+    statuses = after(tree, report({MEMBER: "NO_CHECK", SECOND: "NO_CHECK"}))
+    assert (statuses[MEMBER], statuses[POOL]) == ("NO_MONITOR", "ONLINE")
+
+
+@pytest.mark.parametrize("said", ["DRAIN", "NO_CHECK"])
+def test_a_pool_in_which_nobody_has_weight_serves_nobody(said: str) -> None:
+    tree = make.tree(balancer(), make.listener(default_pool_id=POOL), make.pool(), make.member(1, weight=0))
+    assert after(tree, report({MEMBER: said}))[POOL] == "ERROR"
+
+
+def test_an_empty_pool_is_online() -> None:
+    tree = make.tree(balancer(), make.listener(default_pool_id=POOL), make.pool())
+    statuses = after(tree, report())
+    assert (statuses[POOL], statuses[LB]) == ("ONLINE", "ONLINE")
+
+
+def test_a_pool_whose_last_member_leaves_is_empty() -> None:
+    leaving = make.member(1, provisioning_status=ProvisioningStatus.PENDING_DELETE)
+    tree = make.tree(balancer(), make.listener(default_pool_id=POOL), make.pool(), leaving)
+    assert after(tree, report({MEMBER: "DOWN"}))[POOL] == "ONLINE"
+
+
+def test_a_member_that_is_not_there_yet_stays_as_it_is_and_counts_for_nothing() -> None:
+    new = make.member(3, provisioning_status=ProvisioningStatus.PENDING_CREATE)
+    statuses = after(usual(new), report(ALL_UP))
+    assert (statuses[new.id], statuses[POOL]) == ("DRAINING", "ONLINE")
+    first = make.member(1, provisioning_status=ProvisioningStatus.PENDING_CREATE)
+    tree = make.tree(balancer(), make.listener(default_pool_id=POOL), make.pool(), first, make.monitor())
+    assert after(tree, report())[POOL] == "ONLINE"
+
+
+def test_a_pool_that_nobody_uses() -> None:
+    unused = make.pool(2)
+    idle = make.member(3, pool_id=unused.id)
+    statuses = after(usual(unused, idle), report(ALL_UP))
+    assert (statuses[unused.id], statuses[idle.id], statuses[LB]) == ("OFFLINE", "OFFLINE", "ONLINE")
+
+
+def test_a_disabled_load_balancer_is_offline_with_all_below() -> None:
+    statuses = after(usual(admin_state_up=False), report(listeners={}, pools={}))
+    assert {statuses[name] for name in (LB, LISTENER, POOL, MEMBER)} == {"OFFLINE"}
+
+
+def test_a_disabled_listener_is_offline_and_no_error() -> None:
+    tree = make.tree(
+        balancer(), make.listener(default_pool_id=POOL, admin_state_up=False), make.pool(), make.member(1)
+    )
+    statuses = after(tree, report(listeners={}, pools={}))
+    assert (statuses[LISTENER], statuses[POOL], statuses[MEMBER], statuses[LB]) == (
+        "OFFLINE", "OFFLINE", "OFFLINE", "ONLINE",
+    )  # fmt: skip
+
+
+def test_a_disabled_pool_is_offline() -> None:
+    tree = make.tree(
+        balancer(), make.listener(default_pool_id=POOL), make.pool(admin_state_up=False), make.member(1)
+    )
+    statuses = after(tree, report(pools={}))
+    assert (statuses[LISTENER], statuses[POOL], statuses[MEMBER], statuses[LB]) == (
+        "ONLINE", "OFFLINE", "OFFLINE", "ONLINE",
+    )  # fmt: skip
+
+
+def test_a_listener_that_is_full_degrades() -> None:
+    statuses = after(usual(), report(ALL_UP, listeners={LISTENER: "FULL"}))
+    assert (statuses[LISTENER], statuses[LB]) == ("DEGRADED", "DEGRADED")
+
+
+def test_a_listener_that_should_be_there_is_an_error() -> None:
+    statuses = after(usual(), report(ALL_UP, listeners={}))
+    assert (statuses[LISTENER], statuses[LB]) == ("ERROR", "ERROR")
+
+
+def test_a_listener_that_is_being_made_is_not() -> None:
+    new = make.listener(2, provisioning_status=ProvisioningStatus.PENDING_CREATE)
+    statuses = after(usual(new, provisioning_status=ProvisioningStatus.PENDING_UPDATE), report(ALL_UP))
+    assert (statuses[new.id], statuses[LB]) == ("OFFLINE", "ONLINE")
+
+
+def test_a_pool_of_two_listeners_counts_once() -> None:
+    second = make.listener(2, default_pool_id=POOL)
+    statuses = after(
+        usual(second),
+        report({MEMBER: "UP", SECOND: "DOWN"}, listeners={LISTENER: "OPEN", second.id: "OPEN"}),
+    )
+    assert (statuses[POOL], statuses[LISTENER], statuses[second.id]) == ("DEGRADED", "ONLINE", "ONLINE")
+
+
+def test_monitors() -> None:
+    assert after(usual(), report(ALL_UP))[MONITOR] == "ONLINE"
+    tree = make.tree(balancer(), make.pool(), make.monitor(admin_state_up=False))
+    assert after(tree, report())[MONITOR] == "OFFLINE"
+
+
+def test_an_amphora_whose_haproxy_has_ended_serves_nothing() -> None:
+    statuses = after(usual(), report(ALL_UP, haproxy=False))
+    assert (statuses[LISTENER], statuses[LB]) == ("ERROR", "ERROR")
+
+
+def test_what_was_sent_before_the_last_change_says_nothing() -> None:
+    tree = make.tree(make.load_balancer(generation=2, applied_generation=2), make.listener())
+    assert changed_statuses(tree, report(generation=1)) == []
+
+
+def test_what_is_as_reported_is_not_written() -> None:
+    assert changed_statuses(usual(), report(ALL_UP)) == []

@@ -114,9 +114,7 @@ class Stage(Bench):
 def stage(bench: Bench) -> Stage:
     network, compute = Hooked(bench.tools.settings), Counted(bench.tools.settings)
     tools = dataclasses.replace(bench.tools, network=network, compute=compute)
-    return Stage(
-        tools, bench.agent, Converger(tools, "me:1", LeaseKeeper(tools.store, 30)), network, compute
-    )
+    return Stage(tools, bench.agent, Converger(tools, "me:1", LeaseKeeper(tools.store, 30)), network, compute)
 
 
 # --- changes

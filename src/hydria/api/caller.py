@@ -2,12 +2,18 @@
 
 A strategy turns a request into a :class:`~hydria.api.call.Caller`, or raises. There is one so far; Keystone
 and HTTP basic take their places in ``_STRATEGIES``.
+
+Without identity, everything on this host is the administrator; a web page in a browser of this host is not of
+this host (docs/adr/0003-names-without-identity.md).
 """
 
 from __future__ import annotations
 
 import ipaddress
-from collections.abc import Callable
+import re
+from collections.abc import Callable, Collection
+from functools import partial
+from urllib.parse import urlsplit
 
 import falcon
 
@@ -25,7 +31,7 @@ DEFAULT_PROJECT = "default"
 
 def identifier(settings: ApiSettings) -> Identify:
     """The strategy that ``[api_settings] auth_strategy`` names."""
-    return _STRATEGIES[settings.auth_strategy]
+    return _STRATEGIES[settings.auth_strategy](settings)
 
 
 def require_project(caller: Caller, project_id: str) -> None:
@@ -56,7 +62,14 @@ def is_loopback(address: str) -> bool:
         return False
 
 
-def _anybody(request: falcon.Request) -> Caller:
+def _noauth(settings: ApiSettings) -> Identify:
+    configured = {settings.bind_host.lower()}
+    if settings.api_base_uri:
+        configured.add(urlsplit(settings.api_base_uri).hostname or "")
+    return partial(_anybody, configured)
+
+
+def _anybody(configured: Collection[str], request: falcon.Request) -> Caller:
     """Whoever is on this host is the administrator.
 
     The server refuses to bind anything but loopback (api/serve.py); behind one that is not Hydria's own
@@ -67,6 +80,13 @@ def _anybody(request: falcon.Request) -> Caller:
         raise Forbidden(
             "Requests without identity ([api_settings] auth_strategy = noauth) are served on loopback alone."
         )
+    for header in ("HTTP_HOST", "HTTP_ORIGIN"):
+        text = request.env.get(header, "")
+        if text and not _is_here(text, configured):
+            raise Forbidden(
+                f"Without identity ([api_settings] auth_strategy = noauth) Hydria answers to localhost and"
+                f" addresses of it, not to {kinds.shown(text)}: web pages could ask in the name of this host."
+            )
     project_id = request.env.get("HTTP_X_PROJECT_ID") or DEFAULT_PROJECT
     try:
         return Caller(kinds.PROJECT.parse(project_id), admin=True)
@@ -74,4 +94,14 @@ def _anybody(request: falcon.Request) -> Caller:
         raise bad_value("X-Project-Id", project_id, str(refusal)) from None
 
 
-_STRATEGIES: dict[str, Identify] = {NOAUTH: _anybody}
+def _is_here(text: str, configured: Collection[str]) -> bool:
+    """Whether ``host``, ``host:port`` or an origin is a name of this host that nobody else can take."""
+    found = _AUTHORITY.fullmatch(text)
+    if found is None:
+        return False
+    host = (found["v6"] or found["host"]).lower()
+    return is_loopback(host) or host == "localhost" or host.endswith(".localhost") or host in configured
+
+
+_AUTHORITY = re.compile(r"(?:https?://)?(?:\[(?P<v6>[0-9A-Fa-f:.]+)\]|(?P<host>[A-Za-z0-9._-]+))(?::[0-9]*)?")
+_STRATEGIES: dict[str, Callable[[ApiSettings], Identify]] = {NOAUTH: _noauth}

@@ -18,6 +18,7 @@ _ORDER = ("sort", "sort_key", "sort_dir")
 _PLACE = ("limit", "marker", "page_reverse")
 _MANY = {*_TAGS, *_ORDER, "fields"}
 _LONGEST = 2**31 - 1
+_MOST_TAGS = 100  # each is a query of its own for the database, which has its limits
 # Kinds of these columns are texts: a filter value that cannot be one of theirs matches nothing, as it does in
 # Octavia. One that is no number or no boolean is a mistake that is worth an answer.
 _TEXT = "text"
@@ -117,7 +118,10 @@ def _value(name: str, attribute: Attribute, text: str) -> object:
 
 
 def _tags(params: Params) -> TagFilter:
-    return TagFilter(**{part: tuple(dict.fromkeys(_many(params, name))) for name, part in _TAGS.items()})
+    wanted = {part: tuple(dict.fromkeys(_many(params, name))) for name, part in _TAGS.items()}
+    if sum(map(len, wanted.values())) > _MOST_TAGS:
+        raise Invalid(f"A list can be filtered by at most {_MOST_TAGS} tags.")
+    return TagFilter(**wanted)
 
 
 def _order(resource: type[Resource], params: Params) -> tuple[SortKey, ...]:

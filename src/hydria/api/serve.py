@@ -4,12 +4,15 @@ from __future__ import annotations
 
 import gc
 import logging
+import resource
 import socket
 import threading
 import time
 from typing import TYPE_CHECKING, Any
 
 from waitress import wasyncore
+from waitress.channel import HTTPChannel
+from waitress.parser import HTTPRequestParser, ParsingError
 from waitress.server import BaseWSGIServer, create_server
 
 from hydria.api.caller import NOAUTH, is_loopback
@@ -22,6 +25,20 @@ if TYPE_CHECKING:
 LOG = logging.getLogger(__name__)
 
 _EVERYWHERE = "*"
+
+
+class _Parser(HTTPRequestParser):  # type: ignore[misc]  # waitress has no types
+    def parse_header(self, header_plus: bytes) -> None:
+        """As inherited; what Python cannot split (``http://[``) is the client's error, not the server's."""
+        try:
+            super().parse_header(header_plus)
+        except ValueError as error:
+            raise ParsingError("Bad URI") from error
+
+
+class _Channel(HTTPChannel):  # type: ignore[misc]  # the same
+    parser_class = _Parser
+
 
 # Requests beyond the threads wait in line; clients that wait to be read cost nothing but a socket each.
 _CONNECTIONS = 1000
@@ -57,7 +74,7 @@ class Server:
                 port=port,
                 threads=self._settings.threads,
                 max_request_body_size=self._settings.max_request_body_size,
-                connection_limit=_CONNECTIONS,
+                connection_limit=_connections(),
                 asyncore_use_poll=True,
                 ident=None,
             )
@@ -68,6 +85,8 @@ class Server:
             ) from error
         self._dispatcher = made.task_dispatcher
         self._listening = [each for each in self._sockets.values() if isinstance(each, BaseWSGIServer)]
+        for server in self._listening:
+            server.channel_class = _Channel
         # It warns of every request that has to wait for a thread.
         logging.getLogger("waitress.queue").setLevel(logging.ERROR)
         # A full collection takes as long as a long list; what is loaded by now is no garbage.
@@ -108,6 +127,11 @@ class Server:
             channel for server in self._listening for channel in list(server.active_channels.values())
         ]
         return any(channel.requests or channel.total_outbufs_len for channel in channels)
+
+
+def _connections() -> int:
+    """How many clients there may be at a time: the rest of the process needs open files, too."""
+    return min(_CONNECTIONS, resource.getrlimit(resource.RLIMIT_NOFILE)[0] // 2)
 
 
 def refuse_open_doors(settings: ApiSettings) -> None:

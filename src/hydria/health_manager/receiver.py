@@ -9,11 +9,13 @@ import time
 from collections import OrderedDict
 from dataclasses import dataclass
 
+from hydria.model.errors import Unavailable
 from hydria.wire import heartbeat
 from hydria.wire.heartbeat import Rejected, Report
 
 LOG = logging.getLogger(__name__)
 _REMEMBERED = 100_000  # amphorae whose last sequence number is kept
+_AGAIN = 1.0  # seconds until it is tried again what the kernel refused
 _COMPLAIN_EVERY = 10.0  # seconds between log lines about rejected datagrams
 
 
@@ -26,7 +28,10 @@ class Received:
 
 
 class Receiver:
-    """Listens for heartbeats; :meth:`take` gives each amphora's newest parts since the last call."""
+    """Listens for heartbeats; :meth:`take` gives each amphora's newest parts since the last call.
+
+    Raises Unavailable when it cannot listen there.
+    """
 
     def __init__(self, host: str, port: int, master_key: str) -> None:
         self._master = master_key
@@ -38,7 +43,14 @@ class Receiver:
         family = socket.AF_INET6 if ":" in host else socket.AF_INET
         self._socket = socket.socket(family, socket.SOCK_DGRAM)
         self._socket.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 8 * 1024 * 1024)
-        self._socket.bind((host, port))
+        try:
+            self._socket.bind((host, port))
+        except OSError as error:
+            self._socket.close()
+            raise Unavailable(
+                f"Heartbeats cannot be received on {host}:{port} ([health_manager] bind_ip, bind_port):"
+                f" {error.strerror}."
+            ) from error
         self._stopped = threading.Event()
         self._thread = threading.Thread(target=self._run, name="heartbeats", daemon=True)
 
@@ -70,7 +82,8 @@ class Receiver:
             except OSError:
                 if not self._stopped.is_set():
                     LOG.exception("Heartbeats cannot be received")
-                return
+                    self._stopped.wait(_AGAIN)
+                continue
             try:
                 self.accept(datagram)
             except Rejected as reason:

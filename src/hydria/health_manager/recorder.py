@@ -176,7 +176,7 @@ class Recorder:
 def _content(report: Report) -> object:
     """What of a report statuses follow from."""
     listeners = {name: item.status for name, item in report.listeners.items()}
-    return report.generation, listeners, report.pools, report.members
+    return report.generation, report.haproxy, listeners, report.pools, report.members
 
 
 def _serving(tx: sa.Connection, amphora_ids: Sequence[str]) -> Mapping[str, str]:
@@ -192,7 +192,7 @@ def _serving(tx: sa.Connection, amphora_ids: Sequence[str]) -> Mapping[str, str]
 
 
 def _correct(tx: sa.Connection, load_balancer_id: str, report: Report) -> None:
-    """Write the statuses that are not as reported, with the load balancer locked first, as every change does."""
+    """Write what is not as reported, with the load balancer locked first, as every change does."""
     if changes.lock(tx, load_balancer_id) is None or not _serving(tx, [report.amphora_id]):
         return
     tree = trees.load_tree(tx, load_balancer_id)

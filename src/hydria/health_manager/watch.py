@@ -115,7 +115,7 @@ class Watch:
         return Verdict(tuple(replaced), said)
 
     def _ask(self, silent: Sequence[Amphora], budget: int) -> tuple[int, int, list[str]]:
-        """Ask silent amphorae, some at a time, and give up those that do not answer, as far as the budget goes.
+        """Ask silent amphorae, some at a time, and give up as many of the mute ones as the budget allows.
 
         How many were asked, how many did not answer, and the ids of those that were given up.
         """

@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 import threading
 import time
+from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import timedelta
 
@@ -12,7 +13,7 @@ import sqlalchemy as sa
 
 from hydria.drivers.compute.interface import ComputeDriver
 from hydria.drivers.network.interface import NetworkDriver
-from hydria.model.errors import DriverError, Unavailable
+from hydria.model.errors import HydriaError
 from hydria.settings import Settings
 from hydria.store import Store, rows, tables
 
@@ -70,7 +71,7 @@ class Housekeeping:
         while not self._stopped.is_set():
             try:
                 swept = self.sweep()
-            except (Unavailable, DriverError) as error:
+            except HydriaError as error:
                 LOG.warning("The sweep broke off: %s", error)
             except Exception:
                 LOG.exception("The sweep broke off")
@@ -121,12 +122,25 @@ class Housekeeping:
         ripe = {
             orphan for orphan, since in self._suspected.items() if now - since >= self._settings.orphan_age
         }
-        ended = [key for key in instances if f"instance {key}" in ripe]
-        freed = [key for key in ports if f"port {key}" in ripe]
-        for compute_id in ended:
-            LOG.info("Instance %s (%s) has no owner: it is removed", compute_id, instances[compute_id])
-            self._compute.delete(compute_id)
-        for port_id in freed:
-            LOG.info("Port %s (%s) has no owner: it is removed", port_id, ports[port_id])
-            self._network.delete_port(port_id)
-        return len(ended), len(freed)
+        ended = sum(
+            _removed(f"Instance {key} ({instances[key]})", self._compute.delete, key)
+            for key in instances
+            if f"instance {key}" in ripe
+        )
+        freed = sum(
+            _removed(f"Port {key} ({ports[key]})", self._network.delete_port, key)
+            for key in ports
+            if f"port {key}" in ripe
+        )
+        return ended, freed
+
+
+def _removed(what: str, remove: Callable[[str], None], key: str) -> bool:
+    """Remove an orphan; False when that failed, which must not keep the others alive."""
+    try:
+        remove(key)
+    except HydriaError as error:
+        LOG.warning("%s has no owner, but cannot be removed: %s", what, error)
+        return False
+    LOG.info("%s has no owner: it is removed", what)
+    return True

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
+from dataclasses import replace
 
 from hydria.model.listener import Listener
 from hydria.model.member import Member
@@ -19,7 +20,7 @@ _MEMBER = {
     "MAINT": OperatingStatus.OFFLINE,
     "NO_CHECK": OperatingStatus.NO_MONITOR,
 }
-_WORKING = frozenset({OperatingStatus.ONLINE, OperatingStatus.NO_MONITOR, OperatingStatus.DRAINING})
+_WORKING = frozenset({OperatingStatus.ONLINE, OperatingStatus.NO_MONITOR})
 
 
 def changed_statuses(tree: Tree, report: Report) -> list[tuple[Resource, OperatingStatus]]:
@@ -29,6 +30,9 @@ def changed_statuses(tree: Tree, report: Report) -> list[tuple[Resource, Operati
     """
     if report.generation < tree.load_balancer.applied_generation:
         return []
+    if not report.haproxy:
+        # What it says about the rest is what it saw before its HAProxy ended.
+        report = replace(report, listeners={}, pools={}, members={})
     members = {member.id: _member(member, report) for member in tree.members}
     pools = {pool.id: _pool(pool, tree, members, report) for pool in tree.pools}
     listeners = {listener.id: _listener(listener, tree, report) for listener in tree.listeners}
@@ -58,11 +62,12 @@ def _member(member: Member, report: Report) -> OperatingStatus:
 def _pool(pool: Pool, tree: Tree, members: dict[str, OperatingStatus], report: Report) -> OperatingStatus:
     if pool.id not in report.pools:
         return OperatingStatus.OFFLINE
-    enabled = [members[member.id] for member in tree.members_of(pool.id) if member.admin_state_up]
-    working = sum(status in _WORKING for status in enabled)
-    if not enabled or working == len(enabled):
-        return OperatingStatus.ONLINE
-    return OperatingStatus.DEGRADED if working else OperatingStatus.ERROR
+    served = [item for item in tree.members_of(pool.id) if item.desired and item.id in report.members]
+    working = [item for item in served if item.weight > 0 and members[item.id] in _WORKING]
+    if served and not working:
+        return OperatingStatus.ERROR
+    down = any(members[item.id] is OperatingStatus.ERROR for item in served)
+    return OperatingStatus.DEGRADED if down else OperatingStatus.ONLINE
 
 
 def _listener(listener: Listener, tree: Tree, report: Report) -> OperatingStatus:

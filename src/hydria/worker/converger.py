@@ -15,7 +15,6 @@ import sqlalchemy as sa
 from taskflow import engines
 from taskflow.exceptions import WrappedFailure
 
-from hydria.model.amphora import Amphora
 from hydria.model.errors import Busy, HydriaError, Outdated, Refused, Unavailable
 from hydria.model.load_balancer import LoadBalancer
 from hydria.model.statuses import ProvisioningStatus
@@ -69,9 +68,10 @@ class Converger:
     def converge(self, load_balancer_id: str) -> Outcome:
         """Work on a load balancer until nothing newer is wanted; never raises a HydriaError."""
         try:
+            seconds = self._settings.lease_seconds
             lease = self._tools.store.transact(
                 lambda tx: leases.acquire(
-                    tx, load_balancer_id, self._owner, moment=time.time(), seconds=self._settings.lease_seconds
+                    tx, load_balancer_id, self._owner, moment=time.time(), seconds=seconds
                 )
             )
             if lease is None:
@@ -89,7 +89,7 @@ class Converger:
                 return outcome
             LOG.info("Load balancer %s: %s", lease.load_balancer_id, outcome.sentence)
         self._release(lease)
-        return Outcome(Result.AGAIN, f"{_ROUNDS} passes, and it has changed again: others have their turn first")
+        return Outcome(Result.AGAIN, f"it has changed {_ROUNDS} times meanwhile: others first")
 
     def _pass(self, lease: Lease) -> Outcome:
         started = time.monotonic()
@@ -104,7 +104,7 @@ class Converger:
             return Outcome(Result.LATER, f"its next try is due in {wait:.0f} s")
         plan = convergence.plan(tree, amphorae)
         try:
-            self._run(plan, tree, amphorae, lease)
+            self._run(plan, tree, lease)
         except Interrupted as interruption:
             return self._interrupted(lease, plan, interruption)
         except Exception as error:  # noqa: BLE001  (whatever fails, the load balancer must say so)
@@ -124,11 +124,11 @@ class Converger:
         # No try is ever put off for longer: it is the clock that was put back.
         return wait if wait <= self._settings.retry_max + 1 else 0.0
 
-    def _run(self, plan: Plan, tree: Tree, amphorae: tuple[Amphora, ...], lease: Lease) -> None:
+    def _run(self, plan: Plan, tree: Tree, lease: Lease) -> None:
         flow = flows.build(plan, tree.desired(), dataclasses.replace(self._tools, lease=lease))
         if not len(flow):
             return
-        # Threads pay only where there is more than one amphora to wait for: TaskFlow takes a second to end them.
+        # Threads pay where there is more than one amphora to wait for: TaskFlow takes a second to end them.
         kind = "parallel" if len(plan.build) + len(plan.configure) > 1 else "serial"
         try:
             engines.run(flow, engine=kind)
@@ -173,7 +173,7 @@ class Converger:
             return changed or ahead
 
         if self._tools.store.transact(record):
-            return Outcome(Result.AGAIN, f"{plan.kind} failed (try {attempts}), on to what is wanted now: {fault}")
+            return Outcome(Result.AGAIN, f"{plan.kind} failed, on to what is wanted by now: {fault}")
         return Outcome(Result.FAILED, f"{plan.kind} failed (try {attempts}, next in {delay:.0f} s): {fault}")
 
     def _interrupted(self, lease: Lease, plan: Plan, interruption: Interrupted) -> Outcome:

@@ -73,7 +73,7 @@ class LeaseKeeper:
             returned = dict(self._returned)
         for lease, end in returned.items():
             try:
-                self._store.transact(lambda tx, lease=lease: leases.confirm(tx, lease, release=True))
+                self._release(lease)
             except Unavailable:
                 if time.monotonic() < end:
                     continue
@@ -88,17 +88,21 @@ class LeaseKeeper:
             held = list(self._held.values())
         for lease in held:
             try:
-                kept = self._store.transact(
-                    lambda tx, lease=lease: leases.renew(
-                        tx, lease, moment=time.time(), seconds=self._seconds
-                    )
-                )
+                kept = self._renew(lease)
             except Unavailable as error:
                 LOG.warning("Lease on load balancer %s not renewed: %s", lease.load_balancer_id, error)
                 return False
             if not kept and self._holds(lease):
                 LOG.warning("The lease on load balancer %s is over before its pass", lease.load_balancer_id)
         return True
+
+    def _release(self, lease: Lease) -> None:
+        self._store.transact(lambda tx: leases.confirm(tx, lease, release=True))
+
+    def _renew(self, lease: Lease) -> bool:
+        return self._store.transact(
+            lambda tx: leases.renew(tx, lease, moment=time.time(), seconds=self._seconds)
+        )
 
     def _holds(self, lease: Lease) -> bool:
         with self._lock:

@@ -47,9 +47,9 @@ class Worker:
         self._looker.start()
 
     def stop(self) -> None:
-        """Take on nothing new, and finish what is running; passes that wait for an amphora are left to others.
+        """Take on nothing new, and finish what is running: as long as an agent may take to answer, at most.
 
-        Takes as long as an agent may take to answer, at most.
+        Passes that wait for an amphora to boot are left to other workers.
         """
         self._stopped.set()
         self._threads.shutdown(wait=True, cancel_futures=True)

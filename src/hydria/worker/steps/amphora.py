@@ -23,7 +23,6 @@ from hydria.wire.state import Interface
 from hydria.worker.steps.step import Step
 from hydria.worker.tools import Interrupted, Tools
 
-
 # What ends a pass and says nothing against the amphora: another one would fare no better.
 _NOT_ITS_FAULT = (Refused, Interrupted, Busy, Unavailable)
 # Seconds between looks at an amphora that boots, and at whether anybody still waits for it.

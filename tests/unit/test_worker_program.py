@@ -1,0 +1,168 @@
+"""The worker program: what it finds by itself, what it hears, and how it ends."""
+
+from __future__ import annotations
+
+import dataclasses
+import os
+import socket
+import subprocess
+import threading
+import time
+from collections.abc import Callable, Iterator
+
+import pytest
+import sqlalchemy as sa
+
+from hydria.messages import LocalWakeups
+from hydria.model.errors import Unavailable
+from hydria.store import leases, tables
+from hydria.worker.program import Worker
+from hydria.worker.tools import Tools
+from tests.unit.test_worker_converger import Agent, Bench, bench
+from tests.unit.test_worker_races import Booting
+
+__all__ = ["bench"]  # a fixture
+
+
+def await_that(reached: Callable[[], object], seconds: float = 10) -> None:
+    deadline = time.monotonic() + seconds
+    while not reached():
+        assert time.monotonic() < deadline
+        time.sleep(0.01)
+
+
+class Factory:
+    """Makes workers, and stops them in the end."""
+
+    def __init__(self, bench: Bench) -> None:
+        self.bench = bench
+        self.made: list[Worker] = []
+        self.wakeups = LocalWakeups()
+
+    def start(self, *, poll_interval: float = 0.05, **changes: object) -> Worker:
+        options = dataclasses.replace(
+            self.bench.tools.settings.controller_worker, poll_interval=poll_interval, retry_initial=poll_interval
+        )  # fmt: skip
+        settings = dataclasses.replace(self.bench.tools.settings, controller_worker=options)
+        changes = {"settings": settings, "stopping": threading.Event(), **changes}
+        tools: Tools = dataclasses.replace(self.bench.tools, **changes)
+        worker = Worker(tools, self.wakeups)
+        self.made.append(worker)
+        worker.start()
+        return worker
+
+    def status(self, balancer_id: str) -> str:
+        return str(self.bench.tree(balancer_id).load_balancer.provisioning_status)
+
+
+@pytest.fixture
+def workers(bench: Bench) -> Iterator[Factory]:
+    factory = Factory(bench)
+    yield factory
+    for worker in factory.made:
+        worker.stop()
+
+
+def test_work_that_nobody_announced_is_found(workers: Factory) -> None:
+    workers.start()
+    balancer_id = workers.bench.add()
+    await_that(lambda: workers.status(balancer_id) == "ACTIVE")
+
+
+def test_a_wake_up_is_heard_at_once(workers: Factory) -> None:
+    workers.start(poll_interval=3600)
+    time.sleep(0.1)
+    balancer_id = workers.bench.add()
+    workers.wakeups.wake(balancer_id)
+    await_that(lambda: workers.status(balancer_id) == "ACTIVE", 5)
+
+
+def test_changes_that_come_while_it_works_are_all_applied(workers: Factory) -> None:
+    workers.start(poll_interval=3600)
+    balancer_id = workers.bench.add()
+    for _ in range(40):
+        workers.bench.touch(balancer_id)
+        workers.wakeups.wake(balancer_id)
+    await_that(lambda: workers.status(balancer_id) == "ACTIVE", 10)
+    assert workers.bench.agent.states[-1][1].generation == 41
+
+
+@pytest.mark.parametrize("error", [Unavailable("the database is away"), ZeroDivisionError("a mistake")])
+def test_nothing_ends_its_looks(workers: Factory, error: Exception) -> None:
+    worker = workers.start()
+    due, broken = worker._due, [True]
+
+    def sometimes() -> list[str]:
+        if broken[0]:
+            raise error
+        return due()
+
+    worker._due = sometimes  # type: ignore[method-assign]
+    time.sleep(0.2)
+    broken[0] = False
+    balancer_id = workers.bench.add()
+    await_that(lambda: workers.status(balancer_id) == "ACTIVE")
+
+
+def test_a_pass_that_breaks_off_is_not_the_end(workers: Factory) -> None:
+    class Mistaken(Agent):
+        def apply(self, amphora: object, state: object) -> object:
+            raise ZeroDivisionError
+
+    broken = workers.bench.add()
+    worker = workers.start(amphorae=Mistaken(workers.bench.tools.settings, workers.bench.tools.authority))
+    await_that(lambda: workers.bench.tree(broken).load_balancer.attempts >= 3)
+    balancer = workers.bench.tree(broken).load_balancer
+    assert balancer.provisioning_status == "ERROR"
+    assert balancer.fault == "ZeroDivisionError"
+    worker.stop()
+
+
+def test_it_ends_within_seconds_while_an_amphora_boots(workers: Factory) -> None:
+    booting = Booting(workers.bench.tools.settings, workers.bench.tools.authority)
+    reached = []
+    booting.meanwhile = lambda: reached.append(1)
+    worker = workers.start(amphorae=booting)
+    balancer_id = workers.bench.add()
+    await_that(lambda: reached)
+    began = time.monotonic()
+    worker.stop()
+    assert time.monotonic() - began < 5
+    assert workers.status(balancer_id) == "PENDING_CREATE"
+    workers.start()
+    await_that(lambda: workers.status(balancer_id) == "ACTIVE")
+
+
+def test_after_its_end_it_takes_nothing_on(workers: Factory) -> None:
+    worker = workers.start()
+    worker.stop()
+    worker._stopped.clear()  # as if it was asked in the very moment
+    worker.submit("lb")
+
+
+def hold(bench: Bench, balancer_id: str, owner: str) -> None:
+    lease = bench.store.transact(
+        lambda tx: leases.acquire(tx, balancer_id, owner, moment=time.time(), seconds=3600)
+    )
+    assert lease is not None
+
+
+def test_what_a_killed_worker_of_this_host_held_is_free_at_once(workers: Factory) -> None:
+    ended = subprocess.Popen(["true"])
+    ended.wait()
+    balancer_id = workers.bench.add()
+    hold(workers.bench, balancer_id, f"{socket.gethostname()}:{ended.pid}")
+    workers.start()
+    await_that(lambda: workers.status(balancer_id) == "ACTIVE")
+
+
+@pytest.mark.parametrize("owner", [f"{socket.gethostname()}:{os.getppid()}", "elsewhere:1"])
+def test_what_others_hold_stays_theirs(workers: Factory, owner: str) -> None:
+    balancer_id = workers.bench.add()
+    hold(workers.bench, balancer_id, owner)
+    worker = workers.start()
+    time.sleep(0.3)
+    worker.stop()
+    row = tables.leases.c
+    with workers.bench.store.read() as tx:
+        assert tx.execute(sa.select(row.owner)).scalar() == owner
