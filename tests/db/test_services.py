@@ -82,15 +82,19 @@ def test_a_database_keeps_its_data_and_port_over_a_restart(
         assert execute(url, "SELECT x FROM t") == [(7,)]
 
 
-@pytest.mark.parametrize("end", [Service.stop, Service.kill])
-def test_rabbitmq_keeps_a_durable_queue_over_a_restart(
-    end: Callable[[Service], None], rabbitmq: Service
-) -> None:
+def test_rabbitmq_answers_again_after_kill_9(rabbitmq: Service) -> None:
+    rabbitmq.kill()
+    rabbitmq.start()
+    with amqp.Connection(address(rabbitmq)) as connection:
+        connection.channel().queue_declare("anew", durable=False)
+
+
+def test_rabbitmq_keeps_a_durable_queue_over_a_restart(rabbitmq: Service) -> None:
     with amqp.Connection(address(rabbitmq), confirm_publish=True) as connection:
         channel = connection.channel()
         channel.queue_declare("kept", durable=True, auto_delete=False)
         channel.basic_publish(amqp.Message("still here", delivery_mode=2), routing_key="kept")
-    end(rabbitmq)
+    rabbitmq.stop()
     rabbitmq.start()
     with amqp.Connection(address(rabbitmq)) as connection:
         channel = connection.channel()

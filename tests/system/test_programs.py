@@ -181,3 +181,20 @@ def test_ephemeral_needs_no_state_directory_and_leaves_none(tmp_path: Path) -> N
         if process.poll() is None:
             process.terminate()
         end(process)
+
+
+def test_work_is_found_without_a_broker(tmp_path: Path) -> None:
+    """The programs as processes of their own that nothing but the database connects."""
+    deployment = Deployment(tmp_path, "10.221")
+    noop_config(tmp_path, deployment.port)
+    subprocess.run(
+        [*HYDRIA, "db", "upgrade", "--config-file", str(deployment.config)], check=True, timeout=60
+    )
+    try:
+        deployment.start("worker", "api")
+        body = {"loadbalancer": {"vip_subnet_id": "11111111-1111-4111-8111-111111111111"}}
+        for _ in range(3):
+            made = deployment.call("POST", "/loadbalancers", body)["loadbalancer"]
+            deployment.await_status(made["id"], seconds=2.5)
+    finally:
+        deployment.stop()

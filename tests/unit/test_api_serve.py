@@ -3,6 +3,7 @@
 import dataclasses
 import http.client
 import os
+import resource
 import socket
 import subprocess
 import sys
@@ -136,6 +137,12 @@ def test_loopback_needs_no_identity(host: str) -> None:
 def test_anything_else_does(host: str) -> None:
     with pytest.raises(Forbidden, match="does not serve requests without identity beyond loopback"):
         serve.Server(lambda *_: [], settings(host)).start()
+
+
+def test_clients_leave_open_files_for_the_rest_of_the_process(monkeypatch: pytest.MonkeyPatch) -> None:
+    for allowed, connections in ((256, 128), (1024, 512), (1_000_000, 1000)):
+        monkeypatch.setattr(resource, "getrlimit", lambda _kind, allowed=allowed: (allowed, 1_000_000))
+        assert serve._connections() == connections
 
 
 def test_an_address_that_cannot_be_split_is_the_clients_error(

@@ -1,14 +1,15 @@
 """The first thing that runs in an amphora, as root and PID 1: hides the host's files, then becomes the agent.
 
-    python -m hydria.drivers.compute.enclosure STATE_DIR BOOT_DIR JOINS [COMMAND …]
+    python -m hydria.drivers.compute.enclosure NAMESPACE STATE_DIR BOOT_DIR JOINS [COMMAND …]
 
-Runs in a PID namespace and makes itself a mount namespace; what the host unmounts later goes there, too. The
-host's files can be read there, but not written. STATE_DIR, where the keys of the deployment and of other
-amphorae are, becomes an empty directory; so do /run, with the sockets of the host's services, and /tmp and
-/var/tmp, where anybody may write and listen. The amphora's own boot directory appears as /run/amphora, where
-it writes. JOINS are the ``cgroup.procs`` files of its control groups, separated by colons. COMMAND, with
-/run/amphora as its last argument, runs in place of the agent (tests). Standard library alone: it is part of
-what each amphora costs.
+NAMESPACE names the network namespace that it is in. If that has lost its name, the amphora was deleted before
+it lived, by somebody who could not see it yet, and it ends. It runs in a PID namespace and makes itself a
+mount namespace; what the host unmounts later goes there, too. The host's files can be read there, but not
+written. STATE_DIR, where the keys of the deployment and of other amphorae are, becomes an empty directory; so
+do /run, with the sockets of the host's services, and /tmp and /var/tmp, where anybody may write and listen.
+The amphora's own boot directory appears as /run/amphora, where it writes. JOINS are the ``cgroup.procs`` files
+of its control groups, separated by colons. COMMAND, with /run/amphora as its last argument, runs in place of
+the agent (tests). Standard library alone: it is part of what each amphora costs.
 """
 
 from __future__ import annotations
@@ -34,8 +35,10 @@ _ATTR_RDONLY, _ATTR_NOSUID = 0x1, 0x2
 _libc = ctypes.CDLL(None, use_errno=True)
 
 
-def main(state_dir: str, boot_dir: str, joins: str, *command: str) -> None:
+def main(namespace: str, state_dir: str, boot_dir: str, joins: str, *command: str) -> None:
     """Enclose this process, then run the agent or the command."""
+    if not _is_in(namespace):
+        sys.exit(f"enclosure: {namespace} is gone")
     joining = _join([path for path in joins.split(":") if path])
     enclose(state_dir, boot_dir)
     os.chdir("/")
@@ -47,6 +50,13 @@ def main(state_dir: str, boot_dir: str, joins: str, *command: str) -> None:
         os.execvp(command[0], [*command, BOOT_DIR])  # noqa: S606  (its own argument list)
     sys.argv = [_AGENT, BOOT_DIR]
     runpy.run_module(_AGENT, run_name="__main__", alter_sys=True)
+
+
+def _is_in(namespace: str) -> bool:
+    try:
+        return os.path.samefile(namespace, "/proc/self/ns/net")  # noqa: PTH121  (pathlib costs a millisecond)
+    except FileNotFoundError:
+        return False
 
 
 def _join(groups: Sequence[str]) -> int:

@@ -58,8 +58,9 @@ def start(
     command: Sequence[str],
 ) -> None:
     """Bring up a namespace's links and start the amphora; returns when its first process lives there."""
-    hide, boot, limits = str(state_dir.resolve()), str(boot_dir.resolve()), ":".join(map(str, joins))
-    python = [sys.executable, "-S", "-s", "-P", "-m", _ENCLOSURE, hide, boot, limits]
+    place = [str(namespaces.path(name)), str(state_dir.resolve()), str(boot_dir.resolve())]
+    limits = ":".join(map(str, joins))
+    python = [sys.executable, "-S", "-s", "-P", "-m", _ENCLOSURE, *place, limits]
     inside = ["sh", "-ec", _SCRIPT, "sh", _links(spec), str(log), *python, *command]
     namespaces.run(
         ["nsenter", f"--net={namespaces.path(name)}", *inside],

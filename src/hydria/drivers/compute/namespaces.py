@@ -45,8 +45,7 @@ def create(name: str) -> None:
     except DriverError:
         if not path(name).exists():
             raise
-        empty(name)
-        remove(name)
+        dismantle(name)
         run(command)
 
 
@@ -84,8 +83,30 @@ def inhabitants() -> Mapping[int, list[int]]:
 def empty(name: str) -> None:
     """End every process in a namespace, and wait for their end. Raises DriverError when one will not end."""
     where = inode(name)
+    if where is not None:
+        _empty(name, where)
+
+
+def dismantle(name: str) -> None:
+    """Empty a namespace and remove its name, for good: also of those who were on their way into it.
+
+    The child of a killed builder may have opened it, but not entered it yet. Who enters before the name is
+    gone is found in it afterwards; who does so later finds the name gone (:mod:`.enclosure`).
+    """
+    where = inode(name)
     if where is None:
+        remove(name)
         return
+    held = os.open(path(name), os.O_RDONLY | os.O_CLOEXEC)  # nobody else's gets its inode meanwhile
+    try:
+        _empty(name, where)
+        remove(name)
+        _empty(name, where)
+    finally:
+        os.close(held)
+
+
+def _empty(name: str, where: int) -> None:
     deadline = time.monotonic() + _SECONDS
     while pids := inhabitants().get(where):
         if time.monotonic() > deadline:

@@ -152,8 +152,7 @@ class NetnsComputeDriver:
 
     def _remove(self, name: str) -> None:
         """Remove all of an amphora. The kernel removes its links along with the namespace, a little later."""
-        namespaces.empty(name)
-        namespaces.remove(name)
+        namespaces.dismantle(name)
         self._groups.remove(name)
         for amphora_id in self._amphorae(name):
             self._records.remove(amphora_id)
