@@ -12,6 +12,7 @@ import threading
 from collections.abc import Callable
 from typing import Any, Protocol
 
+from hydria.model.errors import Invalid
 from hydria.settings import Settings
 
 LOG = logging.getLogger(__name__)
@@ -86,7 +87,14 @@ class MessagingWakeups:
             [], project="hydria", default_config_files=list(settings.config_files), default_config_dirs=[]
         )
         self._messaging = oslo_messaging
-        self._transport = oslo_messaging.get_rpc_transport(cfg.CONF, url=settings.DEFAULT.transport_url)
+        try:
+            self._transport = oslo_messaging.get_rpc_transport(cfg.CONF, url=settings.DEFAULT.transport_url)
+        except (oslo_messaging.InvalidTransportURL, oslo_messaging.DriverLoadFailure, ValueError) as error:
+            # Without the URL in the message: it holds a password.
+            raise Invalid(
+                "[DEFAULT] transport_url is not one that oslo.messaging can use"
+                f" ({type(error).__name__}); write it like rabbit://user:password@host:5672/."
+            ) from error
         target = oslo_messaging.Target(exchange=EXCHANGE, topic=TOPIC)
         self._client = oslo_messaging.get_rpc_client(self._transport, target, retry=0)
         self._server: Any = None

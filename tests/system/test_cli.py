@@ -51,6 +51,9 @@ def test_a_program_without_a_schema_says_what_to_do(tmp_path: Path) -> None:
         ("[controller_worker]\ncompute_driver = nonsense\n", "nonsense"),
         ("[api_settings]\nbind_host = 0.0.0.0\n", "0.0.0.0"),
         ("[api_settings]\nbind_port = 99999\n", "bind_port"),
+        ("[database]\nconnection = secret\n", "[database] connection"),
+        ("[database]\nconnection = nonsense://user:secret@host/db\n", "[database] connection"),
+        ("[DEFAULT]\ntransport_url = nonsense://user:secret@host/\n", "transport_url"),
         ("[bridge]\nvip_cidr_v4 = 10.0.0.0/8x\n", "10.0.0.0/8x"),
     ],
 )
@@ -61,6 +64,7 @@ def test_a_wrong_option_is_named(tmp_path: Path, option: str, named: str) -> Non
     assert done.returncode == 1
     assert named in done.stderr
     assert "Traceback" not in done.stderr
+    assert "secret" not in done.stderr
 
 
 def test_a_taken_port_is_named(tmp_path: Path) -> None:

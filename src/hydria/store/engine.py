@@ -13,7 +13,7 @@ from typing import TypeVar
 import sqlalchemy as sa
 from sqlalchemy import exc
 
-from hydria.model.errors import Unavailable
+from hydria.model.errors import Invalid, Unavailable
 from hydria.store import connections, failures
 from hydria.store.connections import Pooling
 
@@ -35,11 +35,18 @@ class Store:
 
     def __init__(self, url: str, *, pool_size: int = 10, max_overflow: int = 20, pool_timeout: int = 10,
                  recycle: int = 3600) -> None:  # fmt: skip
-        self.url = sa.make_url(url)
         pooling = Pooling(pool_size, max_overflow, pool_timeout, recycle)
-        self.sqlite = connections.family(self.url) == "sqlite"
-        self.writer = connections.writer(self.url, pooling)
-        self.reader = connections.reader(self.url, pooling)
+        try:
+            self.url = sa.make_url(url)
+            self.sqlite = connections.family(self.url) == "sqlite"
+            self.writer = connections.writer(self.url, pooling)
+            self.reader = connections.reader(self.url, pooling)
+        except (exc.ArgumentError, ImportError, ValueError) as error:
+            # Without the URL in the message: it holds a password.
+            raise Invalid(
+                f"[database] connection is not a URL that SQLAlchemy can use ({type(error).__name__}); write it"
+                " like mysql+pymysql://user:password@host/hydria."
+            ) from error
         self._turn = threading.Lock()
         self._away = False
 

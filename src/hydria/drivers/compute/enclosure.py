@@ -7,9 +7,9 @@ it lived, by somebody who could not see it yet, and it ends. It runs in a PID na
 mount namespace; what the host unmounts later goes there, too. The host's files can be read there, but not
 written. STATE_DIR, where the keys of the deployment and of other amphorae are, becomes an empty directory; so
 do /run, with the sockets of the host's services, and /tmp and /var/tmp, where anybody may write and listen.
-The amphora's own boot directory appears as /run/amphora, where it writes. JOINS are the ``cgroup.procs`` files
-of its control groups, separated by colons. COMMAND, with /run/amphora as its last argument, runs in place of
-the agent (tests). Standard library alone: it is part of what each amphora costs.
+The amphora's own boot directory appears as /run/amphora, where it writes. JOINS are the ``cgroup.procs``
+files of its control groups, separated by colons. COMMAND, with /run/amphora as its last argument, runs in
+place of the agent (tests). Standard library alone: it is part of what each amphora costs.
 """
 
 from __future__ import annotations
