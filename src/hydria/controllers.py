@@ -6,6 +6,7 @@ import fcntl
 import logging
 import os
 import secrets
+import select
 import signal
 import threading
 import time
@@ -196,25 +197,29 @@ class Ending:
     """
 
     def __init__(self) -> None:
-        self._asked = threading.Event()
         self._asked_at = 0.0
         self.failed = False
+        # The kernel may give a signal to any thread (after SIGCONT it does), and Python's handlers run in the
+        # main one: what wakes that is a pipe, to which whichever thread is hit writes.
+        self._reading, self._writing = os.pipe2(os.O_NONBLOCK | os.O_CLOEXEC)
+        signal.set_wakeup_fd(self._writing, warn_on_full_buffer=False)
         for number in (signal.SIGTERM, signal.SIGINT):
             signal.signal(number, self._ask)
         threading.excepthook = self._mourn
 
     def __bool__(self) -> bool:
-        return self._asked.is_set()
+        return self.failed or self._asked_at > 0
 
     def wait(self) -> None:
         """Until the process is to end."""
-        self._asked.wait()
+        while not self:
+            select.select([self._reading], [], [])
+            os.read(self._reading, 4096)
 
     def _ask(self, number: int, _frame: object) -> None:
         now = time.monotonic()
-        if not self._asked.is_set():
+        if not self._asked_at:
             self._asked_at = now
-            self._asked.set()
         elif now - self._asked_at > _SAME_KEYSTROKE:
             os.write(2, b"hydria: ended at once, what was being done is left as it is\n")
             os._exit(128 + number)
@@ -227,7 +232,7 @@ class Ending:
             return
         LOG.critical("The thread '%s' has ended unexpectedly, and so does this process", name, exc_info=cause)
         self.failed = True
-        self._asked.set()
+        os.write(self._writing, b"!")
 
 
 def run(

@@ -81,11 +81,14 @@ def left_links(deployment: Deployment) -> list[str]:
 # A program that takes its time to end, run as the real ones are.
 SLOW = textwrap.dedent(
     """
-    import sys, time
+    import sys, threading, time
     from hydria import controllers
     class Slow:
         def __init__(self, name): self.name = name
-        def start(self): print("start", self.name, flush=True)
+        def start(self):
+            print("start", self.name, flush=True)
+            for _ in range(20 if self.name == "threads" else 0):
+                threading.Thread(target=time.sleep, args=(60,), daemon=True).start()
         def stop(self):
             print("stop", self.name, flush=True)
             if self.name == "bad": raise ValueError("cannot stop")
@@ -133,6 +136,21 @@ def test_a_second_signal_ends_it_at_once(tmp_path: Path) -> None:
         assert "left as it is" in (tmp_path / "log").read_text()
     finally:
         end(process)
+
+
+def test_a_signal_after_a_pause_is_heard(tmp_path: Path) -> None:
+    """The kernel gives it to any thread then: systemd and container engines stop what is frozen like that."""
+    for number in range(10):
+        log = tmp_path / f"log{number}"
+        process = slow(0.0, "a", "threads", log=log)
+        try:
+            process.send_signal(signal.SIGSTOP)
+            time.sleep(0.05)
+            process.send_signal(signal.SIGCONT)
+            process.terminate()
+            assert process.wait(5) == 0
+        finally:
+            end(process)
 
 
 def test_a_part_that_dies_takes_the_process_along(tmp_path: Path) -> None:

@@ -44,8 +44,8 @@ class Store:
         except (exc.ArgumentError, ImportError, ValueError) as error:
             # Without the URL in the message: it holds a password.
             raise Invalid(
-                f"[database] connection is not a URL that SQLAlchemy can use ({type(error).__name__}); write it"
-                " like mysql+pymysql://user:password@host/hydria."
+                f"[database] connection is not a URL that SQLAlchemy can use ({type(error).__name__});"
+                " write it like mysql+pymysql://user:password@host/hydria."
             ) from error
         self._turn = threading.Lock()
         self._away = False
