@@ -72,8 +72,16 @@ def host_state() -> dict[str, str]:
 
     return {
         "links": "\n".join(sorted(line.split(":")[1] for line in run("ip", "-o", "link").splitlines())),
-        "addresses": run("ip", "-o", "-br", "address"),
-        "routes": run("ip", "route") + run("ip", "-6", "route"),
+        # Not whether links are up just now: that of another deployment's bridges comes and goes with its amphorae.
+        "addresses": "\n".join(
+            " ".join(word for word in line.split() if "/" in word and not word.startswith("fe80:"))
+            for line in run("ip", "-o", "address").splitlines()
+        ),
+        "routes": "\n".join(
+            line.replace(" linkdown", "")
+            for line in (run("ip", "route") + run("ip", "-6", "route")).splitlines()
+            if not line.startswith("fe80:")
+        ),
         "namespaces": run("ip", "netns", "list"),
         "rules": run("nft", "list", "tables"),
         "forwarding": Path("/proc/sys/net/ipv4/ip_forward").read_text()
