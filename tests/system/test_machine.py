@@ -176,6 +176,29 @@ def test_a_refused_configuration_keeps_the_old_one_serving(
     assert machine.call("GET", f"/listeners/{made['id']}")["listener"]["provisioning_status"] == "ACTIVE"
 
 
+def test_a_refused_first_configuration_is_tried_again_in_the_same_amphora(
+    machine: Deployment, member: int
+) -> None:
+    assert machine.hook
+    before = machine.namespaces()
+    machine.hook.touch()
+    try:
+        made = machine.order([member], "refused")
+        machine.await_status(made["id"], "ERROR", seconds=20)
+        (namespace,) = machine.namespaces() - before
+        wait_for(
+            lambda: machine.log("all").count(f"{made['id']}: create failed") >= 3, 20, "it is tried again"
+        )
+        assert machine.namespaces() - before == {namespace}
+    finally:
+        machine.hook.unlink()
+    machine.await_status(made["id"], seconds=20)
+    wait_for(lambda: get(made["vip_address"]), 5, "it serves")
+    assert machine.namespaces() - before == {namespace}
+    machine.call("DELETE", f"/loadbalancers/{made['id']}?cascade=true")
+    wait_for(lambda: machine.namespaces() == before, 20, "it is deleted")
+
+
 def test_statuses_and_statistics_arrive_within_two_heartbeats(
     machine: Deployment, balancer: dict[str, str]
 ) -> None:

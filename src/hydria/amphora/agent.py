@@ -124,13 +124,15 @@ class _Agent:
                 self._applier.haproxy.version()
             )  # not before the first beat: it takes 5 ms
         self._sent = True
+        # First: a state that is applied meanwhile must not be said to have been looked at.
+        generation = self._applier.generation
         listeners, seen = self._applier.statistics(self._boot.heartbeat_interval / 2)
         self._sender.send(
             Report(
                 amphora_id=self._boot.amphora_id,
                 epoch=self._applier.epoch,
                 sequence=self._sender.sequence(),
-                generation=self._applier.generation,
+                generation=generation,
                 haproxy=self._applier.healthy,
                 listeners=listeners,
                 pools=seen.pools,

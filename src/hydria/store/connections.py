@@ -133,9 +133,11 @@ def _prove_alive(engine: sa.Engine) -> None:
 def _prepare_sqlite(engine: sa.Engine) -> None:
     @event.listens_for(engine, "do_connect")
     def _(*_arguments: object) -> None:
-        # Its log, too, is then for nobody else to read. Where it cannot be made, SQLite says so.
+        # Its log, too, is then for nobody else to read. Where it cannot be made, SQLite says so. Only a new
+        # file is opened here: closing one would give up all locks that this process has on it.
         with suppress(OSError):
-            os.close(os.open(str(engine.url.database), os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600))
+            flags = os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC
+            os.close(os.open(str(engine.url.database), flags, 0o600))
 
     @event.listens_for(engine, "connect")
     def _(connection: Any, _record: object) -> None:
