@@ -11,7 +11,7 @@ import sqlalchemy as sa
 from hydria.health_manager.receiver import Received, Receiver
 from hydria.health_manager.recorder import Recorder
 from hydria.model.amphora import Amphora
-from hydria.store import Store, amphorae, changes, rows, schema, tables, trees
+from hydria.store import Store, amphorae, changes, rows, tables, trees
 from hydria.testing import trees as make
 from hydria.wire.heartbeat import ListenerReport, Report
 
@@ -19,9 +19,7 @@ AMPHORA = "a0000000-0000-4000-8000-000000000001"
 SECONDS = 1.5
 
 
-def test_nobody_gets_in_anybody_elses_way(database_url: str) -> None:
-    store = Store(database_url)
-    schema.upgrade(store)
+def test_nobody_gets_in_anybody_elses_way(store: Store) -> None:
     tree = make.web(20)
     balancer = make.load_balancer(generation=1, applied_generation=1)
     store.transact(lambda tx: changes.add_load_balancer(tx, balancer))
@@ -106,4 +104,3 @@ def test_nobody_gets_in_anybody_elses_way(database_url: str) -> None:
         "ONLINE",
         "ACTIVE",
     )
-    store.close()

@@ -33,7 +33,9 @@ def test_a_visitor_does_not_take_the_log_away(tmp_path: Path) -> None:
             store.transact(lambda tx, number=number: tx.execute(insert, {"tag": str(number)}))
             log = (tmp_path / "hydria.db-wal").stat().st_ino
             assert visit(path) == number + 1
-            assert (tmp_path / "hydria.db-wal").stat().st_ino == log, "SQLite takes nobody to be there any more"
+            assert (tmp_path / "hydria.db-wal").stat().st_ino == log, (
+                "SQLite takes nobody to be there any more"
+            )
     store.close()
 
 
