@@ -69,8 +69,8 @@ def in_process(dump: str) -> set[str]:
 def carried_over(dump: str, servers: Iterable[Server], leaving: Container[str]) -> str:
     """The server-state file for the next process, from this one's ``show servers state``.
 
-    It is there to carry one thing over: what the health checks know, for those to go on with that are checked;
-    without checks a server that is down would stay so for ever. The administrative state and the
+    It is there to carry one thing over: what the health checks know, for the servers that go on being checked;
+    without checks one that is down would stay so for ever. The administrative state and the
     weight are the new configuration's, which HAProxy would not believe over a file that says otherwise.
     """
     desired: Mapping[str, Server] = {key(server): server for server in servers}
