@@ -5,7 +5,7 @@ import dataclasses
 from hydria.amphora.servers import addition, carried_over, difference, in_process
 from hydria.wire.state import Server
 
-ONE = Server("pool:listener", "one", "192.0.2.1", 80, options=("check",))
+ONE = Server("pool:listener", "one", "192.0.2.1", 80)
 TWO = Server("pool:listener", "two", "2001:db8::2", 8080, weight=5, options=("check", "inter", "5s"))
 
 DUMP = """1
@@ -45,14 +45,15 @@ def test_servers_in_the_process() -> None:
 
 
 def test_only_health_is_carried_over() -> None:
-    kept = carried_over(DUMP, [dataclasses.replace(ONE, weight=7), TWO], ())
+    checked = dataclasses.replace(ONE, weight=7, options=("check",))
+    kept = carried_over(DUMP, [checked, TWO], ())
     assert kept.splitlines()[0] == "1"
     assert "one 192.0.2.1 0 0 7 7 " in kept
     assert " two " not in kept  # its administrative state is not what the new configuration says
 
 
-def test_what_nobody_checks_any_more_does_not_stay_down() -> None:
-    assert " one " not in carried_over(DUMP, [dataclasses.replace(ONE, options=())], ())
+def test_what_is_not_checked_any_more_is_not_carried_over() -> None:
+    assert " one " not in carried_over(DUMP, [ONE], ())  # nothing would ever bring it up again
 
 
 def test_what_is_leaving_or_another_is_not_carried_over() -> None:

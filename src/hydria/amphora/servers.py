@@ -69,7 +69,7 @@ def in_process(dump: str) -> set[str]:
 def carried_over(dump: str, servers: Iterable[Server], leaving: Container[str]) -> str:
     """The server-state file for the next process, from this one's ``show servers state``.
 
-    It is there to carry one thing over: what the health checks know, for the servers that go on being checked;
+    It is there to carry one thing over: what the health checks know, for servers that go on being checked;
     without checks one that is down would stay so for ever. The administrative state and the
     weight are the new configuration's, which HAProxy would not believe over a file that says otherwise.
     """
