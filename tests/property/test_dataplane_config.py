@@ -134,7 +134,8 @@ def test_printable_hostile_texts_stay_words(tree):
 def same_shape_as_tame(config: str, tree: Tree) -> None:
     """The configuration differs from a harmless one only in words that are the tree's own texts."""
     monitor, pool = tree.health_monitors[0], tree.pools[0]
-    tame = haproxy.render(TAME, Tuning()).config.splitlines()
+    forwarded = tree.listeners[0].insert_headers["X-Forwarded-For"]
+    tame = haproxy.render(tame_tree(forwarded), Tuning()).config.splitlines()
     lines = config.splitlines()
     assert len(lines) == len(tame)
     cookie = pool.session_persistence.cookie_name
@@ -151,21 +152,18 @@ def same_shape_as_tame(config: str, tree: Tree) -> None:
                 assert word == (texts.get(harmless) or harmless)
 
 
-def tame_tree() -> Tree:
+def tame_tree(forwarded: str) -> Tree:
     monitor = {"url_path": "TAME.path", "domain_name": "TAME.host", "expected_codes": "TAME.codes"}
     persistence = strategies.SessionPersistence(
         type=strategies.PersistenceType.APP_COOKIE, cookie_name="TAME.cookie"
     )
     pool_id = strategies.trees.POOL
     return strategies.trees.tree(
-        strategies.trees.listener(default_pool_id=pool_id),
+        strategies.trees.listener(default_pool_id=pool_id, insert_headers={"X-Forwarded-For": forwarded}),
         strategies.trees.pool(session_persistence=persistence),
         strategies.trees.member(),
         strategies.trees.monitor(http_version=1.1, **monitor),
     )
-
-
-TAME = tame_tree()
 
 
 @some

@@ -219,6 +219,44 @@ def status_of(world: World, path: str) -> str:
     return str(next(iter(shown.values()))["operating_status"])
 
 
+def test_statuses_follow_monitor_weights_and_members(world: World, made: list[LoadBalancer]) -> None:
+    nobody = {"name": "nobody", "address": world.deployment.gateway, "protocol_port": 1}
+    drained = world.member("near", weight=0)
+    monitor = {"type": "HTTP", "delay": 1, "timeout": 1, "max_retries": 1, "max_retries_down": 1}
+    made.append(
+        world.order(listener(80, world.member("host"), drained, nobody, pool={"healthmonitor": monitor}))
+    )
+    (balancer,) = made
+    deployment, pool = world.deployment, balancer.pool
+
+    def await_statuses(host: str, near: str, nobody: str, of_pool: str) -> None:
+        wanted = {"host": host, "near": near, "nobody": nobody, "pool": of_pool, "lb": of_pool}
+
+        def found() -> dict[str, str]:
+            members = deployment.call("GET", f"/pools/{pool}/members")["members"]
+            statuses = {one["name"]: one["operating_status"] for one in members}
+            statuses["pool"] = status_of(world, f"/pools/{pool}")
+            return statuses | {"lb": status_of(world, f"/loadbalancers/{balancer.id}")}
+
+        try:
+            wait_for(lambda: found() == wanted, 8, f"{wanted}")
+        except AssertionError:
+            assert found() == wanted
+            raise
+
+    await_statuses("ONLINE", "DRAINING", "ERROR", "DEGRADED")
+    assert set(balancer.answers()) == {"host"}
+    monitor_id = deployment.call("GET", f"/pools/{pool}")["pool"]["healthmonitor_id"]
+    deployment.call("DELETE", f"/healthmonitors/{monitor_id}")
+    deployment.await_status(balancer.id)
+    await_statuses("NO_MONITOR", "NO_MONITOR", "NO_MONITOR", "ONLINE")
+    deployment.call("POST", "/healthmonitors", {"healthmonitor": {**monitor, "pool_id": pool}})
+    deployment.await_status(balancer.id)
+    await_statuses("ONLINE", "DRAINING", "ERROR", "DEGRADED")
+    balancer.change(f"/pools/{pool}/members/{balancer.member('host')}", admin_state_up=False)
+    await_statuses("OFFLINE", "DRAINING", "ERROR", "ERROR")
+
+
 @pytest.mark.parametrize("version", [4, 6])
 def test_allowed_cidrs_let_nobody_else_in(world: World, made: list[LoadBalancer], version: int) -> None:
     friend, stranger = [one for one in world.client.addresses if (":" in one) is (version == 6)][:2]

@@ -9,13 +9,15 @@ import subprocess
 import threading
 import time
 from collections.abc import Callable, Iterator
+from datetime import timedelta
 
 import pytest
 import sqlalchemy as sa
 
 from hydria.messages import LocalWakeups
 from hydria.model.errors import Unavailable
-from hydria.store import leases, tables
+from hydria.store import changes, leases, rows, tables
+from hydria.testing import trees as make
 from hydria.worker.program import Worker
 from hydria.worker.tools import Tools
 from tests.unit.test_worker_converger import Agent, Bench, bench
@@ -140,9 +142,15 @@ def test_after_its_end_it_takes_nothing_on(workers: Factory) -> None:
     worker.submit("lb")
 
 
-def hold(bench: Bench, balancer_id: str, owner: str) -> None:
+def another(bench: Bench) -> str:
+    balancer = make.load_balancer(2, provisioning_status="PENDING_CREATE", generation=1, applied_generation=0)
+    bench.store.transact(lambda tx: changes.add_load_balancer(tx, balancer))
+    return str(balancer.id)
+
+
+def hold(bench: Bench, balancer_id: str, owner: str, ahead: float = 0.0) -> None:
     lease = bench.store.transact(
-        lambda tx: leases.acquire(tx, balancer_id, owner, moment=time.time(), seconds=3600)
+        lambda tx: leases.acquire(tx, balancer_id, owner, moment=time.time() + ahead, seconds=30)
     )
     assert lease is not None
 
@@ -166,3 +174,15 @@ def test_what_others_hold_stays_theirs(workers: Factory, owner: str) -> None:
     row = tables.leases.c
     with workers.bench.store.read() as tx:
         assert tx.execute(sa.select(row.owner)).scalar() == owner
+
+
+def test_a_clock_that_was_put_back_keeps_nobody_waiting(workers: Factory) -> None:
+    held, failed = workers.bench.add(), another(workers.bench)
+    hold(workers.bench, held, "gone:1", ahead=3600)
+    row = tables.load_balancers
+    late = rows.now() + timedelta(hours=1)
+    workers.bench.store.transact(
+        lambda tx: tx.execute(sa.update(row).where(row.c.id == failed).values(retry_at=late))
+    )
+    workers.start()
+    await_that(lambda: workers.status(held) == workers.status(failed) == "ACTIVE")

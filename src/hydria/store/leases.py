@@ -30,13 +30,21 @@ class Lease:
 def acquire(
     tx: sa.Connection, load_balancer_id: str, owner: str, *, moment: float, seconds: float
 ) -> Lease | None:
-    """Take the lease, unless somebody else holds it; an expired one is free."""
+    """Take the lease, unless somebody else holds it.
+
+    An expired one is free, and one that ends later than any lease does: its end is by a clock that was put
+    back since.
+    """
     lease = Lease(load_balancer_id, owner, secrets.randbits(62))
     taken = tx.execute(
         sa.update(leases)
         .where(
             leases.c.load_balancer_id == load_balancer_id,
-            sa.or_(leases.c.owner.is_(None), leases.c.expires_at < moment),
+            sa.or_(
+                leases.c.owner.is_(None),
+                leases.c.expires_at < moment,
+                leases.c.expires_at > moment + 2 * seconds,
+            ),
         )
         .values(owner=owner, expires_at=moment + seconds, token=lease.token)
     )

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from datetime import datetime
+from datetime import datetime, timedelta
 
 import sqlalchemy as sa
 
@@ -25,6 +25,7 @@ _FAULT_LENGTH = 2048
 # How often a tree that changes while it is read is read again.
 _READS = 5
 _BATCH = 5000
+_AGES = 10 * 366 * 86400.0  # seconds
 
 
 def load_whole(tx: sa.Connection, load_balancer_id: str) -> tuple[Tree, tuple[Amphora, ...]] | None:
@@ -73,10 +74,11 @@ def load_amphorae(tx: sa.Connection, load_balancer_id: str) -> tuple[Amphora, ..
     )
 
 
-def due(tx: sa.Connection, moment: float, when: datetime, limit: int) -> list[str]:
+def due(tx: sa.Connection, moment: float, when: datetime, limit: int, horizon: float = _AGES) -> list[str]:
     """Load balancers with work to do that nobody holds a lease on, those that have waited longest first.
 
-    moment: now in seconds since 1970, for leases; when: the same as the tables keep it, for retries.
+    moment: now in seconds since 1970, for leases; when: the same as the tables keep it, for retries. What is
+    further ahead than ``horizon`` seconds was written by a clock that was put back since: it counts as over.
     """
     balancer, lease = tables.load_balancers.c, tables.leases.c
     query = (
@@ -86,8 +88,12 @@ def due(tx: sa.Connection, moment: float, when: datetime, limit: int) -> list[st
             balancer.provisioning_status.in_([*_UNFINISHED, ProvisioningStatus.PENDING_DELETE]),
             # Providers that report by themselves leave nothing to converge.
             balancer.generation > balancer.applied_generation,
-            sa.or_(balancer.retry_at.is_(None), balancer.retry_at <= when),
-            sa.or_(lease.owner.is_(None), lease.expires_at < moment),
+            sa.or_(
+                balancer.retry_at.is_(None),
+                balancer.retry_at <= when,
+                balancer.retry_at > when + timedelta(seconds=horizon),
+            ),
+            sa.or_(lease.owner.is_(None), lease.expires_at < moment, lease.expires_at > moment + horizon),
         )
         .order_by(sa.func.coalesce(balancer.retry_at, balancer.updated_at, balancer.created_at), balancer.id)
         .limit(limit)

@@ -36,6 +36,10 @@ class Worker:
         self._threads = ThreadPoolExecutor(settings.controller_worker.workers, thread_name_prefix="converge")
         self._waiting: set[str] = set()
         self._lock = threading.Lock()
+        # Nothing of ours ever lies further ahead than half of it.
+        self._horizon = 2 * max(
+            settings.controller_worker.lease_seconds, settings.controller_worker.retry_max
+        )
         self._stopped = tools.stopping  # passes that wait for something see it, too
         self._looker = threading.Thread(target=self._look_for_work, name="look-for-work", daemon=True)
 
@@ -99,7 +103,7 @@ class Worker:
 
     def _due(self) -> list[str]:
         with self._tools.store.read() as tx:
-            return trees.due(tx, time.time(), rows.now(), limit=_AT_ONCE)
+            return trees.due(tx, time.time(), rows.now(), _AT_ONCE, self._horizon)
 
     def _release_dead(self) -> None:
         """Free leases whose owner, a process of this host, no longer lives."""
