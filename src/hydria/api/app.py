@@ -18,6 +18,7 @@ from hydria.model.listener import Listener
 from hydria.model.load_balancer import LoadBalancer
 from hydria.model.member import Member
 from hydria.model.pool import Pool
+from hydria.model.resource import url_path
 
 # The same API, with and without the service's name in front, under both names of the version, and for clients
 # that leave out "lbaas".
@@ -49,8 +50,8 @@ def make_app(services: Services) -> falcon.App[falcon.Request, falcon.Response]:
 def _routes(services: Services) -> Iterator[tuple[str, object]]:
     """Path below ``lbaas`` -> endpoint. L7 policies, quotas and flavors get their lines here."""
     for resource in (LoadBalancer, Listener, Pool, HealthMonitor):
-        yield f"/{resource.plural}", Collection(services, resource)
-        yield f"/{resource.plural}/{{identifier}}", Item(services, resource)
+        yield f"/{url_path(resource)}", Collection(services, resource)
+        yield f"/{url_path(resource)}/{{identifier}}", Item(services, resource)
     yield "/pools/{identifier}/members", Members(services, Member)
     yield "/pools/{identifier}/members/{member}", Item(services, Member)
     yield "/loadbalancers/{identifier}/stats", Statistics(services, LoadBalancer)

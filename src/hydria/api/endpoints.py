@@ -22,13 +22,13 @@ from hydria.model.errors import NotFound
 from hydria.model.load_balancer import LoadBalancer
 from hydria.model.member import Member
 from hydria.model.pool import Pool
-from hydria.model.resource import IDENTIFIER, Resource
+from hydria.model.resource import IDENTIFIER, Declared, parse_key
 
 
 class Endpoint:
     """What all of them have. ``resource``: the kind of object that the URL names."""
 
-    def __init__(self, services: Services, resource: type[Resource]) -> None:
+    def __init__(self, services: Services, resource: type[Declared]) -> None:
         self._services = services
         self._settings = services.settings.api_settings
         self._identify = strategy(self._settings)
@@ -44,7 +44,7 @@ class Endpoint:
 
     def _id(self, text: str) -> str:
         try:
-            return IDENTIFIER.parse(text)
+            return parse_key(self._resource, text)
         except kinds.BadValue:
             raise NotFound(self._resource.label, kinds.shown(text)) from None
 

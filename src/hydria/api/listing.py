@@ -7,9 +7,9 @@ from urllib.parse import urlencode
 
 from hydria.model import kinds
 from hydria.model.errors import Invalid
-from hydria.model.resource import IDENTIFIER, Attribute, Resource, bad_value, by_wire_name
+from hydria.model.resource import Attribute, Declared, bad_value, by_wire_name, parse_key
 from hydria.settings import ApiSettings
-from hydria.store.listing import LAST_KEYS, ListQuery, SortKey, TagFilter
+from hydria.store.listing import ListQuery, SortKey, TagFilter, last_keys
 
 Params = Mapping[str, str | list[str]]
 
@@ -25,7 +25,7 @@ _TEXT = "text"
 
 
 def parse(
-    settings: ApiSettings, resource: type[Resource], params: Params, scope: Mapping[str, str]
+    settings: ApiSettings, resource: type[Declared], params: Params, scope: Mapping[str, str]
 ) -> ListQuery:
     """What a list request asks for. ``scope``: field -> value that all objects of the list share.
 
@@ -41,9 +41,9 @@ def parse(
         filters={name: value for name, value in filters.items() if name not in scope},
         empty=empty or any(filters.get(name, value) != value for name, value in scope.items()),
         tags=_tags(params) if settings.allow_filtering else TagFilter(),
-        order=_order(resource, params) if settings.allow_sorting else LAST_KEYS,
+        order=_order(resource, params) if settings.allow_sorting else last_keys(resource),
         limit=_limit(settings, params),
-        marker=None if marker is None else _marker(marker),
+        marker=None if marker is None else _marker(resource, marker),
         reverse=settings.allow_pagination and _reverse(params),
     )
 
@@ -89,7 +89,7 @@ def _others(params: Params) -> Iterator[tuple[str, str]]:
 
 
 def _filters(
-    settings: ApiSettings, resource: type[Resource], params: Params
+    settings: ApiSettings, resource: type[Declared], params: Params
 ) -> tuple[dict[str, object], bool]:
     """Field -> value, and whether one of the values is beyond what its attribute can be."""
     known = by_wire_name(resource)
@@ -124,7 +124,7 @@ def _tags(params: Params) -> TagFilter:
     return TagFilter(**wanted)
 
 
-def _order(resource: type[Resource], params: Params) -> tuple[SortKey, ...]:
+def _order(resource: type[Declared], params: Params) -> tuple[SortKey, ...]:
     if "sort" in params:
         pairs = [part.partition(":")[::2] for part in _many(params, "sort")]
     else:
@@ -141,7 +141,7 @@ def _order(resource: type[Resource], params: Params) -> tuple[SortKey, ...]:
             )
         field = known[name][0]
         keys.setdefault(field, SortKey(field, direction == "desc"))
-    for key in LAST_KEYS:
+    for key in last_keys(resource):
         keys.setdefault(key.field, key)
     return tuple(keys.values())
 
@@ -171,9 +171,9 @@ def _number(text: str) -> int | None:
     return min(number, _LONGEST) if number > 0 else None
 
 
-def _marker(text: str) -> str:
+def _marker(resource: type[Declared], text: str) -> str:
     try:
-        return IDENTIFIER.parse(text)
+        return parse_key(resource, text)
     except kinds.BadValue:
         raise Invalid(f"Supplied pagination marker '{kinds.shown(text)}' is not valid.") from None
 

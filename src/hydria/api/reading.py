@@ -15,7 +15,7 @@ from hydria.model.errors import NotFound
 from hydria.model.listener import Listener
 from hydria.model.load_balancer import LoadBalancer
 from hydria.model.pool import Pool
-from hydria.model.resource import Resource
+from hydria.model.resource import Declared, attributes, links_key
 from hydria.model.statuses import ProvisioningStatus
 from hydria.store import listing as pages
 from hydria.store import relations, totals, trees
@@ -24,7 +24,7 @@ _OWNER = ("project_id",)
 
 
 def show(
-    call: Call, resource: type[Resource], identifier: str, params: Params, parent: str | None = None
+    call: Call, resource: type[Declared], identifier: str, params: Params, parent: str | None = None
 ) -> Body:
     """One object, in two statements. ``parent``: the pool of a member."""
     shape = view(resource)
@@ -34,30 +34,31 @@ def show(
             if parent is not None:
                 _require(call, tx, Pool, parent, missing=UnknownParent)
             raise NotFound(resource.label, identifier)
-        require_project(call.caller, row.project_id)
+        if "project_id" in shape.fields:
+            require_project(call.caller, row.project_id)
         related = relations.of(tx, resource, [identifier])
     shown = shape.of_row(row, related[identifier])
     return _reduced(shown, listing.fields(call.services.settings.api_settings, params))
 
 
 def show_all(
-    call: Call, resource: type[Resource], params: Params, path: str, parent: str | None = None
+    call: Call, resource: type[Declared], params: Params, path: str, parent: str | None = None
 ) -> Body:
     """A page of a list, with links to its neighbours, in two statements, or three with a marker."""
     settings = call.services.settings.api_settings
     shape = view(resource)
-    query = listing.parse(settings, resource, params, _scope(call, params, parent))
+    query = listing.parse(settings, resource, params, _scope(call, resource, params, parent))
     with call.services.store.read() as tx:
         rows = pages.page(tx, resource, shape.fields, query)
         if parent is not None and not rows:
             _require(call, tx, Pool, parent, missing=UnknownParent)
-        ids = [row.id for row in rows]
+        ids = [getattr(row, resource.key) for row in rows]
         related = relations.of(tx, resource, ids)
     wanted = listing.fields(settings, params)
-    shown = [_reduced(shape.of_row(row, related[row.id]), wanted) for row in rows]
+    shown = [_reduced(shape.of_row(row, related[key]), wanted) for key, row in zip(ids, rows, strict=True)]
     answer: Body = {resource.plural: shown}
     if settings.allow_pagination:
-        answer[f"{resource.plural}_links"] = listing.links(query, params, f"{call.base_url}{path}", ids)
+        answer[links_key(resource)] = listing.links(query, params, f"{call.base_url}{path}", ids)
     return answer
 
 
@@ -71,7 +72,7 @@ def statuses(call: Call, load_balancer_id: str) -> Body:
     return status_tree(tree)
 
 
-def statistics(call: Call, resource: type[Resource], identifier: str) -> Body:
+def statistics(call: Call, resource: type[Declared], identifier: str) -> Body:
     """What a load balancer or a listener has carried; zeros when nothing was reported yet."""
     counted = totals.of_listener if resource is Listener else totals.of_load_balancer
     with call.services.store.read() as tx:
@@ -79,9 +80,11 @@ def statistics(call: Call, resource: type[Resource], identifier: str) -> Body:
         return {"stats": counted(tx, identifier)}
 
 
-def _scope(call: Call, params: Params, parent: str | None) -> dict[str, str]:
+def _scope(call: Call, resource: type[Declared], params: Params, parent: str | None) -> dict[str, str]:
     """What all objects of the list have in common, whatever the filters say."""
     scope = {} if parent is None else {"pool_id": parent}
+    if "project_id" not in attributes(resource):
+        return scope
     asked = params.get("project_id", params.get("tenant_id"))
     project_id = visible_project(call.caller, None if asked is None else str(asked))
     if project_id is not None and not call.caller.admin:
@@ -92,7 +95,7 @@ def _scope(call: Call, params: Params, parent: str | None) -> dict[str, str]:
 def _require(
     call: Call,
     tx: sa.Connection,
-    resource: type[Resource],
+    resource: type[Declared],
     identifier: str,
     missing: type[NotFound] = NotFound,
 ) -> None:

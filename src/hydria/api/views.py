@@ -17,18 +17,18 @@ from hydria.model.health_monitor import HealthMonitor
 from hydria.model.listener import Listener
 from hydria.model.load_balancer import LoadBalancer
 from hydria.model.pool import Pool
-from hydria.model.resource import Resource, attributes, wire_name
+from hydria.model.resource import Declared, attributes, wire_name
 from hydria.store.relations import Relations
 
 Body = dict[str, object]
 
 # What a response shows of the objects above and below, each as a list of ids: field -> key for the one above.
-_PARENTS: Mapping[type[Resource], Mapping[str, str]] = {
+_PARENTS: Mapping[type[Declared], Mapping[str, str]] = {
     Listener: {"load_balancer_id": "loadbalancers"},
     Pool: {"load_balancer_id": "loadbalancers"},
     HealthMonitor: {"pool_id": "pools"},
 }
-_CHILDREN: Mapping[type[Resource], tuple[str, ...]] = {
+_CHILDREN: Mapping[type[Declared], tuple[str, ...]] = {
     LoadBalancer: ("listeners", "pools"),
     Listener: ("l7policies",),
     Pool: ("listeners", "members"),
@@ -41,6 +41,7 @@ class View:
 
     fields: what to read of an object, in this order; keys: the key of each in the response.
     json, times, parents: keys of values that are JSON text in the database, moments, ids of what is above.
+    owned, tagged: whether there is a project, and tags.
     """
 
     fields: tuple[str, ...]
@@ -50,6 +51,8 @@ class View:
     parents: tuple[str, ...]
     children: tuple[str, ...]
     has_monitor: bool
+    owned: bool
+    tagged: bool
 
     def of_row(self, row: Sequence[object], relations: Relations) -> Body:
         """The object that a row of ``fields`` holds; for msgspec to encode."""
@@ -60,7 +63,7 @@ class View:
                 shown[key] = msgspec.Raw(text)  # type: ignore[call-overload]  # a column of JSON holds text
         return self._complete(shown, relations)
 
-    def of_object(self, item: Resource, relations: Relations) -> Body:
+    def of_object(self, item: Declared, relations: Relations) -> Body:
         """The same of an object at hand, in plain values."""
         shown: Body = {key: getattr(item, name) for name, key in zip(self.fields, self.keys, strict=True)}
         for key in (*self.json, *self.times):
@@ -74,8 +77,10 @@ class View:
             shown[key] = [{"id": identifier} for identifier in getattr(relations, key)]
         if self.has_monitor and relations.healthmonitor_id is not None:
             shown["healthmonitor_id"] = relations.healthmonitor_id
-        shown["tenant_id"] = shown["project_id"]
-        shown["tags"] = list(relations.tags)
+        if self.owned:
+            shown["tenant_id"] = shown["project_id"]
+        if self.tagged:
+            shown["tags"] = list(relations.tags)
         return shown
 
 
@@ -86,7 +91,7 @@ def _plain(value: object) -> object:
 
 
 @cache
-def view(resource: type[Resource]) -> View:
+def view(resource: type[Declared]) -> View:
     """The view of a resource."""
     declared = attributes(resource)
     parents = _PARENTS.get(resource, {})
@@ -104,9 +109,11 @@ def view(resource: type[Resource]) -> View:
         parents=tuple(parents.values()),
         children=_CHILDREN.get(resource, ()),
         has_monitor=resource is Pool,
+        owned="project_id" in shown,
+        tagged="tags" in declared,
     )
 
 
-def body(item: Resource, relations: Relations) -> dict[str, object]:
+def body(item: Declared, relations: Relations) -> dict[str, object]:
     """The object as a response shows it, for one that is at hand as an object rather than a row."""
     return view(type(item)).of_object(item, relations)

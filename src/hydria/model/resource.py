@@ -96,15 +96,25 @@ TEXT = Attribute(kind=kinds.Text(), default="")
 IDENTIFIER = kinds.Identifier()
 
 
-class Resource(msgspec.Struct, frozen=True, kw_only=True):
-    """What every resource has. Class variables name it in the API's several spellings."""
+class Declared(msgspec.Struct, frozen=True, kw_only=True):
+    """What the API shows, whatever it is. Class variables name it in the API's several spellings.
+
+    Below it come the resources of projects (:class:`Resource`), and what the operator keeps for all of them.
+    """
 
     root: ClassVar[str]  # root key of a request or response body
-    plural: ClassVar[str]  # last part of its URL and root key of a list
+    plural: ClassVar[str]  # root key of a list
     label: ClassVar[str]  # in messages: "Load Balancer"
     argument: ClassVar[str]  # in messages about unknown attributes (contract 1.4)
     table: ClassVar[str]  # in the store
     children: ClassVar[tuple[str, ...]] = ()  # keys of nested objects in a fully populated create
+    key: ClassVar[str] = "id"  # the field that names an object in URLs, and as a marker of lists
+    path: ClassVar[str] = ""  # last part of its URL, where that is not the plural
+    links: ClassVar[str] = ""  # key of a list's links, where that is not <plural>_links (contract 1.6)
+
+
+class Resource(Declared, frozen=True, kw_only=True):
+    """What is part of a load balancer, and so of a project: it has statuses and is built by a provider."""
 
     id: Annotated[str, internal(IDENTIFIER)]
     project_id: Annotated[str, Attribute(kind=kinds.PROJECT, update=False, default="")]
@@ -134,11 +144,11 @@ class Resource(msgspec.Struct, frozen=True, kw_only=True):
         return not self.provisioning_status.going
 
 
-R = TypeVar("R", bound=Resource)
+R = TypeVar("R", bound=Declared)
 
 
 @cache
-def attributes(resource: type[Resource]) -> Mapping[str, Attribute]:
+def attributes(resource: type[Declared]) -> Mapping[str, Attribute]:
     """Field name -> declaration, in the order of the fields."""
     hints = get_type_hints(resource, include_extras=True)
     declared: dict[str, Attribute] = {}
@@ -149,13 +159,28 @@ def attributes(resource: type[Resource]) -> Mapping[str, Attribute]:
     return declared
 
 
+def url_path(resource: type[Declared]) -> str:
+    """The last part of the URL of a list of these."""
+    return resource.path or resource.plural
+
+
+def links_key(resource: type[Declared]) -> str:
+    """The key of a list's links."""
+    return resource.links or f"{resource.plural}_links"
+
+
+def parse_key(resource: type[Declared], text: str) -> str:
+    """What a URL or a marker calls an object, as the store keeps it; BadValue when it cannot be one."""
+    return str(attributes(resource)[resource.key].kind.parse(text))
+
+
 def wire_name(field: str, attribute: Attribute) -> str:
     """The attribute's key in the API."""
     return attribute.wire or field
 
 
 @cache
-def by_wire_name(resource: type[Resource]) -> Mapping[str, tuple[str, Attribute]]:
+def by_wire_name(resource: type[Declared]) -> Mapping[str, tuple[str, Attribute]]:
     """API key -> (field, declaration); ``tenant_id`` is the old name of ``project_id``."""
     known = {
         wire_name(field, attribute): (field, attribute) for field, attribute in attributes(resource).items()
@@ -178,7 +203,7 @@ def unknown_attributes(argument: str, names: Collection[str]) -> Invalid:
 
 
 def parse_create(
-    resource: type[Resource],
+    resource: type[Declared],
     body: Mapping[str, object],
     defaults: Mapping[str, object],
     *,
@@ -208,7 +233,7 @@ def parse_create(
 
 
 def parse_update(
-    resource: type[Resource],
+    resource: type[Declared],
     body: Mapping[str, object],
     defaults: Mapping[str, object],
     *,
@@ -244,7 +269,7 @@ def default_of(attribute: Attribute, defaults: Mapping[str, object]) -> object:
 
 
 def _fields(
-    resource: type[Resource],
+    resource: type[Declared],
     body: object,
     ignored: Collection[str],
     accepts: Callable[[Attribute], bool],
@@ -265,7 +290,7 @@ def _fields(
     return {known[name][0]: value for name, value in named.items()}
 
 
-def _value(resource: type[Resource], field: str, value: object, defaults: Mapping[str, object]) -> object:
+def _value(resource: type[Declared], field: str, value: object, defaults: Mapping[str, object]) -> object:
     attribute = attributes(resource)[field]
     name = wire_name(field, attribute)
     if value is None:

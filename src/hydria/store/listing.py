@@ -16,7 +16,7 @@ from typing import Any
 import sqlalchemy as sa
 
 from hydria.model.errors import Invalid
-from hydria.model.resource import Resource
+from hydria.model.resource import Declared, attributes
 from hydria.model.statuses import ProvisioningStatus
 from hydria.store.moments import shown
 from hydria.store.tables import table_of, tags
@@ -30,7 +30,10 @@ class SortKey:
     descending: bool = False
 
 
-LAST_KEYS = (SortKey("created_at"), SortKey("id"))
+def last_keys(resource: type[Declared]) -> tuple[SortKey, ...]:
+    """What ends every order of these objects, and makes it total."""
+    created = (SortKey("created_at"),) if "created_at" in attributes(resource) else ()
+    return (*created, SortKey(resource.key))
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,8 +52,8 @@ class ListQuery:
 
     scope: field -> value of every object of the list, and of the marker too (the pool, the project).
     filters: field -> value, besides. empty: some filter can match nothing.
-    order: ends with LAST_KEYS. limit: None for no end.
-    marker: the page starts behind the object with this id, or with ``reverse`` ends before it; without a
+    order: ends with the last_keys of the resource. limit: None for no end.
+    marker: the page starts behind the object with this key, or with ``reverse`` ends before it; without a
     marker it is the first page, or with ``reverse`` the last.
     """
 
@@ -58,7 +61,7 @@ class ListQuery:
     filters: Mapping[str, object] = field(default_factory=dict)
     empty: bool = False
     tags: TagFilter = field(default_factory=TagFilter)
-    order: tuple[SortKey, ...] = LAST_KEYS
+    order: tuple[SortKey, ...]
     limit: int | None = None
     marker: str | None = None
     reverse: bool = False
@@ -66,25 +69,25 @@ class ListQuery:
 
 def row(
     tx: sa.Connection,
-    resource: type[Resource],
+    resource: type[Declared],
     fields: tuple[str, ...],
     identifier: str,
     parent: str | None = None,
 ) -> sa.Row[Any] | None:
-    """These fields of the object with this id; None when it does not exist or is DELETED.
+    """These fields of the object with this key; None when it does not exist or is DELETED.
 
-    Moments are in the form of responses.     ``parent``: the id of the pool that a member must be in.
+    Moments are in the form of responses. ``parent``: the id of the pool that a member must be in.
     """
     query = _one(resource, fields, in_pool=parent is not None)
     return tx.execute(query, {"identifier": identifier, "parent": parent}).first()
 
 
 def page(
-    tx: sa.Connection, resource: type[Resource], fields: tuple[str, ...], query: ListQuery
+    tx: sa.Connection, resource: type[Declared], fields: tuple[str, ...], query: ListQuery
 ) -> Sequence[sa.Row[Any]]:
     """These fields of each object of the page, in the order asked for; moments in the form of responses.
 
-    Raises Invalid when there is no object with the marker's id.
+    Raises Invalid when there is no object with the marker's key.
     """
     if query.empty:
         return ()
@@ -104,16 +107,18 @@ def page(
 
 
 @cache
-def _one(resource: type[Resource], fields: tuple[str, ...], *, in_pool: bool) -> sa.Select[Any]:
+def _one(resource: type[Declared], fields: tuple[str, ...], *, in_pool: bool) -> sa.Select[Any]:
     table = table_of(resource)
     query = sa.select(*(shown(table.c[name]) for name in fields))
-    query = query.where(table.c.id == sa.bindparam("identifier"))
+    query = query.where(table.c[resource.key] == sa.bindparam("identifier"))
     if in_pool:
         query = query.where(table.c.pool_id == sa.bindparam("parent"))
     return query.where(*_living(table))
 
 
 def _living(table: sa.Table) -> tuple[sa.ColumnElement[bool], ...]:
+    if "provisioning_status" not in table.c:
+        return ()
     return (table.c.provisioning_status != str(ProvisioningStatus.DELETED),)
 
 
@@ -141,12 +146,12 @@ def _tagged(table: sa.Table, wanted: TagFilter) -> Iterator[sa.ColumnElement[boo
         yield sa.not_(has(*wanted.not_any))
 
 
-def _position(tx: sa.Connection, resource: type[Resource], query: ListQuery) -> Sequence[Any]:
+def _position(tx: sa.Connection, resource: type[Declared], query: ListQuery) -> Sequence[Any]:
     """The marker's value of each sort key; a load balancer that was deleted still marks its place."""
     table = table_of(resource)
     found = tx.execute(
         sa.select(*(table.c[key.field] for key in query.order)).where(
-            table.c.id == query.marker, *_equal(table, query.scope)
+            table.c[resource.key] == query.marker, *_equal(table, query.scope)
         )
     ).first()
     if found is None:

@@ -14,7 +14,7 @@ import sqlalchemy as sa
 
 from hydria.model.load_balancer import LoadBalancer
 from hydria.model.pool import Pool
-from hydria.model.resource import Resource
+from hydria.model.resource import Declared, attributes
 from hydria.store.tables import health_monitors, listeners, members, pools, tags
 
 # Engines bound the parameters of a statement (SQLite: 32,766), and each branch has all the ids.
@@ -40,7 +40,7 @@ class Relations:
 NONE = Relations()
 
 # Relation -> the column that names the owner. The L7 policies of a listener will be a line here.
-_CHILDREN: Mapping[type[Resource], Mapping[str, sa.Column[Any]]] = {
+_CHILDREN: Mapping[type[Declared], Mapping[str, sa.Column[Any]]] = {
     LoadBalancer: {"listeners": listeners.c.load_balancer_id, "pools": pools.c.load_balancer_id},
     Pool: {
         "listeners": listeners.c.default_pool_id,
@@ -50,8 +50,10 @@ _CHILDREN: Mapping[type[Resource], Mapping[str, sa.Column[Any]]] = {
 }
 
 
-def of(tx: sa.Connection, resource: type[Resource], ids: Sequence[str]) -> dict[str, Relations]:
+def of(tx: sa.Connection, resource: type[Declared], ids: Sequence[str]) -> dict[str, Relations]:
     """Id -> relations of each of these objects, in one statement (one per 5,000 of them)."""
+    if "tags" not in attributes(resource):
+        return dict.fromkeys(ids, NONE)  # what the operator keeps has neither children nor tags
     found: dict[str, dict[str, list[str]]] = {}
     for batch in _batches(ids):
         for relation, owner, item in tx.execute(_statement(resource), {"ids": batch}).all():
@@ -70,7 +72,7 @@ def _relations(items: Mapping[str, Sequence[str]]) -> Relations:
 
 
 @cache
-def _statement(resource: type[Resource]) -> sa.CompoundSelect[Any]:
+def _statement(resource: type[Declared]) -> sa.CompoundSelect[Any]:
     branches = [
         _branch(relation, owner, owner.table.c.id) for relation, owner in _CHILDREN.get(resource, {}).items()
     ]

@@ -11,7 +11,7 @@ from typing import Any, TypeVar
 import msgspec
 import sqlalchemy as sa
 
-from hydria.model.resource import Resource, attributes
+from hydria.model.resource import Declared, Resource, attributes
 from hydria.store.tables import live_key, table_of, tags
 
 S = TypeVar("S", bound=msgspec.Struct)
@@ -44,7 +44,7 @@ def to_row(declared: Any, values: Mapping[str, Any]) -> dict[str, Any]:
     return row
 
 
-def new_row(item: Resource) -> dict[str, Any]:
+def new_row(item: Declared) -> dict[str, Any]:
     """The row of a new object, with the key that keeps it unique."""
     values = {name: getattr(item, name) for name in item.__struct_fields__}
     row = to_row(type(item), values)
@@ -75,18 +75,23 @@ def load(tx: sa.Connection, declared: type[S], *where: sa.ColumnElement[bool]) -
 
 
 def load_one(tx: sa.Connection, declared: type[S], identifier: str, *, lock: bool = False) -> S | None:
-    """The object with this id; ``lock`` keeps others from changing it until the transaction ends."""
+    """The object with this key; ``lock`` keeps others from changing it until the transaction ends."""
     table = table_of(declared)
-    query = sa.select(table).where(table.c.id == identifier)
+    query = sa.select(table).where(table.c[getattr(declared, "key", "id")] == identifier)
     row = tx.execute(query.with_for_update() if lock else query).first()
     return None if row is None else from_row(declared, row)
 
 
-def insert(tx: sa.Connection, items: Sequence[Resource]) -> None:
+def insert(tx: sa.Connection, items: Sequence[Declared]) -> None:
     """Insert new objects, all of one kind, in one statement, and their tags."""
     if not items:
         return
     tx.execute(table_of(items[0]).insert(), [new_row(item) for item in items])
-    tagged = [{"resource_id": item.id, "tag": tag} for item in items for tag in dict.fromkeys(item.tags)]
+    tagged = [
+        {"resource_id": item.id, "tag": tag}
+        for item in items
+        if isinstance(item, Resource)
+        for tag in dict.fromkeys(item.tags)
+    ]
     if tagged:
         tx.execute(tags.insert(), tagged)

@@ -16,7 +16,7 @@ from hydria.model.listener import Listener
 from hydria.model.load_balancer import LoadBalancer
 from hydria.model.member import Member
 from hydria.model.pool import Pool
-from hydria.model.resource import Resource, attributes
+from hydria.model.resource import Declared, Resource, attributes
 from hydria.model.statuses import ListenerProtocol
 
 RESOURCES: tuple[type[Resource], ...] = (LoadBalancer, Listener, Pool, Member, HealthMonitor)
@@ -46,10 +46,10 @@ _REFERENCES = {"load_balancer_id": "load_balancers.id", "pool_id": "pools.id"}
 _INDEXED = {"project_id", "default_pool_id", "status", "name"}
 
 
-def _column(name: str, kind: str, *, nullable: bool) -> sa.Column[Any]:
+def _column(name: str, kind: str, *, nullable: bool, key: str) -> sa.Column[Any]:
     text, _, length = kind.partition(":")
     stored = sa.String(int(length)) if text == "text" else _TYPES[kind]
-    if name == "id":
+    if name == key:
         return sa.Column(name, stored, primary_key=True)
     reference = [sa.ForeignKey(_REFERENCES[name], ondelete="CASCADE")] if name in _REFERENCES else []
     indexed = name in _REFERENCES or name in _INDEXED
@@ -59,7 +59,12 @@ def _column(name: str, kind: str, *, nullable: bool) -> sa.Column[Any]:
 def _table(declared: Any, *extra: sa.Column[Any]) -> sa.Table:
     hints = get_type_hints(declared)
     columns = [
-        _column(name, attribute.kind.column, nullable=NoneType in get_args(hints[name]))
+        _column(
+            name,
+            attribute.kind.column,
+            nullable=NoneType in get_args(hints[name]),
+            key=getattr(declared, "key", "id"),
+        )
         for name, attribute in attributes(declared).items()
         if attribute.stored
     ]
@@ -147,7 +152,7 @@ def table_of(resource: Any) -> sa.Table:
     return BY_NAME[resource.table]
 
 
-def live_key(resource: type[Resource], values: Mapping[str, Any]) -> str | None:
+def live_key(resource: type[Declared], values: Mapping[str, Any]) -> str | None:
     """What must be unique among the living objects of this kind; None when nothing must.
 
     Two spellings of one address are one member.

@@ -18,7 +18,7 @@ from hydria.model.listener import Listener
 from hydria.model.load_balancer import LoadBalancer
 from hydria.model.member import Member
 from hydria.model.pool import Pool
-from hydria.model.resource import Resource
+from hydria.model.resource import Declared
 
 __all__ = ["batch_members", "create", "delete", "update"]
 
@@ -33,7 +33,7 @@ class _Writer(Protocol):
     def delete(self, call: Call, identifier: str, parent: str | None, *, cascade: bool) -> None: ...
 
 
-_WRITERS: Mapping[type[Resource], _Writer] = {
+_WRITERS: Mapping[type[Declared], _Writer] = {
     LoadBalancer: load_balancer,
     Listener: listener,
     Pool: pool,
@@ -42,7 +42,7 @@ _WRITERS: Mapping[type[Resource], _Writer] = {
 }
 
 
-def create(call: Call, resource: type[Resource], body: object, parent: str | None) -> dict[str, object]:
+def create(call: Call, resource: type[Declared], body: object, parent: str | None) -> dict[str, object]:
     """Carry out a POST; ``body`` is what stands below the root key, ``parent`` the pool of a member.
 
     Returns the object as the response shows it, without the root key.
@@ -51,14 +51,14 @@ def create(call: Call, resource: type[Resource], body: object, parent: str | Non
 
 
 def update(
-    call: Call, resource: type[Resource], identifier: str, body: object, parent: str | None
+    call: Call, resource: type[Declared], identifier: str, body: object, parent: str | None
 ) -> dict[str, object]:
     """Carry out a PUT; the object with its new values, as the response shows it."""
     return _WRITERS[resource].update(call, identifier, body, parent)
 
 
 def delete(
-    call: Call, resource: type[Resource], identifier: str, parent: str | None, *, cascade: bool
+    call: Call, resource: type[Declared], identifier: str, parent: str | None, *, cascade: bool
 ) -> None:
     """Carry out a DELETE; ``cascade`` is of load balancers alone."""
     _WRITERS[resource].delete(call, identifier, parent, cascade=cascade)

@@ -5,10 +5,10 @@ from __future__ import annotations
 from collections.abc import Mapping
 
 from hydria.model.errors import Invalid
-from hydria.model.resource import Resource, bad_value
+from hydria.model.resource import Declared, bad_value
 
 
-def record(resource: type[Resource], body: object) -> Mapping[str, object]:
+def record(resource: type[Declared], body: object) -> Mapping[str, object]:
     """The body as an object; Invalid when it is something else."""
     if not isinstance(body, Mapping):
         raise bad_value(resource.root, body, "Expected an object.")
@@ -29,7 +29,7 @@ def foreign(label: str, identifier: str) -> Invalid:
     return Invalid(f"{label} {identifier} not found.")
 
 
-def not_here(resource: type[Resource], body: Mapping[str, object]) -> None:
+def not_here(resource: type[Declared], body: Mapping[str, object]) -> None:
     """Refuse nested objects, which only a fully populated create has (contract 1.10)."""
     for name in resource.children:
         if body.get(name):
