@@ -34,26 +34,6 @@ def identifier(settings: ApiSettings) -> Identify:
     return _STRATEGIES[settings.auth_strategy](settings)
 
 
-def require_project(caller: Caller, project_id: str) -> None:
-    """Raise Forbidden unless the caller may see objects of this project (contract 1.21)."""
-    if not caller.admin and caller.project_id != project_id:
-        raise forbidden()
-
-
-def visible_project(caller: Caller, asked: str | None) -> str | None:
-    """The project whose objects a list shows to the caller; None for those of all projects."""
-    if caller.admin:
-        return asked
-    if not caller.project_id or asked not in (None, caller.project_id):
-        raise forbidden()
-    return caller.project_id
-
-
-def forbidden() -> Forbidden:
-    """The refusal in the words that clients know."""
-    return Forbidden("Policy does not allow this request to be performed.")
-
-
 def is_loopback(address: str) -> bool:
     """Whether only this host can be at an address."""
     try:

@@ -2,16 +2,18 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+from typing import Any
+
 import sqlalchemy as sa
 
-from hydria.api import listing
+from hydria.api import listing, policy
 from hydria.api.call import Call
-from hydria.api.caller import require_project, visible_project
 from hydria.api.faults import UnknownParent
 from hydria.api.listing import Params
 from hydria.api.status_tree import status_tree
 from hydria.api.views import Body, view
-from hydria.model.errors import NotFound
+from hydria.model.errors import Invalid, NotFound
 from hydria.model.listener import Listener
 from hydria.model.load_balancer import LoadBalancer
 from hydria.model.pool import Pool
@@ -19,6 +21,7 @@ from hydria.model.resource import Declared, attributes, links_key
 from hydria.model.statuses import ProvisioningStatus
 from hydria.store import listing as pages
 from hydria.store import relations, totals, trees
+from hydria.store.listing import ListQuery
 
 _OWNER = ("project_id",)
 
@@ -32,10 +35,10 @@ def show(
         row = pages.row(tx, resource, shape.fields, identifier, parent)
         if row is None:
             if parent is not None:
-                _require(call, tx, Pool, parent, missing=UnknownParent)
+                _project_of(tx, Pool, parent, missing=UnknownParent)
             raise NotFound(resource.label, identifier)
-        if "project_id" in shape.fields:
-            require_project(call.caller, row.project_id)
+        owner = row.project_id if "project_id" in shape.fields else None
+        policy.authorize(call, policy.rule(resource, "get_one"), owner)
         related = relations.of(tx, resource, [identifier])
     shown = shape.of_row(row, related[identifier])
     return _reduced(shown, listing.fields(call.services.settings.api_settings, params))
@@ -49,9 +52,7 @@ def show_all(
     shape = view(resource)
     query = listing.parse(settings, resource, params, _scope(call, resource, params, parent))
     with call.services.store.read() as tx:
-        rows = pages.page(tx, resource, shape.fields, query)
-        if parent is not None and not rows:
-            _require(call, tx, Pool, parent, missing=UnknownParent)
+        rows = _page(call, tx, resource, query, parent)
         ids = [getattr(row, resource.key) for row in rows]
         related = relations.of(tx, resource, ids)
     wanted = listing.fields(settings, params)
@@ -68,7 +69,7 @@ def statuses(call: Call, load_balancer_id: str) -> Body:
         tree = trees.load_tree(tx, load_balancer_id)
     if tree is None or tree.load_balancer.provisioning_status is ProvisioningStatus.DELETED:
         raise NotFound(LoadBalancer.label, load_balancer_id)
-    require_project(call.caller, tree.load_balancer.project_id)
+    policy.authorize(call, policy.rule(LoadBalancer, "get_status"), tree.load_balancer.project_id)
     return status_tree(tree)
 
 
@@ -76,33 +77,49 @@ def statistics(call: Call, resource: type[Declared], identifier: str) -> Body:
     """What a load balancer or a listener has carried; zeros when nothing was reported yet."""
     counted = totals.of_listener if resource is Listener else totals.of_load_balancer
     with call.services.store.read() as tx:
-        _require(call, tx, resource, identifier)
+        policy.authorize(call, policy.rule(resource, "get_stats"), _project_of(tx, resource, identifier))
         return {"stats": counted(tx, identifier)}
 
 
 def _scope(call: Call, resource: type[Declared], params: Params, parent: str | None) -> dict[str, str]:
     """What all objects of the list have in common, whatever the filters say."""
-    scope = {} if parent is None else {"pool_id": parent}
+    if parent is not None:
+        return {"pool_id": parent}
     if "project_id" not in attributes(resource):
-        return scope
+        policy.authorize(call, policy.rule(resource, "get_all"))
+        return {}
     asked = params.get("project_id", params.get("tenant_id"))
-    project_id = visible_project(call.caller, None if asked is None else str(asked))
-    if project_id is not None and not call.caller.admin:
-        scope["project_id"] = project_id
-    return scope
+    rule = policy.rule(resource, "get_all")
+    project_id = policy.listed_project(call, rule, None if asked is None else str(asked))
+    return {} if project_id is None else {"project_id": project_id}
 
 
-def _require(
-    call: Call,
-    tx: sa.Connection,
-    resource: type[Declared],
-    identifier: str,
-    missing: type[NotFound] = NotFound,
-) -> None:
+def _page(
+    call: Call, tx: sa.Connection, resource: type[Declared], query: ListQuery, parent: str | None
+) -> Sequence[sa.Row[Any]]:
+    """The rows of a page. Those of a parent are judged by its project, which each of them has, too."""
+    if parent is None:
+        return pages.page(tx, resource, view(resource).fields, query)
+    rows: Sequence[sa.Row[Any]] = ()
+    refusal: Invalid | None = None
+    try:
+        rows = pages.page(tx, resource, view(resource).fields, query)
+    except Invalid as unknown_marker:
+        refusal = unknown_marker
+    project_id = rows[0].project_id if rows else _project_of(tx, Pool, parent, missing=UnknownParent)
+    policy.authorize(call, policy.rule(resource, "get_all"), project_id)
+    if refusal is not None:
+        raise refusal
+    return rows
+
+
+def _project_of(
+    tx: sa.Connection, resource: type[Declared], identifier: str, missing: type[NotFound] = NotFound
+) -> str:
     row = pages.row(tx, resource, _OWNER, identifier)
     if row is None:
         raise missing(resource.label, identifier)
-    require_project(call.caller, row.project_id)
+    return str(row.project_id)
 
 
 def _reduced(shown: Body, wanted: tuple[str, ...] | None) -> Body:

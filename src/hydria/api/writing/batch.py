@@ -59,11 +59,16 @@ def update(call: Call, pool_id: str, body: object, *, additive_only: bool) -> No
     given = requests.records(_Listed.root, body)
     asked = [parse_create(_Listed, each, call.services.defaults) for each in given]
     named = [frozenset(each) for each in given]
-    check_subnets(call, asked, pool_id)
+    needed = (
+        ("member:post", "member:put") if additive_only else ("member:post", "member:put", "member:delete")
+    )
+    check_subnets(call, asked, pool_id, needed)
 
     def work(tx: sa.Connection) -> tuple[None, Change | None]:
         change = open_child(call, tx, Pool, pool_id)
         used = change.find_pool(pool_id)
+        for rule in needed:
+            change.authorize(rule)
         plan = _plan(
             change, used, [judged(call, values) for values in asked], named, additive_only=additive_only
         )

@@ -10,7 +10,7 @@ from typing import Any, TypeVar
 import msgspec
 import sqlalchemy as sa
 
-from hydria.api import views
+from hydria.api import policy, views
 from hydria.api.call import Call
 from hydria.model import kinds
 from hydria.model.errors import Busy, NotFound
@@ -74,6 +74,10 @@ class Change:
         return found
 
     # --- whether it may change
+
+    def authorize(self, rule: str) -> None:
+        """Raise Forbidden unless the caller may do this to what is on this load balancer."""
+        policy.authorize(self.call, rule, self.balancer.project_id)
 
     def admit(self, *parents: Resource) -> None:
         """Raise Busy unless objects below the load balancer, and below these, may change now."""

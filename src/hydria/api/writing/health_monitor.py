@@ -26,6 +26,7 @@ def create(call: Call, body: object, parent: str | None) -> dict[str, object]:  
     def work(tx: sa.Connection) -> tuple[dict[str, object], Change]:
         change = open_child(call, tx, Pool, pool_id)
         used = change.find_pool(pool_id)
+        change.authorize("healthmonitor:post")
         completed = rules.monitor_created(values, used.pool.protocol, call.services.deployment)
         change.admit(used.pool)
         item = new(
@@ -50,6 +51,7 @@ def update(call: Call, identifier: str, body: object, parent: str | None) -> dic
     def work(tx: sa.Connection) -> tuple[dict[str, object], Change]:
         change = open_child(call, tx, HealthMonitor, identifier)
         item = change.find(HealthMonitor, identifier)
+        change.authorize("healthmonitor:put")
         used = change.find_pool(item.pool_id)
         completed = rules.monitor_updated(item, given, used.pool.protocol, call.services.deployment)
         change.admit_update(item, used.pool)
@@ -73,6 +75,7 @@ def delete(call: Call, identifier: str, parent: str | None, *, cascade: bool) ->
     def work(tx: sa.Connection) -> tuple[None, Change | None]:
         change = open_child(call, tx, HealthMonitor, identifier)
         item = change.find(HealthMonitor, identifier)
+        change.authorize("healthmonitor:delete")
         used = change.find_pool(item.pool_id)
         if change.gone(item, used.pool):
             return None, None

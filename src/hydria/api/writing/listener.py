@@ -29,6 +29,7 @@ def create(call: Call, body: object, parent: str | None) -> dict[str, object]:  
 
     def work(tx: sa.Connection) -> tuple[dict[str, object], Change]:
         change = open_balancer(call, tx, str(values["load_balancer_id"]))
+        change.authorize("listener:post")
         pool = _default_pool(change, values)
         completed = rules.listener_created(
             values,
@@ -58,6 +59,7 @@ def update(call: Call, identifier: str, body: object, parent: str | None) -> dic
     def work(tx: sa.Connection) -> tuple[dict[str, object], Change]:
         change = open_child(call, tx, Listener, identifier)
         item = change.find(Listener, identifier)
+        change.authorize("listener:put")
         pool = _default_pool(change, given)
         completed = rules.listener_updated(
             item,
@@ -85,6 +87,7 @@ def delete(call: Call, identifier: str, parent: str | None, *, cascade: bool) ->
     def work(tx: sa.Connection) -> tuple[None, Change | None]:
         change = open_child(call, tx, Listener, identifier)
         item = change.find(Listener, identifier)
+        change.authorize("listener:delete")
         if change.gone(item):
             return None, None
         changes.delete_object(tx, item, change.generation)

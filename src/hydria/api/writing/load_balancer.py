@@ -8,6 +8,7 @@ from typing import cast
 
 import sqlalchemy as sa
 
+from hydria.api import policy
 from hydria.api.call import Call
 from hydria.api.writing import graph, member, requests, vip
 from hydria.api.writing.change import Change, carry_out, open_balancer
@@ -32,6 +33,7 @@ def create(call: Call, body: object, parent: str | None) -> dict[str, object]:  
     identifier = str(uuid.uuid4())
     nested = graph.read(call, given, identifier)
     values["project_id"] = _project(call, values)
+    _authorize_create(call, values)
     _refuse_flavors(values)
     source = vip.resolve(services.network, settings.networking, values)
     nested = graph.judged(call, nested, source.expected_addresses, cast("list[str]", values["vip_sg_ids"]))
@@ -59,6 +61,9 @@ def update(call: Call, identifier: str, body: object, parent: str | None) -> dic
 
     def work(tx: sa.Connection) -> tuple[dict[str, object], Change]:
         change = open_balancer(call, tx, identifier)
+        change.authorize("loadbalancer:put")
+        if "vip_sg_ids" in given:
+            change.authorize("loadbalancer:put:vip_sg_ids")
         _admit(change, (ProvisioningStatus.ACTIVE,))
         updated = change.update_balancer(given)
         shown = change.shown(updated)
@@ -77,6 +82,7 @@ def delete(call: Call, identifier: str, parent: str | None, *, cascade: bool) ->
 
     def work(tx: sa.Connection) -> tuple[None, Change]:
         change = open_balancer(call, tx, identifier)
+        change.authorize("loadbalancer:delete")
         remaining = change.find_tree().desired()
         if not cascade and any(remaining.children()):
             raise validation(f"Cannot delete Load Balancer {change.balancer.id} - it has children")
@@ -129,6 +135,13 @@ def _project(call: Call, values: Mapping[str, object]) -> str:
             " settings in the Octavia configuration."
         )
     return str(project_id)
+
+
+def _authorize_create(call: Call, values: Mapping[str, object]) -> None:
+    project_id = str(values["project_id"])
+    policy.authorize(call, "loadbalancer:post", project_id)
+    if values["vip_sg_ids"]:
+        policy.authorize(call, "loadbalancer:post:vip_sg_ids", project_id)
 
 
 def _refuse_flavors(values: Mapping[str, object]) -> None:

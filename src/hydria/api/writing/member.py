@@ -6,7 +6,7 @@ from collections.abc import Iterable, Mapping
 
 import sqlalchemy as sa
 
-from hydria.api import views
+from hydria.api import policy, views
 from hydria.api.call import Call
 from hydria.api.writing import conflicts, requests
 from hydria.api.writing.change import Change, carry_out, known_id, new, open_child
@@ -26,11 +26,12 @@ def create(call: Call, body: object, parent: str | None) -> dict[str, object]:
     services = call.services
     pool_id = parent or ""
     values = parse_create(Member, requests.record(Member, body), services.defaults)
-    check_subnets(call, [values], pool_id)
+    check_subnets(call, [values], pool_id, needed=("member:post",))
 
     def work(tx: sa.Connection) -> tuple[dict[str, object], Change]:
         change = open_child(call, tx, Pool, pool_id)
         used = change.find_pool(pool_id)
+        change.authorize("member:post")
         completed = judged(call, values)
         change.admit(used.pool)
         start = OperatingStatus.OFFLINE if used.monitor_id else OperatingStatus.NO_MONITOR
@@ -52,6 +53,7 @@ def update(call: Call, identifier: str, body: object, parent: str | None) -> dic
         change = open_child(call, tx, Pool, pool_id)
         used = change.find_pool(pool_id)
         item = _of_pool(change, identifier, used.pool)
+        change.authorize("member:put")
         completed = rules.member_updated(item, given, call.services.deployment)
         change.admit_update(item, used.pool)
         updated = change.update(item, completed)
@@ -71,6 +73,7 @@ def delete(call: Call, identifier: str, parent: str | None, *, cascade: bool) ->
         change = open_child(call, tx, Pool, pool_id)
         used = change.find_pool(pool_id)
         item = _of_pool(change, identifier, used.pool)
+        change.authorize("member:delete")
         if change.gone(item, used.pool):
             return None, None
         changes.delete_object(tx, item, change.generation)
@@ -88,24 +91,33 @@ def judged(call: Call, values: Mapping[str, object]) -> dict[str, object]:
     return rules.member_created(values, call.services.deployment)
 
 
-def check_subnets(call: Call, members: Iterable[Mapping[str, object]], pool_id: str | None = None) -> None:
-    """Raise Invalid when a new member's subnet does not exist, or NotFound if its pool does not either.
+def check_subnets(
+    call: Call,
+    members: Iterable[Mapping[str, object]],
+    pool_id: str | None = None,
+    needed: Iterable[str] = (),
+) -> None:
+    """Raise Invalid when a new member's subnet does not exist.
 
-    Asks a service, so this is done before the transaction.
+    Asks a service, so this is done before the transaction. But that the pool does not exist, or that the
+    caller may not (``needed``) write to it, is what the caller is told first.
     """
     for subnet_id in {str(values["subnet_id"]) for values in members if values.get("subnet_id")}:
         try:
             call.services.network.subnet(subnet_id)
         except NotFound as missing:
             if pool_id is not None:
-                _pool_exists(call, pool_id)
+                _authorize(call, pool_id, needed)
             raise requests.foreign("Subnet", subnet_id) from missing
 
 
-def _pool_exists(call: Call, pool_id: str) -> None:
+def _authorize(call: Call, pool_id: str, needed: Iterable[str]) -> None:
     with call.services.store.read() as tx:
-        if rows.load_one(tx, Pool, known_id(Pool, pool_id)) is None:
-            raise NotFound(Pool.label, pool_id)
+        pool = rows.load_one(tx, Pool, known_id(Pool, pool_id))
+    if pool is None:
+        raise NotFound(Pool.label, pool_id)
+    for rule in needed:
+        policy.authorize(call, rule, pool.project_id)
 
 
 def _of_pool(change: Change, identifier: str, pool: Pool) -> Member:

@@ -33,6 +33,7 @@ def create(call: Call, body: object, parent: str | None) -> dict[str, object]:  
 
     def work(tx: sa.Connection) -> tuple[dict[str, object], Change]:
         change = _open(call, tx, values)
+        change.authorize("pool:post")
         listener_id = values["listener_id"]
         listener = None if listener_id is None else change.find(Listener, str(listener_id))
         completed = rules.pool_created(values, call.services.deployment)
@@ -60,6 +61,7 @@ def update(call: Call, identifier: str, body: object, parent: str | None) -> dic
     def work(tx: sa.Connection) -> tuple[dict[str, object], Change]:
         change = open_child(call, tx, Pool, identifier)
         used = change.find_pool(identifier)
+        change.authorize("pool:put")
         completed = rules.pool_updated(used.pool, given, call.services.deployment)
         change.admit_update(used.pool)
         updated = change.update(used.pool, completed)
@@ -78,6 +80,7 @@ def delete(call: Call, identifier: str, parent: str | None, *, cascade: bool) ->
     def work(tx: sa.Connection) -> tuple[None, Change | None]:
         change = open_child(call, tx, Pool, identifier)
         used = change.find_pool(identifier)
+        change.authorize("pool:delete")
         if change.gone(used.pool):
             return None, None
         content = _content(change, used.pool)

@@ -1,0 +1,66 @@
+"""Who may do what (contract 2).
+
+Every endpoint asks here, right after it has looked up the object that the request is about, or the parent
+of one that is to be made: first 404, then 403, then whatever is wrong with the request (contract 1.20).
+A rule is named by resource and action: ``loadbalancer:post`` is ``os_load-balancer_api:loadbalancer:post``.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+from hydria.api.call import Call
+from hydria.model.errors import Forbidden
+from hydria.model.resource import Declared
+
+# Root key of a resource -> its name in rules, where that is another.
+_NAMES: Mapping[str, str] = {
+    "rule": "l7rule",
+    "flavorprofile": "flavor-profile",
+    "availability_zone": "availability-zone",
+    "availability_zone_profile": "availability-zone-profile",
+}
+
+
+def rule(resource: type[Declared], action: str) -> str:
+    """The rule for an action (``get_one``, ``post``, …) on this kind of resource."""
+    return f"{_NAMES.get(resource.root, resource.root)}:{action}"
+
+
+def authorize(call: Call, rule: str, project_id: str | None = None) -> None:
+    """Raise Forbidden unless the caller may do this to an object of the project.
+
+    project_id: the load balancer's, whatever is below it; None: what belongs to no project (flavors,
+    providers), which is judged as if it were the caller's own.
+    """
+    if not _allowed(call, rule, call.caller.project_id if project_id is None else project_id):
+        raise forbidden()
+
+
+def listed_project(call: Call, rule: str, asked: str | None) -> str | None:
+    """The project that a list is restricted to; None when the caller may see those of all projects.
+
+    rule: ``loadbalancer:get_all``, which has a twin ``loadbalancer:get_all-global``. asked: the project that
+    the request names. Raises Forbidden when the caller may not see that one, or has none.
+    """
+    if _allowed(call, f"{rule}-global", asked):
+        return None
+    project_id = asked or call.caller.project_id
+    if not project_id:
+        raise forbidden()
+    authorize(call, rule, project_id)
+    return project_id
+
+
+def forbidden() -> Forbidden:
+    """The refusal in the words that clients know."""
+    return Forbidden("Policy does not allow this request to be performed.")
+
+
+def _allowed(call: Call, rule: str, project_id: str | None) -> bool:
+    caller = call.caller
+    if caller.admin:
+        return True
+    if rule.endswith("-global"):
+        return False
+    return bool(caller.project_id) and caller.project_id == project_id
