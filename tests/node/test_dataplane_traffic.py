@@ -423,7 +423,7 @@ def test_monitor_address_and_port(proxy, port, webs):
     assert get(port).member == webs[0].name
 
 
-@pytest.mark.parametrize("algorithm", [each for each in Algorithm if each is not Algorithm.SOURCE_IP_PORT])
+@pytest.mark.parametrize("algorithm", Algorithm)
 def test_servers_are_the_same_from_the_file_and_added_live(proxy, port, webs, algorithm):
     of_members = (
         {"weight": 0},

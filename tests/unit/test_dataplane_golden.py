@@ -74,6 +74,9 @@ TREES = {
                 "X-Forwarded-For": "true",
                 "X-Forwarded-Port": "TRUE",
                 "X-Forwarded-Proto": "true",
+                "X-Real-IP": "true",
+                "X-Client-IP": "True",
+                "X-Forwarded-IP": "true",
             },
             timeout_client_data=1000,
             timeout_member_connect=2000,
@@ -114,6 +117,19 @@ TREES = {
     ),
     "source-ip-algorithm": tree(
         listener(default_pool_id=POOL), pool(lb_algorithm=Algorithm.SOURCE_IP), member(1), member(2)
+    ),
+    "source-ip-port-algorithm": tree(
+        listener(default_pool_id=POOL), pool(lb_algorithm=Algorithm.SOURCE_IP_PORT), member(1), member(2)
+    ),
+    "proxy": tree(
+        listener(default_pool_id=POOL),
+        listener(2, protocol=ListenerProtocol.TCP, default_pool_id=SECOND),
+        pool(protocol=PoolProtocol.PROXY),
+        pool(2, protocol=PoolProtocol.PROXYV2),
+        member(1),
+        member(2, pool_id=SECOND, monitor_port=8081),
+        monitor(1, type=MonitorType.HTTPS, http_version=1.1, domain_name="www.example.com"),
+        monitor(2, pool_id=SECOND, type=MonitorType.TLS_HELLO),
     ),
     "source-ip-persistence": persistent(PersistenceType.SOURCE_IP),
     "http-cookie": persistent(PersistenceType.HTTP_COOKIE),

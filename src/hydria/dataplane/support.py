@@ -11,13 +11,11 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 
 from hydria.model.health_monitor import HealthMonitor
-from hydria.model.listener import HEADERS, SSL_HEADERS, Listener
+from hydria.model.listener import SSL_HEADERS, Listener
 from hydria.model.load_balancer import LoadBalancer
 from hydria.model.pool import Pool
 from hydria.model.resource import Resource
-from hydria.model.statuses import Algorithm, ClientAuthentication, ListenerProtocol, MonitorType, PoolProtocol
-
-_SERVED_HEADERS = ("X-Forwarded-For", "X-Forwarded-Port", "X-Forwarded-Proto")
+from hydria.model.statuses import ClientAuthentication, ListenerProtocol, MonitorType, PoolProtocol
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,15 +59,10 @@ _TABLE: Mapping[type[Resource], tuple[Row, ...]] = {
         Row("client_crl_container_ref"),
         Row("client_authentication", (ClientAuthentication.OPTIONAL, ClientAuthentication.MANDATORY)),
         Row("hsts_max_age"),
-        *(
-            Row("insert_headers", ("true",), key=name)
-            for name in (*HEADERS, *SSL_HEADERS)
-            if name not in _SERVED_HEADERS
-        ),
+        *(Row("insert_headers", ("true",), key=name) for name in SSL_HEADERS),
     ),
     Pool: (
-        Row("protocol", (PoolProtocol.PROXY, PoolProtocol.PROXYV2, PoolProtocol.UDP, PoolProtocol.SCTP)),
-        Row("lb_algorithm", (Algorithm.SOURCE_IP_PORT,)),
+        Row("protocol", (PoolProtocol.UDP, PoolProtocol.SCTP)),
         Row("tls_enabled"),
         Row("tls_container_ref"),
         Row("ca_tls_container_ref"),
@@ -77,12 +70,7 @@ _TABLE: Mapping[type[Resource], tuple[Row, ...]] = {
         Row("session_persistence", key="persistence_timeout"),
         Row("session_persistence", key="persistence_granularity"),
     ),
-    HealthMonitor: (
-        Row(
-            "type",
-            tuple(kind for kind in MonitorType if kind not in (MonitorType.HTTP, MonitorType.TCP)),
-        ),
-    ),
+    HealthMonitor: (Row("type", (MonitorType.PING, MonitorType.UDP_CONNECT, MonitorType.SCTP)),),
 }
 
 

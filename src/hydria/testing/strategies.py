@@ -13,21 +13,22 @@ from hypothesis import strategies as st
 
 from hydria.model import kinds
 from hydria.model.health_monitor import HealthMonitor
-from hydria.model.listener import Listener
+from hydria.model.listener import HEADERS, Listener
 from hydria.model.member import Member
 from hydria.model.pool import Pool, SessionPersistence
 from hydria.model.resource import Attribute, Configured, Resource, Use, attributes, parse_create, wire_name
-from hydria.model.statuses import Algorithm, ListenerProtocol, MonitorType, PersistenceType, PoolProtocol
+from hydria.model.statuses import ListenerProtocol, MonitorType, PersistenceType, PoolProtocol
 from hydria.model.tree import Tree
 from hydria.testing import bodies, trees
 
 Values: TypeAlias = dict[str, Any]
 
 _TREES = 3  # listeners, pools, and members of a pool, at most
+_PROXY = (PoolProtocol.PROXY, PoolProtocol.PROXYV2)
 _POOLS_OF: Mapping[ListenerProtocol, tuple[PoolProtocol, ...]] = {
-    ListenerProtocol.HTTP: (PoolProtocol.HTTP,),
-    ListenerProtocol.HTTPS: (PoolProtocol.HTTPS, PoolProtocol.TCP),
-    ListenerProtocol.TCP: (PoolProtocol.HTTP, PoolProtocol.HTTPS, PoolProtocol.TCP),
+    ListenerProtocol.HTTP: (PoolProtocol.HTTP, *_PROXY),
+    ListenerProtocol.HTTPS: (PoolProtocol.HTTPS, PoolProtocol.TCP, *_PROXY),
+    ListenerProtocol.TCP: (PoolProtocol.HTTP, PoolProtocol.HTTPS, PoolProtocol.TCP, *_PROXY),
 }
 _TLS = (
     "default_tls_container_ref", "sni_container_refs", "client_ca_tls_container_ref", "client_authentication",
@@ -35,6 +36,7 @@ _TLS = (
     "tls_container_ref", "ca_tls_container_ref", "crl_container_ref",
 )  # fmt: skip
 _REFERENCES = ("loadbalancer_id", "listener_id", "pool_id", "default_pool_id", "project_id", "subnet_id")
+_ASKING = (MonitorType.HTTP, MonitorType.HTTPS)
 _OF_HTTP = ("http_method", "url_path", "expected_codes", "http_version", "domain_name")
 
 _vips = st.sampled_from((("192.0.2.10",), ("2001:db8::10",), ("192.0.2.10", "2001:db8::10")))
@@ -95,9 +97,7 @@ def _listeners(draw: st.DrawFn, number: int, pools: Collection[Pool]) -> Listene
     if protocol is not ListenerProtocol.HTTP:
         values["insert_headers"] = {}
     values["insert_headers"] = {
-        name: value
-        for name, value in values["insert_headers"].items()
-        if name.startswith("X-Forwarded") and name != "X-Forwarded-IP"
+        name: value for name, value in values["insert_headers"].items() if name in HEADERS
     }
     fitting = [pool.id for pool in pools if pool.protocol in _POOLS_OF[protocol]]
     values["default_pool_id"] = draw(st.sampled_from([None, *fitting]))
@@ -107,10 +107,7 @@ def _listeners(draw: st.DrawFn, number: int, pools: Collection[Pool]) -> Listene
 @st.composite
 def _pools(draw: st.DrawFn, number: int) -> Pool:
     values = draw(_values(Pool))
-    values["protocol"] = draw(st.sampled_from((PoolProtocol.HTTP, PoolProtocol.HTTPS, PoolProtocol.TCP)))
-    values["lb_algorithm"] = draw(
-        st.sampled_from([each for each in Algorithm if each is not Algorithm.SOURCE_IP_PORT])
-    )
+    values["protocol"] = draw(st.sampled_from(sorted({kind for fit in _POOLS_OF.values() for kind in fit})))
     record = values["session_persistence"]
     values["session_persistence"] = None if record is None else SessionPersistence(**record)
     return trees.pool(number, **values)
@@ -132,8 +129,8 @@ def _members(pool: Pool, first: int) -> st.SearchStrategy[list[Member]]:
 @st.composite
 def _monitors(draw: st.DrawFn, number: int, pool: Pool) -> HealthMonitor:
     values = draw(_values(HealthMonitor))
-    values["type"] = draw(st.sampled_from((MonitorType.HTTP, MonitorType.TCP)))
-    if values["type"] is MonitorType.TCP:
+    values["type"] = draw(st.sampled_from((*_ASKING, MonitorType.TCP, MonitorType.TLS_HELLO)))
+    if values["type"] not in _ASKING:
         values.update(dict.fromkeys(_OF_HTTP))
     elif values["http_version"] != 1.1:
         values["domain_name"] = None

@@ -16,10 +16,16 @@ from hydria.model.statuses import Algorithm
 
 # Each of them lets HAProxy take up servers while it runs. Of hashes only the consistent one does, which also
 # moves the fewest clients; without the avalanche it would send neighboring addresses to the same member.
+_CONSISTENT = ("hash-type", "consistent", "sdbm", "avalanche")
 _BALANCE: Mapping[Algorithm, tuple[tuple[str, ...], ...]] = {
     Algorithm.ROUND_ROBIN: (("balance", "roundrobin"),),
     Algorithm.LEAST_CONNECTIONS: (("balance", "leastconn"),),
-    Algorithm.SOURCE_IP: (("balance", "source"), ("hash-type", "consistent", "sdbm", "avalanche")),
+    Algorithm.SOURCE_IP: (("balance", "source"), _CONSISTENT),
+    Algorithm.SOURCE_IP_PORT: (
+        ("tcp-request", "content", "set-var(txn.port)", "src_port"),
+        ("balance", "hash", "src,concat(:,txn.port)"),
+        _CONSISTENT,
+    ),
 }
 
 

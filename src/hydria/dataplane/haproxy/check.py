@@ -4,16 +4,21 @@ from __future__ import annotations
 
 import ipaddress
 
-from hydria.dataplane.haproxy.token import literal
+from hydria.dataplane.haproxy.token import literal, plain
 from hydria.dataplane.haproxy.writer import Section
 from hydria.model.health_monitor import HealthMonitor
 from hydria.model.statuses import MonitorType
 
+_OVER_TLS = (MonitorType.HTTPS, MonitorType.TLS_HELLO)
+
 
 def probe(section: Section, monitor: HealthMonitor, vip_address: str) -> None:
-    """How members are asked and what is a good answer; a TCP monitor only connects."""
+    """How members are asked and what is a good answer.
+
+    Without a question, a TCP monitor only connects, and a TLS-HELLO monitor shakes hands.
+    """
     section.add("timeout", "check", _seconds(monitor.timeout))
-    if monitor.type is not MonitorType.HTTP:
+    if monitor.type not in (MonitorType.HTTP, MonitorType.HTTPS):
         return
     section.add("option", "httpchk")
     request: list[str] = ["meth", monitor.http_method or "GET", "uri", monitor.url_path or "/"]
@@ -27,11 +32,19 @@ def probe(section: Section, monitor: HealthMonitor, vip_address: str) -> None:
 
 
 def server_words(monitor: HealthMonitor) -> tuple[str, ...]:
-    """What each checked server says about it."""
-    return (
+    """What each checked server says about it.
+
+    Over TLS, a check does not judge the member's certificate: it asks whether the member serves.
+    """
+    words = [
         *("check", "inter", _seconds(monitor.delay)),
         *("fall", str(monitor.max_retries_down), "rise", str(monitor.max_retries)),
-    )
+    ]
+    if monitor.type in _OVER_TLS:
+        words += ["check-ssl", "verify", "none"]
+        if monitor.domain_name:
+            words += ["check-sni", plain(monitor.domain_name)]
+    return tuple(words)
 
 
 def _seconds(number: int) -> str:

@@ -12,6 +12,8 @@ from hydria.model.listener import Listener
 from hydria.model.statuses import ListenerProtocol
 
 _PER_LINE = 50  # HAProxy reads 64 words of a line
+# Other products' names for the address of the client alone, whatever the client says it is.
+_CLIENT_ADDRESS = {"X-Forwarded-IP", "X-Client-IP", "X-Real-IP"}
 
 
 def mode(listener: Listener) -> str:
@@ -64,3 +66,5 @@ def _insert_headers(section: Section, listener: Listener) -> None:
         section.add("http-request", "set-header", "X-Forwarded-Port", listener.protocol_port)
     if "X-Forwarded-Proto" in wanted:
         section.add("http-request", "set-header", "X-Forwarded-Proto", "http")
+    for name in sorted(wanted & _CLIENT_ADDRESS):
+        section.add("http-request", "set-header", name, "%[src]")

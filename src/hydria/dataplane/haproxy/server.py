@@ -6,7 +6,7 @@ Everything about a server is on its own line (no ``default-server``), for ``add 
 from __future__ import annotations
 
 import zlib
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 
 from hydria.dataplane.haproxy import check
 from hydria.dataplane.haproxy.token import plain
@@ -14,8 +14,15 @@ from hydria.model.health_monitor import HealthMonitor
 from hydria.model.kinds import plain_address
 from hydria.model.member import Member
 from hydria.model.pool import Pool
-from hydria.model.statuses import Algorithm
+from hydria.model.statuses import Algorithm, PoolProtocol
 from hydria.wire.state import Server
+
+_HASHED = (Algorithm.SOURCE_IP, Algorithm.SOURCE_IP_PORT)
+# Checks have the PROXY header too, but for those that go to another address or port than the traffic.
+_SENDS_PROXY: Mapping[PoolProtocol, tuple[str, ...]] = {
+    PoolProtocol.PROXY: ("send-proxy",),
+    PoolProtocol.PROXYV2: ("send-proxy-v2",),
+}
 
 
 def servers(
@@ -23,9 +30,10 @@ def servers(
 ) -> Iterator[Server]:
     """A pool's members in one backend; ``monitor`` is the one that is enabled, if any."""
     checked = check.server_words(monitor) if monitor else ()
+    sends = _SENDS_PROXY.get(pool.protocol, ())
     numbers: set[int] = set()
     for member in members:
-        options = (*_number(pool, member, numbers), *checked, *_probed_at(member, monitor))
+        options = (*_number(pool, member, numbers), *sends, *checked, *_probed_at(member, monitor))
         yield Server(
             backend=plain(backend),
             name=plain(member.id),
@@ -59,7 +67,7 @@ def _number(pool: Pool, member: Member, taken: set[int]) -> tuple[str, ...]:
     By default that is its position in the backend, so that after a reload, or in another amphora, the same
     client would hash to another member.
     """
-    if pool.lb_algorithm is not Algorithm.SOURCE_IP:
+    if pool.lb_algorithm not in _HASHED:
         return ()
     number = zlib.crc32(member.id.encode()) & 0x7FFF_FFFF or 1
     if number in taken:
