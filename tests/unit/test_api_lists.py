@@ -167,6 +167,15 @@ def test_one_value_per_name(api: Api, three: list[str]) -> None:
         assert api.get(BALANCERS, 400, query_string=query)["faultstring"] == UNCLEAR
 
 
+def test_the_load_balancer_has_two_names_in_filters(api: Api, three: list[str]) -> None:
+    """openstacksdk filters listeners by ``load_balancer_id``, other clients by the attribute's own name."""
+    api.insert(trees.pool(1), trees.pool(2, load_balancer_id=three[1]))
+    for name in ("loadbalancer_id", "load_balancer_id"):
+        assert len(ids(api.get("/v2/lbaas/pools", params={name: three[1]}))) == 1
+    both = {"loadbalancer_id": three[0], "load_balancer_id": three[0]}
+    assert refusal(api, "/v2/lbaas/pools", **both) == UNCLEAR
+
+
 # --- tags
 
 

@@ -16,6 +16,8 @@ Params = Mapping[str, str | list[str]]
 _TAGS = {"tags": "all", "tags-any": "any", "not-tags": "not_all", "not-tags-any": "not_any"}
 _ORDER = ("sort", "sort_key", "sort_dir")
 _PLACE = ("limit", "marker", "page_reverse")
+# Lists know objects by this name too, as Octavia's do: openstacksdk's filter of listeners is called so.
+_ALIASES = {"load_balancer_id": "loadbalancer_id"}
 _MANY = {*_TAGS, *_ORDER, "fields"}
 _LONGEST = 2**31 - 1
 _MOST_TAGS = 100  # each is a query of its own for the database, which has its limits
@@ -95,13 +97,14 @@ def _filters(
     known = by_wire_name(resource)
     values: dict[str, object] = {}
     empty = False
-    for name, text in params.items():
+    for asked, text in params.items():
+        name = _ALIASES.get(asked, asked)
         if name in _MANY or name in _PLACE or not settings.allow_filtering:
             continue
         if name not in known or not known[name][1].listed:
             raise _unclear()
         field, attribute = known[name]
-        if field in values:  # project_id and tenant_id
+        if field in values:  # two names of one attribute
             raise _unclear()
         values[field] = _value(name, attribute, str(text))
         empty = empty or values[field] is None

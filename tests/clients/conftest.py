@@ -1,0 +1,27 @@
+"""Hydria as its clients meet it: a process of its own, real HTTP, the noop drivers below it."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import openstack
+import pytest
+from openstack.load_balancer.v2._proxy import Proxy
+
+from tests.clients.served import Served, served
+
+
+@pytest.fixture(scope="session")
+def hydria(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Served]:
+    with served(tmp_path_factory.mktemp("served")) as running:
+        yield running
+
+
+@pytest.fixture(scope="session")
+def sdk(hydria: Served) -> Proxy:
+    """The load-balancer part of openstacksdk."""
+    connection = openstack.connect(
+        auth_type="none", auth={"endpoint": hydria.url}, load_yaml_config=False, load_envvars=False
+    )
+    found: Proxy = connection.load_balancer
+    return found
