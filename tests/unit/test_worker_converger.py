@@ -173,12 +173,40 @@ def test_a_refused_state_is_an_error_with_its_reason_and_the_next_change_clears_
     assert balancer.fault is not None
     assert "nonsense" in balancer.fault
     assert balancer.retry_at is not None
+    assert balancer.fault_since is not None
+    bench.wait_for_retry(balancer_id)
+    bench.converger.converge(balancer_id)
+    assert bench.tree(balancer_id).load_balancer.fault_since == balancer.fault_since, "since it first failed"
     bench.agent.fails = None
     bench.touch(balancer_id)
     assert bench.tree(balancer_id).load_balancer.provisioning_status == "PENDING_UPDATE"
     assert bench.converger.converge(balancer_id).result is Result.DONE
     balancer = bench.tree(balancer_id).load_balancer
     assert (balancer.provisioning_status, balancer.fault, balancer.attempts) == ("ACTIVE", None, 0)
+    assert balancer.fault_since is None
+
+
+def test_what_has_failed_below_a_load_balancer_has_the_reason_too(bench: Bench) -> None:
+    balancer_id = bench.add(pending_pool)
+    bench.agent.fails = Refused("Amphora a refused generation 1: [/var/lib/hydria/haproxy.cfg:3] : nonsense")
+    bench.converger.converge(balancer_id)
+    tree = bench.tree(balancer_id)
+    for item in (tree.load_balancer, *tree.pools):
+        assert item.provisioning_status == "ERROR"
+        assert item.fault == "Amphora a refused generation 1: [haproxy.cfg:3] : nonsense"
+        assert item.fault_since is not None
+    bench.agent.fails = None
+    bench.wait_for_retry(balancer_id)
+    assert bench.converger.converge(balancer_id).result is Result.DONE
+    (pool,) = bench.tree(balancer_id).pools
+    assert (pool.provisioning_status, pool.fault, pool.fault_since) == ("ACTIVE", None, None)
+
+
+def test_a_pass_can_be_found_by_the_request_that_asked_for_it(bench: Bench) -> None:
+    balancer_id = bench.add(request_id="req-1")
+    assert "create of generation 1 (req-1) in" in bench.converger.converge(balancer_id).sentence
+    bench.touch(balancer_id)
+    assert "configure of generation 2 in" in bench.converger.converge(balancer_id).sentence, "by no request"
 
 
 def test_a_fault_that_may_pass_is_shown_once_it_has_repeated(bench: Bench) -> None:

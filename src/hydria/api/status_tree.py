@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+from hydria.api import views
 from hydria.model.pool import Pool
 from hydria.model.resource import Resource
+from hydria.model.statuses import ProvisioningStatus
 from hydria.model.tree import Tree
 
 Branch = dict[str, object]
@@ -34,9 +36,12 @@ def _pool(tree: Tree, pool: Pool) -> Branch:
 
 
 def _statuses(item: Resource, **more: object) -> Branch:
-    return {
+    shown = {
         "id": item.id,
         **more,
         "operating_status": item.operating_status,
         "provisioning_status": item.provisioning_status,
     }
+    if item.fault is not None and item.provisioning_status is ProvisioningStatus.ERROR:
+        shown["fault"] = views.fault(item.fault, item.fault_since)
+    return shown

@@ -18,6 +18,7 @@ from hydria.model.listener import Listener
 from hydria.model.load_balancer import LoadBalancer
 from hydria.model.pool import Pool
 from hydria.model.resource import Declared, attributes, wire_name
+from hydria.model.statuses import ProvisioningStatus
 from hydria.store.relations import Relations
 
 Body = dict[str, object]
@@ -41,7 +42,7 @@ class View:
 
     fields: what to read of an object, in this order; keys: the key of each in the response.
     json, times, parents: keys of values that are JSON text in the database, moments, ids of what is above.
-    owned, tagged: whether there is a project, and tags.
+    owned, tagged, faulty: whether there is a project, there are tags, and it can be in ERROR.
     """
 
     fields: tuple[str, ...]
@@ -53,6 +54,7 @@ class View:
     has_monitor: bool
     owned: bool
     tagged: bool
+    faulty: bool
 
     def of_row(self, row: Sequence[object], relations: Relations) -> Body:
         """The object that a row of ``fields`` holds; for msgspec to encode."""
@@ -81,7 +83,17 @@ class View:
             shown["tenant_id"] = shown["project_id"]
         if self.tagged:
             shown["tags"] = list(relations.tags)
+        if self.faulty:
+            # Beyond Octavia's keys, which are all there is while nothing is wrong (contract appendix C).
+            message, since = shown.pop("fault"), shown.pop("fault_since")
+            if message is not None and shown["provisioning_status"] == ProvisioningStatus.ERROR:
+                shown["fault"] = fault(message, since)
         return shown
+
+
+def fault(message: object, since: object) -> Body:
+    """Why an object is in ERROR, and since when it has failed."""
+    return {"message": message, "since": _plain(since)}
 
 
 def _plain(value: object) -> object:
@@ -97,6 +109,9 @@ def view(resource: type[Declared]) -> View:
     parents = _PARENTS.get(resource, {})
     shown = {name: wire_name(name, it) for name, it in declared.items() if it.shown and it.stored}
     shown.update(parents)
+    faulty = "fault" in declared
+    if faulty:
+        shown |= {"fault": "fault", "fault_since": "fault_since"}
 
     def of_column(column: str) -> tuple[str, ...]:
         return tuple(key for name, key in shown.items() if declared[name].kind.column == column)
@@ -111,6 +126,7 @@ def view(resource: type[Declared]) -> View:
         has_monitor=resource is Pool,
         owned="project_id" in shown,
         tagged="tags" in declared,
+        faulty=faulty,
     )
 
 

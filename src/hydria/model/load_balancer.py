@@ -68,7 +68,12 @@ class LoadBalancer(Resource, frozen=True, kw_only=True):
     applied_generation: Annotated[
         int, internal(kinds.Integer(0, 2**62), shown=False, listed=False, default=0)
     ] = 0
-    # Why the last pass failed, since when, how often in a row, and when the next one is due.
-    fault: Annotated[str | None, internal(kinds.Text(2048), shown=False, listed=False)] = None
+    # The last generation in which the load balancer's own attributes changed, rather than something below it.
+    own_generation: Annotated[
+        int, internal(kinds.Integer(0, 2**62), shown=False, listed=False, default=0)
+    ] = 0
+    # The API request that made the newest generation, to be found in the logs of all programs.
+    request_id: Annotated[str, internal(kinds.Text(64), shown=False, listed=False, default="")] = ""
+    # How often in a row passes have failed (``fault`` says why), and when the next one is due.
     attempts: Annotated[int, internal(kinds.Integer(0, 2**31), shown=False, listed=False, default=0)] = 0
     retry_at: Annotated[datetime | None, internal(kinds.Time(), shown=False, listed=False)] = None

@@ -94,6 +94,7 @@ def internal(kind: kinds.Kind, *, shown: bool = True, default: object = None, **
 
 TEXT = Attribute(kind=kinds.Text(), default="")
 IDENTIFIER = kinds.Identifier()
+FAULT_LENGTH = 2048  # characters
 
 
 class Declared(msgspec.Struct, frozen=True, kw_only=True):
@@ -126,6 +127,9 @@ class Resource(Declared, frozen=True, kw_only=True):
     # The load balancer's generation that this object last changed in: it is applied once the load
     # balancer's applied generation has reached it.
     generation: Annotated[int, internal(kinds.Integer(0, 2**62), shown=False, listed=False)] = 0
+    # What its owner is told: why it is in ERROR, and since when it has failed. Responses show both as one.
+    fault: Annotated[str | None, internal(kinds.Text(FAULT_LENGTH), shown=False, listed=False)] = None
+    fault_since: Annotated[datetime | None, internal(kinds.Time(), shown=False, listed=False)] = None
     tags: Annotated[
         tuple[str, ...],
         Attribute(

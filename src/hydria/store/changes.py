@@ -29,7 +29,7 @@ def touch(tx: sa.Connection, balancer: LoadBalancer, **changes: Any) -> int:
         else ProvisioningStatus.PENDING_UPDATE
     )
     generation = balancer.generation + 1
-    values = {"provisioning_status": status} | changes
+    values = {"provisioning_status": status, "request_id": ""} | changes
     tx.execute(
         sa.update(tables.load_balancers)
         .where(tables.load_balancers.c.id == balancer.id)

@@ -14,14 +14,13 @@ from hydria.model.listener import Listener
 from hydria.model.load_balancer import LoadBalancer
 from hydria.model.member import Member
 from hydria.model.pool import Pool
-from hydria.model.resource import Resource
+from hydria.model.resource import FAULT_LENGTH, Resource
 from hydria.model.statuses import OperatingStatus, ProvisioningStatus
 from hydria.model.tree import Tree
 from hydria.store import rows, tables
 
 _CHILDREN: tuple[type[Resource], ...] = (HealthMonitor, Member, Pool, Listener)
 _UNFINISHED = (ProvisioningStatus.PENDING_CREATE, ProvisioningStatus.PENDING_UPDATE, ProvisioningStatus.ERROR)
-_FAULT_LENGTH = 2048
 # How often a tree that changes while it is read is read again.
 _READS = 5
 _BATCH = 5000
@@ -126,7 +125,7 @@ def mark_applied(tx: sa.Connection, tree: Tree, generation: int) -> None:
             tx.execute(
                 sa.update(tables.table_of(resource))
                 .where(_unfinished_rows(resource, balancer_id, generation))
-                .values(provisioning_status=str(ProvisioningStatus.ACTIVE))
+                .values(provisioning_status=str(ProvisioningStatus.ACTIVE), fault=None, fault_since=None)
             )
     balancer = tables.load_balancers
     current = balancer.c.generation == generation
@@ -138,7 +137,12 @@ def mark_applied(tx: sa.Connection, tree: Tree, generation: int) -> None:
         sa.update(balancer)
         .where(balancer.c.id == balancer_id)
         .values(
-            applied_generation=generation, provisioning_status=status, fault=None, attempts=0, retry_at=None
+            applied_generation=generation,
+            provisioning_status=status,
+            fault=None,
+            fault_since=None,
+            attempts=0,
+            retry_at=None,
         )
     )
 
@@ -146,10 +150,13 @@ def mark_applied(tx: sa.Connection, tree: Tree, generation: int) -> None:
 def mark_failed(
     tx: sa.Connection, tree: Tree, generation: int, *, fault: str, retry_at: datetime | None, show: bool
 ) -> None:
-    """Record why a pass failed and when the next is due.
+    """Record why a pass failed, in words for the owner, and when the next is due.
 
-    With ``show`` what was pending becomes ERROR, unless it is being deleted; without, it stays as it is.
+    With ``show`` what was pending becomes ERROR, unless it is being deleted; without, it stays as it is. What
+    fails again keeps the moment since which it has.
     """
+    # What a daemon wrote may have characters that no database takes.
+    text, moment = kinds.shown(fault, FAULT_LENGTH - 1), rows.now()
     for resource in _CHILDREN if show else ():
         if any(
             type(item) is resource and item.desired and _unfinished(item, generation)
@@ -158,7 +165,11 @@ def mark_failed(
             tx.execute(
                 sa.update(tables.table_of(resource))
                 .where(_unfinished_rows(resource, tree.load_balancer.id, generation))
-                .values(provisioning_status=str(ProvisioningStatus.ERROR))
+                .values(
+                    provisioning_status=str(ProvisioningStatus.ERROR),
+                    fault=text,
+                    fault_since=sa.func.coalesce(tables.table_of(resource).c.fault_since, moment),
+                )
             )
     balancer = tables.load_balancers
     status = sa.case(
@@ -176,8 +187,8 @@ def mark_failed(
         sa.update(balancer)
         .where(balancer.c.id == tree.load_balancer.id)
         .values(
-            # What a daemon wrote may have characters that no database takes.
-            fault=kinds.shown(fault, _FAULT_LENGTH - 1),
+            fault=text,
+            fault_since=sa.func.coalesce(balancer.c.fault_since, moment),
             attempts=balancer.c.attempts + 1,
             retry_at=retry_at,
             provisioning_status=status,
@@ -204,6 +215,7 @@ def mark_deleted(tx: sa.Connection, tree: Tree, moment: datetime) -> None:
             applied_generation=balancer.c.generation,
             updated_at=moment,
             fault=None,
+            fault_since=None,
             retry_at=None,
         )
     )

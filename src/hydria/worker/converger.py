@@ -15,6 +15,7 @@ import sqlalchemy as sa
 from taskflow import engines
 from taskflow.exceptions import WrappedFailure
 
+from hydria.model import faults
 from hydria.model.errors import Busy, HydriaError, Outdated, Refused, Unavailable
 from hydria.model.load_balancer import LoadBalancer
 from hydria.model.statuses import ProvisioningStatus
@@ -111,7 +112,7 @@ class Converger:
             return self._failed(lease, tree, plan, error)
         finished = self._tools.store.transact(lambda tx: self._record(tx, lease, tree, plan))
         took = (time.monotonic() - started) * 1000
-        sentence = f"{plan.kind} in {took:.0f} ms, because {plan.reason}"
+        sentence = f"{plan.kind}{_origin(tree.load_balancer)} in {took:.0f} ms, because {plan.reason}"
         if not finished:
             return Outcome(Result.AGAIN, f"{sentence}; it has changed meanwhile")
         return Outcome(Result.IDLE if plan.kind is Kind.NOTHING else Result.DONE, sentence)
@@ -151,7 +152,7 @@ class Converger:
         balancer = tree.load_balancer
         attempts = balancer.attempts + 1
         delay = convergence.retry_delay(attempts, self._settings.retry_initial, self._settings.retry_max)
-        fault = str(error) or type(error).__name__
+        fault = faults.for_operator(error)
         show = isinstance(error, Refused) or attempts >= _PATIENCE
         if not isinstance(error, HydriaError):
             LOG.error("Load balancer %s: %s failed unexpectedly", balancer.id, plan.kind, exc_info=error)
@@ -166,15 +167,17 @@ class Converger:
                 tx,
                 tree,
                 balancer.generation,
-                fault=fault,
+                fault=faults.for_owner(error),
                 retry_at=None if changed or ahead else rows.now() + timedelta(seconds=delay),
                 show=show and not (changed or ahead),
             )
             return changed or ahead
 
         if self._tools.store.transact(record):
-            return Outcome(Result.AGAIN, f"{plan.kind} failed, on to what is wanted by now: {fault}")
-        return Outcome(Result.FAILED, f"{plan.kind} failed (try {attempts}, next in {delay:.0f} s): {fault}")
+            said = f"{plan.kind}{_origin(balancer)} failed, on to what is wanted by now: {fault}"
+            return Outcome(Result.AGAIN, said)
+        said = f"{plan.kind}{_origin(balancer)} failed (try {attempts}, next in {delay:.0f} s): {fault}"
+        return Outcome(Result.FAILED, said)
 
     def _interrupted(self, lease: Lease, plan: Plan, interruption: Interrupted) -> Outcome:
         if self._tools.stopping.is_set():
@@ -184,6 +187,12 @@ class Converger:
 
     def _release(self, lease: Lease) -> None:
         self._tools.store.transact(lambda tx: leases.confirm(tx, lease, release=True))
+
+
+def _origin(balancer: LoadBalancer) -> str:
+    """Which state of the load balancer it is, and the request that the API's log has under it."""
+    asked_for = f" ({balancer.request_id})" if balancer.request_id else ""
+    return f" of generation {balancer.generation}{asked_for}"
 
 
 def _overtake(tx: sa.Connection, balancer: LoadBalancer, error: BaseException) -> bool:

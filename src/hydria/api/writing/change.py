@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import uuid
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
@@ -24,6 +25,7 @@ from hydria.providers.registry import Completion, Provider
 from hydria.store import changes, locking, relations, rows, trees
 from hydria.store.locking import PoolInUse
 
+LOG = logging.getLogger(__name__)
 R = TypeVar("R", bound=Resource)
 T = TypeVar("T")
 
@@ -108,7 +110,7 @@ class Change:
 
     def update_balancer(self, values: Mapping[str, Any]) -> LoadBalancer:
         """Write changes of the load balancer itself; what it has become."""
-        self.touch(**values)
+        self.touch(own_generation=self.generation, **values)
         self.tag(self.balancer, values)
         written = rows.load_one(self.tx, LoadBalancer, self.balancer.id)
         if written is None:
@@ -133,7 +135,7 @@ class Change:
         """
         # Where the provider reports by itself there is nothing for our workers to apply.
         applied = {"applied_generation": self.generation} if self.classic else {}
-        changes.touch(self.tx, self.balancer, **applied, **values)
+        changes.touch(self.tx, self.balancer, request_id=self.call.request_id, **applied, **values)
         if used is not None:
             changes.touch_objects(self.tx, Pool, [used.pool.id], self.generation)
             self.touch_listeners(used)
@@ -164,6 +166,11 @@ def carry_out(call: Call, work: Callable[[sa.Connection], tuple[T, Change | None
     ``work`` may run again after a lost race, so it changes nothing but the database, until it hands over.
     """
     answer, change = call.services.store.transact(work)
+    if change is not None:
+        balancer = change.balancer
+        LOG.info(
+            "Load balancer %s: %s asks for generation %d", balancer.id, call.request_id, change.generation
+        )
     if change is not None and change.provider.completion is Completion.CONVERGED:
         call.services.wakeups.wake(change.balancer.id)
     return answer

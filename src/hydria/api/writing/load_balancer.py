@@ -106,6 +106,7 @@ def _new(call: Call, provider: Provider, identifier: str, values: Mapping[str, o
             "operating_status": OperatingStatus.OFFLINE,
             "created_at": rows.now(),
             "generation": 1,
+            "request_id": call.request_id,
             "applied_generation": int(provider.completion is Completion.REPORTED),
         },
     )

@@ -81,7 +81,8 @@ class RestAmphoraDriver:
                 applied.generation,
             )
         if status == 422:
-            raise Refused(f"{_whom(amphora)} refused generation {state.generation}: {applied.fault}")
+            # The owner gets to read this one, to whom the LB network is nothing.
+            raise Refused(f"Amphora {amphora.id} refused generation {state.generation}: {applied.fault}")
         return applied
 
     def alive(self, amphora: Amphora) -> bool:
