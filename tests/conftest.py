@@ -5,6 +5,7 @@ from pathlib import Path
 
 import pytest
 
+from tests import keystone as identity
 from tests import services
 
 
@@ -23,6 +24,12 @@ def postgresql() -> Iterator[services.Service]:
 @pytest.fixture(scope="session")
 def rabbitmq() -> Iterator[services.Service]:
     with services.rabbitmq() as server:
+        yield server
+
+
+@pytest.fixture(scope="session")
+def keystone() -> Iterator[identity.Keystone]:
+    with identity.keystone() as server:
         yield server
 
 

@@ -285,7 +285,7 @@ def _postgresql_directories() -> list[str]:
     return [str(path) for path in sorted(found, key=lambda path: float(path.parent.name), reverse=True)]
 
 
-def _run(user: str | None, directory: Path, *command: str) -> None:
+def _run(user: str | None, directory: Path, *command: str) -> str:
     done = subprocess.run(
         _unprivileged(user, "--", *command),
         cwd=directory,
@@ -297,6 +297,7 @@ def _run(user: str | None, directory: Path, *command: str) -> None:
     )
     if done.returncode:
         raise ServiceError(f"{command[0]} failed:\n{done.stdout}{done.stderr}")
+    return done.stdout
 
 
 def _unprivileged(user: str | None, *options: str) -> list[str]:
