@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from typing import Any
 
 import falcon
 
@@ -12,6 +13,8 @@ from hydria.api.endpoints import Collection, Item, Members, Statistics, Statuses
 from hydria.api.healthcheck import Healthcheck
 from hydria.api.middleware import Transport
 from hydria.api.networks import Networks, Subnets
+from hydria.api.openapi.document import PATH, document
+from hydria.api.openapi.publication import Publication
 from hydria.api.versions import Discovery, Index
 from hydria.model.health_monitor import HealthMonitor
 from hydria.model.listener import Listener
@@ -27,15 +30,30 @@ VERSIONS = ("/v2", "/v2.0")
 SUITES = ("/lbaas", "")
 
 
-def make_app(services: Services) -> falcon.App[falcon.Request, falcon.Response]:
+class App(falcon.App[falcon.Request, falcon.Response]):
+    """A Falcon application that remembers what it was given, for its own description."""
+
+    def __init__(self, **options: Any) -> None:
+        super().__init__(**options)
+        self.routed: list[tuple[str, object]] = []
+
+    def add_route(self, uri_template: str, resource: object, **options: Any) -> None:
+        """As inherited."""
+        self.routed.append((uri_template, resource))
+        super().add_route(uri_template, resource, **options)
+
+
+def make_app(services: Services) -> App:
     """The WSGI application."""
     settings = services.settings.api_settings
-    app = falcon.App(middleware=[Transport(settings.max_request_body_size)], cors_enable=False)
+    app = App(middleware=[Transport(settings.max_request_body_size)], cors_enable=False)
     app.req_options.strip_url_path_trailing_slash = True
     faults.install(app)
     discovery, index, routes = Discovery(), Index(), list(_routes(services))
+    publication = Publication(lambda: document(app.routed, settings))
     for service in SERVICES:
         app.add_route(service or "/", discovery)
+        app.add_route(f"{service}{PATH.removesuffix('.json')}", publication)
         for version in VERSIONS:
             for path in ("", "/lbaas", "/octavia"):
                 app.add_route(f"{service}{version}{path}", index)

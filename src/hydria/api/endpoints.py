@@ -34,6 +34,11 @@ class Endpoint:
         self._identify = strategy(self._settings)
         self._resource = resource
 
+    @property
+    def resource(self) -> type[Resource]:
+        """What it serves."""
+        return self._resource
+
     def _call(self, req: falcon.Request) -> Call:
         base_url = self._settings.api_base_uri.rstrip("/") or req.prefix
         return Call(self._services, self._identify(req), base_url, req.context.request_id)

@@ -318,7 +318,11 @@ class TextMap:
         return {str(self.key.parse(key)): self.value.parse(item) for key, item in value.items()}
 
     def schema(self) -> Schema:
-        return {"type": "object", "additionalProperties": self.value.schema()}
+        return {
+            "type": "object",
+            "propertyNames": self.key.schema(),
+            "additionalProperties": self.value.schema(),
+        }
 
 
 @dataclass(frozen=True, slots=True)
@@ -353,9 +357,14 @@ class Record:
         return record
 
     def schema(self) -> Schema:
+        optional = {
+            name: {"anyOf": [kind.schema(), {"type": "null"}]}
+            for name, kind in self.fields.items()
+            if name not in self.required
+        }
         return {
             "type": "object",
-            "properties": {name: kind.schema() for name, kind in self.fields.items()},
+            "properties": {name: kind.schema() for name, kind in self.fields.items()} | optional,
             "required": list(self.required),
             "additionalProperties": False,
         }
@@ -378,7 +387,8 @@ class Time:
         raise BadValue("Value should be a date and time like 2026-01-02T03:04:05")
 
     def schema(self) -> Schema:
-        return {"type": "string", "format": "date-time"}
+        # Without a zone, so it is not the format "date-time" of JSON schemas.
+        return {"type": "string", "pattern": r"^\d{4}-\d{2}-\d{2}T\d{2}:\d{2}:\d{2}$"}
 
 
 def shown(value: object, limit: int = 256) -> str:

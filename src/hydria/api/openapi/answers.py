@@ -1,0 +1,94 @@
+"""The errors that a request can be answered with, in their two shapes (contract 1.5)."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Iterator
+from http import HTTPStatus
+
+from hydria.api.openapi.schemas import Components, Schema, closed
+
+JSON = "application/json"
+
+FAULT = closed(
+    {
+        "faultcode": {"type": "string", "enum": ["Client", "Server"]},
+        "faultstring": {"type": "string"},
+        "debuginfo": {"type": "null"},
+    },
+    ["faultcode", "faultstring", "debuginfo"],
+)
+ROUTING = closed(
+    {"code": {"type": "integer"}, "title": {"type": "string"}, "description": {"type": "string"}},
+    ["code", "title", "description"],
+)
+IDENTITY = closed(
+    {
+        "error": closed(
+            {"message": {"type": "string"}, "code": {"const": 401}, "title": {"type": "string"}},
+            ["message", "code", "title"],
+        )
+    },
+    ["error"],
+)
+_SHAPES = {"Fault": FAULT, "RoutingError": ROUTING, "IdentityError": IDENTITY}
+
+# Status -> what it says, and the shapes of its body.
+_ERRORS: dict[HTTPStatus, tuple[str, tuple[str, ...]]] = {
+    HTTPStatus.BAD_REQUEST: ("The request is malformed or breaks a rule.", ("Fault",)),
+    HTTPStatus.UNAUTHORIZED: ("The request says not, or not credibly, who asks.", ("IdentityError",)),
+    HTTPStatus.FORBIDDEN: ("The caller may not do this, or the quota is used up.", ("Fault",)),
+    HTTPStatus.NOT_FOUND: ("There is no such object.", ("Fault",)),
+    HTTPStatus.NOT_ACCEPTABLE: ("The client does not accept JSON.", ("RoutingError",)),
+    HTTPStatus.CONFLICT: ("The object is locked, or collides with another one.", ("Fault",)),
+    HTTPStatus.PRECONDITION_FAILED: ("The object is not the one that If-Match names.", ("Fault",)),
+    HTTPStatus.REQUEST_ENTITY_TOO_LARGE: ("The body is too long.", ("RoutingError",)),
+    HTTPStatus.UNSUPPORTED_MEDIA_TYPE: ("The body is not announced as JSON.", ("Fault",)),
+    HTTPStatus.INTERNAL_SERVER_ERROR: ("Something failed that the caller cannot help.", ("Fault",)),
+    HTTPStatus.NOT_IMPLEMENTED: ("The load balancer's provider cannot do this.", ("Fault",)),
+    HTTPStatus.SERVICE_UNAVAILABLE: ("Something that is needed is away; try again.", ("Fault",)),
+}
+READING = (
+    HTTPStatus.BAD_REQUEST,
+    HTTPStatus.UNAUTHORIZED,
+    HTTPStatus.FORBIDDEN,
+    HTTPStatus.NOT_FOUND,
+    HTTPStatus.NOT_ACCEPTABLE,
+    HTTPStatus.REQUEST_ENTITY_TOO_LARGE,
+    HTTPStatus.INTERNAL_SERVER_ERROR,
+    HTTPStatus.SERVICE_UNAVAILABLE,
+)
+WRITING = (*READING, HTTPStatus.CONFLICT, HTTPStatus.NOT_IMPLEMENTED)
+WITH_BODY = (HTTPStatus.UNSUPPORTED_MEDIA_TYPE,)
+CONDITIONAL = (HTTPStatus.PRECONDITION_FAILED,)
+
+REQUEST_ID: Schema = {
+    "description": "Under which the logs have the request.",
+    "schema": {"type": "string", "pattern": "^req-"},
+}
+_RETRY_AFTER: Schema = {"description": "Seconds to wait before the next try.", "schema": {"type": "integer"}}
+
+
+def errors(
+    components: Components, statuses: Collection[HTTPStatus], *, below_parent: bool = False
+) -> Iterator[tuple[str, Schema]]:
+    """Status -> response for these errors.
+
+    below_parent: the path goes through another object, and its absence is an error of routing.
+    """
+    for status in sorted(statuses):
+        said, shapes = _ERRORS[status]
+        if status is HTTPStatus.NOT_FOUND and below_parent:
+            shapes = ("Fault", "RoutingError")
+        refs = [components.ref(name, lambda name=name: _SHAPES[name]) for name in shapes]  # type: ignore[misc]
+        response = answer(said, refs[0] if len(refs) == 1 else {"anyOf": refs})
+        if status is HTTPStatus.SERVICE_UNAVAILABLE:
+            response["headers"] = {"Retry-After": _RETRY_AFTER}
+        yield str(int(status)), response
+
+
+def answer(description: str, schema: Schema | None = None) -> Schema:
+    """A response with a JSON body, or without any."""
+    response: Schema = {"description": description}
+    if schema is not None:
+        response["content"] = {JSON: {"schema": schema}}
+    return response

@@ -1,0 +1,299 @@
+"""What each method of each class of endpoint takes and answers (contract 1.6)."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Collection, Mapping, Sequence
+from dataclasses import dataclass
+from http import HTTPStatus
+
+from hydria.api.endpoints import Collection as ListEndpoint
+from hydria.api.endpoints import Item, Members, Statistics, Statuses
+from hydria.api.healthcheck import Healthcheck
+from hydria.api.networks import Networks, Subnets
+from hydria.api.openapi import queries
+from hydria.api.openapi.answers import CONDITIONAL, JSON, READING, WITH_BODY, WRITING, answer, errors
+from hydria.api.openapi.fixed import (
+    LINKS,
+    STATISTICS,
+    healthcheck_body,
+    network,
+    status_tree,
+    subnet,
+    versions,
+)
+from hydria.api.openapi.publication import Publication
+from hydria.api.openapi.schemas import Components, Schema, enveloped
+from hydria.api.versions import Discovery, Index
+from hydria.model.load_balancer import LoadBalancer
+from hydria.model.resource import Resource
+from hydria.settings import ApiSettings
+
+
+@dataclass(frozen=True, slots=True)
+class Route:
+    """One path of the document with the endpoint behind it."""
+
+    path: str
+    endpoint: object
+    components: Components
+    settings: ApiSettings
+
+    @property
+    def resource(self) -> type[Resource]:
+        """What the endpoint serves; only of endpoints that have it."""
+        found: type[Resource] = self.endpoint.resource  # type: ignore[attr-defined]  # the table below sees to it
+        return found
+
+    @property
+    def below_parent(self) -> bool:
+        """Whether the path goes through another object, which is looked up first."""
+        return self.path.count("{") > (1 if self.path.endswith("}") else 0) and isinstance(
+            self.endpoint, ListEndpoint | Item
+        )
+
+    def operation(
+        self,
+        summary: str,
+        name: str,
+        succeeds: Mapping[HTTPStatus, Schema],
+        *,
+        parameters: Sequence[Schema] = (),
+        body: Schema | None = None,
+        failures: Collection[HTTPStatus] = READING,
+    ) -> Schema:
+        """An operation of the document."""
+        if body is not None:
+            failures = (*failures, *WITH_BODY)
+        responses = {str(int(status)): response for status, response in succeeds.items()}
+        responses |= errors(self.components, failures, below_parent=self.below_parent)
+        made: Schema = {"summary": summary, "operationId": name, "tags": [self.tag]}
+        if parameters:
+            made["parameters"] = list(parameters)
+        if body is not None:
+            made["requestBody"] = {"required": True, "content": {JSON: {"schema": body}}}
+        if HTTPStatus.UNAUTHORIZED not in failures:
+            made["security"] = []
+        return made | {"responses": dict(sorted(responses.items()))}
+
+    @property
+    def tag(self) -> str:
+        """The heading that the operation stands under."""
+        resource = getattr(self.endpoint, "resource", None)
+        return resource.label if resource else "Service"
+
+
+Describe = Callable[[Route], Schema]
+
+
+# --- objects ---------------------------------------------------------------------------------------------
+
+
+def _list(route: Route) -> Schema:
+    resource, settings = route.resource, route.settings
+    items: Schema = {"type": "array", "items": _chosen(route)}
+    links = {f"{resource.plural}_links": LINKS} if settings.allow_pagination else {}
+    parameters = [*queries.of_list(resource, settings), *queries.fields(resource, settings, _keys(route))]
+    return route.operation(
+        f"List {resource.label} objects",
+        f"list_{resource.plural}",
+        {HTTPStatus.OK: answer("A page of them.", enveloped(resource.plural, items, **links))},
+        parameters=parameters,
+    )
+
+
+def _create(route: Route) -> Schema:
+    resource, components = route.resource, route.components
+    full = resource is LoadBalancer
+    shown = components.graph(resource) if full else components.shown(resource)
+    made = answer("What was made.", enveloped(resource.root, shown))
+    return route.operation(
+        f"Create a {resource.label}" + (", with everything below it" if full else ""),
+        f"create_{resource.root}",
+        {HTTPStatus.CREATED: _tagged(made)},
+        body=enveloped(resource.root, components.create(resource)),
+        failures=WRITING,
+    )
+
+
+def _show(route: Route) -> Schema:
+    resource = route.resource
+    found = answer("The object.", enveloped(resource.root, _chosen(route)))
+    same = answer("The object is as If-None-Match has it; without a body.")
+    return route.operation(
+        f"Show a {resource.label}",
+        f"show_{resource.root}",
+        {HTTPStatus.OK: _tagged(found), HTTPStatus.NOT_MODIFIED: _tagged(same)},
+        parameters=[*queries.fields(resource, route.settings, _keys(route)), _header("If-None-Match")],
+    )
+
+
+def _update(route: Route) -> Schema:
+    resource, components = route.resource, route.components
+    changed = answer("The object as it has become.", enveloped(resource.root, components.shown(resource)))
+    return route.operation(
+        f"Change a {resource.label}",
+        f"update_{resource.root}",
+        {HTTPStatus.OK: _tagged(changed)},
+        parameters=[_header("If-Match")],
+        body=enveloped(resource.root, components.update(resource)),
+        failures=(*WRITING, *CONDITIONAL),
+    )
+
+
+def _delete(route: Route) -> Schema:
+    cascade = queries.flag("cascade", "With everything below it.")
+    return route.operation(
+        f"Remove a {route.resource.label}",
+        f"delete_{route.resource.root}",
+        {HTTPStatus.NO_CONTENT: answer("It goes.")},
+        parameters=[*([cascade] if route.resource is LoadBalancer else []), _header("If-Match")],
+        failures=(*WRITING, *CONDITIONAL),
+    )
+
+
+def _batch(route: Route) -> Schema:
+    resource = route.resource
+    items: Schema = {"type": "array", "items": route.components.create(resource)}
+    return route.operation(
+        "Make the members of the pool these",
+        "update_members",
+        {HTTPStatus.ACCEPTED: answer("It is being done.")},
+        parameters=[queries.flag("additive_only", "Leave members that are not listed alone.")],
+        body=enveloped(resource.plural, items),
+        failures=WRITING,
+    )
+
+
+def _statistics(route: Route) -> Schema:
+    return route.operation(
+        f"Show what a {route.resource.label} has carried",
+        f"show_{route.resource.root}_stats",
+        {HTTPStatus.OK: answer("Counters since it was made.", enveloped("stats", STATISTICS))},
+    )
+
+
+def _statuses(route: Route) -> Schema:
+    return route.operation(
+        "Show the statuses of a Load Balancer and everything below it",
+        f"show_loadbalancer_{route.path.rpartition('/')[2]}",
+        {HTTPStatus.OK: answer("The tree.", status_tree())},
+    )
+
+
+# --- the service itself ----------------------------------------------------------------------------------
+
+
+def _discovery(route: Route) -> Schema:
+    return route.operation(
+        "List the versions of the API",
+        "list_versions",
+        {HTTPStatus.OK: answer("All versions, the current one last.", versions())},
+        failures=(HTTPStatus.NOT_ACCEPTABLE,),
+    )
+
+
+def _discovery_head(route: Route) -> Schema:
+    found = {HTTPStatus.OK: answer("The API is there.")}
+    failures = (HTTPStatus.NOT_ACCEPTABLE,)
+    return route.operation("Ask whether the API is there", "head_versions", found, failures=failures)
+
+
+def _index(route: Route) -> Schema:
+    name = "index" + route.path.replace("/", "_")
+    found = {HTTPStatus.OK: answer("Its version.", {"const": "v2"})}
+    failures = (HTTPStatus.UNAUTHORIZED, HTTPStatus.FORBIDDEN, HTTPStatus.NOT_ACCEPTABLE)
+    return route.operation("Say which API this is", name, found, failures=failures)
+
+
+def _healthcheck(route: Route) -> Schema:
+    responses = {
+        HTTPStatus.OK: healthcheck_body("The database answers."),
+        HTTPStatus.SERVICE_UNAVAILABLE: healthcheck_body("The database does not answer."),
+    }
+    return route.operation("Ask whether the service works", "healthcheck", responses, failures=())
+
+
+def _healthcheck_head(route: Route) -> Schema:
+    responses = {
+        HTTPStatus.NO_CONTENT: answer("The database answers."),
+        HTTPStatus.SERVICE_UNAVAILABLE: answer("The database does not answer."),
+    }
+    return route.operation("Ask the same by the status alone", "head_healthcheck", responses, failures=())
+
+
+def _publication(route: Route) -> Schema:
+    found = answer("An OpenAPI 3.1 document.", {"type": "object"})
+    same = answer("The document is as If-None-Match has it; without a body.")
+    return route.operation(
+        "Describe the API",
+        "openapi",
+        {HTTPStatus.OK: _tagged(found), HTTPStatus.NOT_MODIFIED: _tagged(same)},
+        parameters=[_header("If-None-Match")],
+        failures=(HTTPStatus.NOT_ACCEPTABLE,),
+    )
+
+
+def _network(kind: str, body: Callable[[], Schema]) -> Describe:
+    def describe(route: Route) -> Schema:
+        if route.path.endswith("}"):
+            found = answer("It.", enveloped(kind, body()))
+            return route.operation(f"Show a {kind} of this host", f"show_{kind}", {HTTPStatus.OK: found})
+        named = [
+            queries.parameter(name, {"type": "string"}, f"Only with this {name}.") for name in ("id", "name")
+        ]
+        found = answer("All of them.", enveloped(f"{kind}s", {"type": "array", "items": body()}))
+        return route.operation(
+            f"List the {kind}s of this host", f"list_{kind}s", {HTTPStatus.OK: found}, parameters=named
+        )
+
+    return describe
+
+
+# Class of endpoint -> method -> its description. A class that is not here takes those of the one it derives from.
+DESCRIBED: Mapping[type, Mapping[str, Describe]] = {
+    ListEndpoint: {"get": _list, "post": _create},
+    Members: {"put": _batch},
+    Item: {"get": _show, "put": _update, "delete": _delete},
+    Statistics: {"get": _statistics},
+    Statuses: {"get": _statuses},
+    Discovery: {"get": _discovery, "head": _discovery_head},
+    Index: {"get": _index},
+    Healthcheck: {"get": _healthcheck, "head": _healthcheck_head},
+    Publication: {"get": _publication},
+    Networks: {"get": _network("network", network)},
+    Subnets: {"get": _network("subnet", subnet)},
+}
+
+
+def describe(method: str, route: Route) -> Schema:
+    """The operation that a method of an endpoint is; KeyError names one that nobody has described."""
+    for kind in type(route.endpoint).__mro__:
+        if method in DESCRIBED.get(kind, {}):
+            return DESCRIBED[kind][method](route)
+    name = type(route.endpoint).__name__
+    raise KeyError(f"{method} of {name}: say in hydria.api.openapi.operations.DESCRIBED what it answers")
+
+
+def _keys(route: Route) -> list[str]:
+    return list(route.components.keys(route.resource))
+
+
+def _chosen(route: Route) -> Schema:
+    """An object in full, or what ``fields`` leaves of it."""
+    full = route.components.shown(route.resource)
+    if not route.settings.allow_field_selection:
+        return full
+    return {"anyOf": [full, route.components.reduced(route.resource)]}
+
+
+def _header(name: str) -> Schema:
+    meanings = {
+        "If-Match": "ETags: do it only if the object is still one of these, as far as requests can set it.",
+        "If-None-Match": "ETags: answer 304 if the object is still one of these.",
+    }
+    return {"name": name, "in": "header", "schema": {"type": "string"}, "description": meanings[name]}
+
+
+def _tagged(response: Schema) -> Schema:
+    etag: Schema = {"description": "The version that this is.", "schema": {"type": "string"}}
+    return response | {"headers": {"ETag": etag}}
