@@ -35,7 +35,7 @@ class Endpoint:
         self._resource = resource
 
     @property
-    def resource(self) -> type[Resource]:
+    def resource(self) -> type[Declared]:
         """What it serves."""
         return self._resource
 

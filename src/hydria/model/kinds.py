@@ -388,7 +388,8 @@ class Time:
 
     def schema(self) -> Schema:
         # Without a zone, so it is not the format "date-time" of JSON schemas.
-        return {"type": "string", "pattern": r"^\d{4}-\d{2}-\d{2}T\d{2}:\d{2}:\d{2}$"}
+        pattern = r"^\d{4}-\d{2}-\d{2}T\d{2}:\d{2}:\d{2}$"
+        return {"type": "string", "title": "time in UTC", "pattern": pattern}
 
 
 def shown(value: object, limit: int = 256) -> str:

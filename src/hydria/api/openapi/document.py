@@ -5,8 +5,6 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator, Sequence
 
-import falcon
-
 from hydria.api.openapi.answers import REQUEST_ID
 from hydria.api.openapi.operations import Route, describe
 from hydria.api.openapi.schemas import Components, Schema
@@ -17,11 +15,12 @@ from hydria.settings import ApiSettings
 Routed = Sequence[tuple[str, object]]
 
 PATH = "/openapi.json"
+_METHODS = ("get", "head", "post", "put", "patch", "delete")
 _DESCRIPTION = """\
-Octavia's load-balancing API v2. Every path below `/v2` is served below `/v2.0` as well, those below `/v2/lbaas`
-also directly below the version, and all of them, like discovery, below `/load-balancer`; `.json` or a slash at
-the end of a path changes nothing. Requests are described in their canonical form: digits for integers,
-`yes` and `no` for booleans and UUIDs without dashes are accepted, too.
+Octavia's load-balancing API v2. Every path below `/v2` is served below `/v2.0` as well, those below
+`/v2/lbaas` also directly below the version, and all of them, like discovery, below `/load-balancer`; `.json`
+or a slash at the end of a path changes nothing. Requests are described in their canonical form: digits for
+integers, `yes` and `no` for booleans and UUIDs without dashes are accepted, too.
 
 `/`, `/healthcheck` and `/openapi.json` need no identity.
 """
@@ -32,7 +31,7 @@ def document(routed: Routed, settings: ApiSettings) -> dict[str, object]:
     components = Components()
     paths = {
         path: _path(Route(path, endpoint, components, settings))
-        for path, endpoint in sorted(canonical(routed))
+        for path, endpoint in sorted(canonical(routed), key=lambda each: each[0])
     }
     return {
         "openapi": "3.1.0",
@@ -62,21 +61,23 @@ def canonical(routed: Routed) -> Iterator[tuple[str, object]]:
 
 def methods(endpoint: object) -> list[str]:
     """The methods that an endpoint answers, in lower case."""
-    return [method.lower() for method in falcon.HTTP_METHODS if hasattr(endpoint, f"on_{method.lower()}")]
+    return [method for method in _METHODS if hasattr(endpoint, f"on_{method}")]
 
 
 def _path(route: Route) -> Schema:
     item: Schema = {}
     found = re.findall(r"\{(\w+)\}", route.path)
     if found:
-        item["parameters"] = [_in_path(name) for name in found]
+        own = route.key if route.path.endswith("}") or len(found) == 1 else None
+        item["parameters"] = [*map(_in_path, found[:-1]), _in_path(found[-1], own)]
     for method in methods(route.endpoint):
         item[method] = _with_request_id(describe(method, route))
     return item
 
 
-def _in_path(name: str) -> Schema:
-    return {"name": name, "in": "path", "required": True, "schema": {"type": "string", "format": "uuid"}}
+def _in_path(name: str, schema: Schema | None = None) -> Schema:
+    kind = schema or {"type": "string", "format": "uuid"}
+    return {"name": name, "in": "path", "required": True, "schema": kind}
 
 
 def _with_request_id(operation: Schema) -> Schema:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from hydria.api.openapi.schemas import Schema, closed
 from hydria.model.health_monitor import HealthMonitor
 from hydria.model.member import Member
-from hydria.model.resource import Resource, attributes
+from hydria.model.resource import Declared, attributes
 from hydria.model.statuses import OperatingStatus, ProvisioningStatus
 from hydria.store.tables import COUNTERS
 
@@ -87,7 +87,7 @@ def _branch(**more: Schema) -> Schema:
     return _whole({"id": _ID, "name": _TEXT, **statuses, **more})  # type: ignore[dict-item]  # all are schemas
 
 
-def _of(resource: type[Resource], field: str) -> Schema:
+def _of(resource: type[Declared], field: str) -> Schema:
     return dict(attributes(resource)[field].kind.schema())
 
 

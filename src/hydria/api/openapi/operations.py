@@ -25,7 +25,7 @@ from hydria.api.openapi.publication import Publication
 from hydria.api.openapi.schemas import Components, Schema, enveloped
 from hydria.api.versions import Discovery, Index
 from hydria.model.load_balancer import LoadBalancer
-from hydria.model.resource import Resource
+from hydria.model.resource import Declared, attributes, links_key
 from hydria.settings import ApiSettings
 
 
@@ -39,10 +39,16 @@ class Route:
     settings: ApiSettings
 
     @property
-    def resource(self) -> type[Resource]:
+    def resource(self) -> type[Declared]:
         """What the endpoint serves; only of endpoints that have it."""
-        found: type[Resource] = self.endpoint.resource  # type: ignore[attr-defined]  # the table below sees to it
+        found: type[Declared] = self.endpoint.resource  # type: ignore[attr-defined]  # the table below sees to it
         return found
+
+    @property
+    def key(self) -> Schema | None:
+        """What names an object of the endpoint in its path; None where it serves no declared ones."""
+        resource = getattr(self.endpoint, "resource", None)
+        return None if resource is None else dict(attributes(resource)[resource.key].kind.schema())
 
     @property
     def below_parent(self) -> bool:
@@ -91,10 +97,10 @@ Describe = Callable[[Route], Schema]
 def _list(route: Route) -> Schema:
     resource, settings = route.resource, route.settings
     items: Schema = {"type": "array", "items": _chosen(route)}
-    links = {f"{resource.plural}_links": LINKS} if settings.allow_pagination else {}
+    links = {links_key(resource): LINKS} if settings.allow_pagination else {}
     parameters = [*queries.of_list(resource, settings), *queries.fields(resource, settings, _keys(route))]
     return route.operation(
-        f"List {resource.label} objects",
+        f"{resource.label}: list",
         f"list_{resource.plural}",
         {HTTPStatus.OK: answer("A page of them.", enveloped(resource.plural, items, **links))},
         parameters=parameters,
@@ -107,7 +113,7 @@ def _create(route: Route) -> Schema:
     shown = components.graph(resource) if full else components.shown(resource)
     made = answer("What was made.", enveloped(resource.root, shown))
     return route.operation(
-        f"Create a {resource.label}" + (", with everything below it" if full else ""),
+        f"{resource.label}: create" + (", with everything below it" if full else ""),
         f"create_{resource.root}",
         {HTTPStatus.CREATED: _tagged(made)},
         body=enveloped(resource.root, components.create(resource)),
@@ -120,7 +126,7 @@ def _show(route: Route) -> Schema:
     found = answer("The object.", enveloped(resource.root, _chosen(route)))
     same = answer("The object is as If-None-Match has it; without a body.")
     return route.operation(
-        f"Show a {resource.label}",
+        f"{resource.label}: show",
         f"show_{resource.root}",
         {HTTPStatus.OK: _tagged(found), HTTPStatus.NOT_MODIFIED: _tagged(same)},
         parameters=[*queries.fields(resource, route.settings, _keys(route)), _header("If-None-Match")],
@@ -131,7 +137,7 @@ def _update(route: Route) -> Schema:
     resource, components = route.resource, route.components
     changed = answer("The object as it has become.", enveloped(resource.root, components.shown(resource)))
     return route.operation(
-        f"Change a {resource.label}",
+        f"{resource.label}: change",
         f"update_{resource.root}",
         {HTTPStatus.OK: _tagged(changed)},
         parameters=[_header("If-Match")],
@@ -143,7 +149,7 @@ def _update(route: Route) -> Schema:
 def _delete(route: Route) -> Schema:
     cascade = queries.flag("cascade", "With everything below it.")
     return route.operation(
-        f"Remove a {route.resource.label}",
+        f"{route.resource.label}: remove",
         f"delete_{route.resource.root}",
         {HTTPStatus.NO_CONTENT: answer("It goes.")},
         parameters=[*([cascade] if route.resource is LoadBalancer else []), _header("If-Match")],
@@ -155,7 +161,7 @@ def _batch(route: Route) -> Schema:
     resource = route.resource
     items: Schema = {"type": "array", "items": route.components.create(resource)}
     return route.operation(
-        "Make the members of the pool these",
+        "Member: make those of the pool these",
         "update_members",
         {HTTPStatus.ACCEPTED: answer("It is being done.")},
         parameters=[queries.flag("additive_only", "Leave members that are not listed alone.")],
@@ -166,7 +172,7 @@ def _batch(route: Route) -> Schema:
 
 def _statistics(route: Route) -> Schema:
     return route.operation(
-        f"Show what a {route.resource.label} has carried",
+        f"{route.resource.label}: show what it has carried",
         f"show_{route.resource.root}_stats",
         {HTTPStatus.OK: answer("Counters since it was made.", enveloped("stats", STATISTICS))},
     )
@@ -174,7 +180,7 @@ def _statistics(route: Route) -> Schema:
 
 def _statuses(route: Route) -> Schema:
     return route.operation(
-        "Show the statuses of a Load Balancer and everything below it",
+        "Load Balancer: show its statuses, and those of everything below it",
         f"show_loadbalancer_{route.path.rpartition('/')[2]}",
         {HTTPStatus.OK: answer("The tree.", status_tree())},
     )
@@ -249,7 +255,7 @@ def _network(kind: str, body: Callable[[], Schema]) -> Describe:
     return describe
 
 
-# Class of endpoint -> method -> its description. A class that is not here takes those of the one it derives from.
+# Class of endpoint -> method -> its description, which classes that derive from it take over.
 DESCRIBED: Mapping[type, Mapping[str, Describe]] = {
     ListEndpoint: {"get": _list, "post": _create},
     Members: {"put": _batch},

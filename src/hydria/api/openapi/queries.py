@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from hydria.api.openapi.schemas import Schema
-from hydria.model.resource import Resource, attributes, by_wire_name
+from hydria.model.resource import Declared, attributes, by_wire_name
 from hydria.settings import ApiSettings
 
 _TAGS = {
@@ -28,7 +28,7 @@ def flag(name: str, description: str) -> Schema:
     return parameter(name, {"type": "boolean", "default": False}, description)
 
 
-def fields(resource: type[Resource], settings: ApiSettings, keys: list[str]) -> Iterator[Schema]:
+def fields(resource: type[Declared], settings: ApiSettings, keys: list[str]) -> Iterator[Schema]:
     """The choice of keys, of one object and of lists."""
     if settings.allow_field_selection:
         items: Schema = {"type": "string", "enum": keys}
@@ -39,17 +39,17 @@ def fields(resource: type[Resource], settings: ApiSettings, keys: list[str]) -> 
         )
 
 
-def of_list(resource: type[Resource], settings: ApiSettings) -> Iterator[Schema]:
+def of_list(resource: type[Declared], settings: ApiSettings) -> Iterator[Schema]:
     """Everything that narrows, orders or cuts a list, but the choice of keys."""
     if settings.allow_filtering:
         yield from _filters(resource)
     if settings.allow_sorting:
         yield from _order(resource)
     if settings.allow_pagination:
-        yield from _paging(settings)
+        yield from _paging(resource, settings)
 
 
-def _filters(resource: type[Resource]) -> Iterator[Schema]:
+def _filters(resource: type[Declared]) -> Iterator[Schema]:
     for name, (_, attribute) in by_wire_name(resource).items():
         if attribute.listed:
             yield parameter(name, dict(attribute.kind.schema()), f"Only objects with this {name}.")
@@ -58,7 +58,7 @@ def _filters(resource: type[Resource]) -> Iterator[Schema]:
             yield parameter(name, _WORD, f"{meaning} {_COMMAS}")
 
 
-def _order(resource: type[Resource]) -> Iterator[Schema]:
+def _order(resource: type[Declared]) -> Iterator[Schema]:
     keys = [name for name, (_, attribute) in by_wire_name(resource).items() if attribute.listed]
     one = f"(?:{'|'.join(keys)})"
     yield parameter(
@@ -78,7 +78,7 @@ def _order(resource: type[Resource]) -> Iterator[Schema]:
     )
 
 
-def _paging(settings: ApiSettings) -> Iterator[Schema]:
+def _paging(resource: type[Declared], settings: ApiSettings) -> Iterator[Schema]:
     longest = settings.pagination_max_limit
     yield parameter(
         "limit",
@@ -86,7 +86,6 @@ def _paging(settings: ApiSettings) -> Iterator[Schema]:
         f"The length of a page, at most {longest}, which is also what a page has without it."
         " Zero, less, or infinite: the whole list.",
     )
-    yield parameter(
-        "marker", {"type": "string", "format": "uuid"}, "The id of the object that the page starts behind."
-    )
+    key = dict(attributes(resource)[resource.key].kind.schema())
+    yield parameter("marker", key, f"The {resource.key} of the object that the page starts behind.")
     yield flag("page_reverse", "The page that ends before the marker, or without one the last page.")

@@ -20,8 +20,8 @@ from hydria.model.pool import Pool
 from hydria.model.resource import (
     Attribute,
     Configured,
+    Declared,
     Null,
-    Resource,
     Use,
     attributes,
     by_wire_name,
@@ -31,7 +31,7 @@ from hydria.model.resource import (
 Schema = dict[str, object]
 
 # Keys of nested objects: what they are, and whether there are several.
-NESTED: Mapping[str, tuple[type[Resource], bool]] = {
+NESTED: Mapping[str, tuple[type[Declared], bool]] = {
     "listeners": (Listener, True),
     "pools": (Pool, True),
     "default_pool": (Pool, False),
@@ -39,9 +39,7 @@ NESTED: Mapping[str, tuple[type[Resource], bool]] = {
     "healthmonitor": (HealthMonitor, False),
 }
 # What a nested object does not take, because its place says it already (contract 1.10).
-_PLACED = frozenset(
-    {"project_id", "tenant_id", "loadbalancer_id", "listener_id", "pool_id", "default_pool_id"}
-)
+_PLACED = frozenset({"project_id", "tenant_id", "loadbalancer_id", "listener_id", "pool_id"})
 # What a nested object is not shown with.
 _NOT_SHOWN_NESTED = frozenset({"loadbalancers", "healthmonitor_id"})
 # Without these a nested pool is the name of one that is defined elsewhere in the request.
@@ -63,15 +61,15 @@ class Components:
 
     # --- requests
 
-    def create(self, resource: type[Resource]) -> Schema:
+    def create(self, resource: type[Declared]) -> Schema:
         """What stands below the root key of a POST."""
         return self.ref(f"{resource.__name__}Create", lambda: self._create(resource, frozenset()))
 
-    def nested(self, resource: type[Resource]) -> Schema:
+    def nested(self, resource: type[Declared]) -> Schema:
         """The same inside the body of another object."""
         return self.ref(f"{resource.__name__}Nested", lambda: self._create(resource, _PLACED))
 
-    def update(self, resource: type[Resource]) -> Schema:
+    def update(self, resource: type[Declared]) -> Schema:
         """What stands below the root key of a PUT."""
 
         def make() -> Schema:
@@ -81,7 +79,7 @@ class Components:
 
         return self.ref(f"{resource.__name__}Update", make)
 
-    def _create(self, resource: type[Resource], placed: Collection[str]) -> Schema:
+    def _create(self, resource: type[Declared], placed: Collection[str]) -> Schema:
         properties, required = {}, []
         for name, (_, attribute) in by_wire_name(resource).items():
             if attribute.create is Use.NEVER or name in placed:
@@ -98,7 +96,7 @@ class Components:
 
     # --- responses
 
-    def shown(self, resource: type[Resource]) -> Schema:
+    def shown(self, resource: type[Declared]) -> Schema:
         """An object in a response, with exactly the keys of contract appendix C."""
 
         def make() -> Schema:
@@ -107,11 +105,11 @@ class Components:
 
         return self.ref(resource.__name__, make)
 
-    def reduced(self, resource: type[Resource]) -> Schema:
+    def reduced(self, resource: type[Declared]) -> Schema:
         """The same with any of its keys, which is what ``fields`` leaves of it."""
         return self.ref(f"{resource.__name__}Fields", lambda: closed(_shown(resource)[0]))
 
-    def graph(self, resource: type[Resource]) -> Schema:
+    def graph(self, resource: type[Declared]) -> Schema:
         """An object in the response to the creation of a load balancer, with all that is below it."""
 
         def make() -> Schema:
@@ -127,11 +125,11 @@ class Components:
         return self.ref(f"{resource.__name__}Graph", make)
 
     @staticmethod
-    def keys(resource: type[Resource]) -> list[str]:
+    def keys(resource: type[Declared]) -> list[str]:
         """The keys that an object can be shown with."""
         return list(_shown(resource)[0])
 
-    def _child(self, key: str, make: Callable[[type[Resource]], Schema]) -> Schema:
+    def _child(self, key: str, make: Callable[[type[Declared]], Schema]) -> Schema:
         resource, many = NESTED[key]
         return {"type": "array", "items": make(resource)} if many else make(resource)
 
@@ -154,7 +152,7 @@ def nullable(schema: Schema) -> Schema:
     return schema | {"type": [schema["type"], "null"]}
 
 
-def _shown(resource: type[Resource]) -> tuple[dict[str, Schema], frozenset[str]]:
+def _shown(resource: type[Declared]) -> tuple[dict[str, Schema], frozenset[str]]:
     """Key -> schema of everything that a response can show, and the keys that may be absent."""
     declared, shape = attributes(resource), view(resource)
     hints = get_type_hints(resource)
