@@ -52,7 +52,7 @@ def _section(document: Document, tag: str) -> Iterator[str]:
 
 def _lists(document: Document) -> Iterator[str]:
     yield "\n## Lists\n\n| Parameter | Meaning |\n|---|---|\n"
-    seen = set()
+    seen: set[str] = set()
     for _, _, operation in _operations(document):
         for each in operation.get("parameters", ()):
             if each["name"] in _OF_LISTS - {"fields"} - seen:
