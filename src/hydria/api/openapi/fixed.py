@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from hydria.api.openapi.schemas import Schema, closed
+from hydria.api.openapi.schemas import FAULT, Schema, closed
 from hydria.model.health_monitor import HealthMonitor
 from hydria.model.member import Member
 from hydria.model.resource import Declared, attributes
@@ -84,7 +84,8 @@ def _branch(**more: Schema) -> Schema:
         "operating_status": {"enum": [str(word) for word in OperatingStatus]},
         "provisioning_status": {"enum": [str(word) for word in ProvisioningStatus]},
     }
-    return _whole({"id": _ID, "name": _TEXT, **statuses, **more})  # type: ignore[dict-item]  # all are schemas
+    properties = {"id": _ID, "name": _TEXT, **statuses, **more}
+    return closed(properties | {"fault": FAULT}, list(properties))
 
 
 def _of(resource: type[Declared], field: str) -> Schema:

@@ -13,6 +13,7 @@ from typing import get_args, get_type_hints
 import msgspec
 
 from hydria.api.views import view
+from hydria.model import kinds
 from hydria.model.health_monitor import HealthMonitor
 from hydria.model.listener import Listener
 from hydria.model.member import Member
@@ -152,6 +153,12 @@ def nullable(schema: Schema) -> Schema:
     return schema | {"type": [schema["type"], "null"]}
 
 
+# Beyond Octavia's keys, while an object is in ERROR.
+FAULT = closed(
+    {"message": {"type": "string"}, "since": dict(kinds.Time().schema())}, ["message", "since"]
+) | {"description": "Why the object is in ERROR, and since when it has failed; absent while it is not."}
+
+
 def _shown(resource: type[Declared]) -> tuple[dict[str, Schema], frozenset[str]]:
     """Key -> schema of everything that a response can show, and the keys that may be absent."""
     declared, shape = attributes(resource), view(resource)
@@ -159,6 +166,8 @@ def _shown(resource: type[Declared]) -> tuple[dict[str, Schema], frozenset[str]]
     ids: Schema = {"type": "array", "items": closed({"id": {"type": "string", "format": "uuid"}}, ["id"])}
     properties: dict[str, Schema] = {}
     for name, key in zip(shape.fields, shape.keys, strict=True):
+        if name in ("fault", "fault_since"):
+            continue  # which are shown together
         schema = dict(declared[name].kind.schema())
         properties[key] = nullable(schema) if NoneType in get_args(hints[name]) else schema
     properties |= dict.fromkeys((*shape.parents, *shape.children), ids)
@@ -169,7 +178,10 @@ def _shown(resource: type[Declared]) -> tuple[dict[str, Schema], frozenset[str]]
     optional: frozenset[str] = frozenset()
     if shape.has_monitor:
         properties["healthmonitor_id"] = {"type": "string", "format": "uuid"}
-        optional = frozenset({"healthmonitor_id"})
+        optional |= {"healthmonitor_id"}
+    if shape.faulty:
+        properties["fault"] = FAULT
+        optional |= {"fault"}
     return properties, optional
 
 
