@@ -9,9 +9,9 @@ import os
 import subprocess
 import sys
 import warnings
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager, redirect_stderr, redirect_stdout
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from functools import cache
 from importlib.metadata import EntryPoint, entry_points
 from pathlib import Path
@@ -42,13 +42,12 @@ class Openstack:
     environment: dict[str, str]
     project: str = "default"  # in which project its orders are
     identity: bool = False  # whether there is an identity service to look projects up in
-    ran: list[str] = field(default_factory=list)
+    token: Callable[[], dict[str, str]] = dict  # the headers that say who asks
 
     def __call__(self, command: str, *arguments: str | int) -> Any:
         """What a command prints, decoded; one that must not fail."""
         code, output, errors = self.attempt(command, *arguments)
         assert code == 0, (command, arguments, output, errors)
-        self.ran.append(command)
         return json.loads(output) if self._prints(command) else output
 
     def refused(self, command: str, *arguments: str | int) -> str:
@@ -75,6 +74,12 @@ class Openstack:
             env={"PATH": os.environ["PATH"], "HOME": "/nonexistent", **self.environment},
             capture_output=True, text=True, timeout=60, check=False,
         )  # fmt: skip
+
+    def api(self, path: str) -> Any:
+        """What the API itself answers to this user's GET."""
+        answer = self.hydria.ask("GET", path, headers=self.token())
+        assert answer.status == 200, (path, answer)
+        return answer.body
 
     def settled(self, name: str) -> dict[str, Any]:
         """A load balancer once it is ACTIVE, as the client shows it."""
