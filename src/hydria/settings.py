@@ -212,7 +212,30 @@ class HouseKeepingSettings:
 class DriverAgentSettings:
     """``[driver_agent]``"""
 
-    enabled_provider_agents: tuple[str, ...] = option((), "Provider agents to run.")
+    status_socket_path: str = option(
+        "/var/run/octavia/status.sock", "Unix socket at which providers report statuses."
+    )
+    stats_socket_path: str = option(
+        "/var/run/octavia/stats.sock", "Unix socket at which providers report statistics."
+    )
+    get_socket_path: str = option(
+        "/var/run/octavia/get.sock", "Unix socket at which providers look up objects."
+    )
+    status_request_timeout: float = option(5.0, "Seconds that a status report may take to arrive.")
+    stats_request_timeout: float = option(5.0, "Seconds that a statistics report may take to arrive.")
+    get_request_timeout: float = option(5.0, "Seconds that a look-up's request may take to arrive.")
+    status_max_processes: int = option(50, "Status reports that are served at a time, by a thread each.")
+    stats_max_processes: int = option(50, "Statistics reports that are served at a time, by a thread each.")
+    get_max_processes: int = option(50, "Look-ups that are served at a time, by a thread each.")
+    max_process_warning_percent: float = option(
+        0.75, "Share of these from which on the log warns that there are many."
+    )
+    provider_agent_shutdown_timeout: float = option(
+        60.0, "Seconds that provider agents have to end before they are killed."
+    )
+    enabled_provider_agents: tuple[str, ...] = option(
+        (), "Provider agents to run: names of entry points in octavia.driver_agent.provider_agents."
+    )
 
 
 @dataclass(frozen=True, slots=True)
@@ -255,6 +278,7 @@ class Settings:
 # On one machine silence is news within seconds; across a cloud it is noise.
 EMBEDDED: dict[str, dict[str, object]] = {
     "health_manager": {"heartbeat_interval": 1.0, "heartbeat_timeout": 2.5, "health_check_interval": 0.5},
+    "driver_agent": {f"{name}_socket_path": f"$state_dir/{name}.sock" for name in ("status", "stats", "get")},
 }
 
 _OPTION_TYPES: dict[object, type[cfg.Opt]] = {
