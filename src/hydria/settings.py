@@ -170,6 +170,19 @@ class NetworkingSettings:
 
 
 @dataclass(frozen=True, slots=True)
+class QuotasSettings:
+    """``[quotas]``: of projects for which none are set; -1: no limit"""
+
+    default_load_balancer_quota: int = option(-1, "Load balancers of a project.")
+    default_listener_quota: int = option(-1, "Listeners of a project.")
+    default_member_quota: int = option(-1, "Members of a project.")
+    default_pool_quota: int = option(-1, "Pools of a project.")
+    default_health_monitor_quota: int = option(-1, "Health monitors of a project.")
+    default_l7policy_quota: int = option(-1, "L7 policies of a project.")
+    default_l7rule_quota: int = option(-1, "L7 rules of a project.")
+
+
+@dataclass(frozen=True, slots=True)
 class BridgeSettings:
     """``[bridge]``: the embedded network driver"""
 
@@ -253,6 +266,7 @@ class Settings:
     controller_worker: WorkerSettings = field(default_factory=WorkerSettings)
     haproxy_amphora: HaproxyAmphoraSettings = field(default_factory=HaproxyAmphoraSettings)
     networking: NetworkingSettings = field(default_factory=NetworkingSettings)
+    quotas: QuotasSettings = field(default_factory=QuotasSettings)
     bridge: BridgeSettings = field(default_factory=BridgeSettings)
     netns: NetnsSettings = field(default_factory=NetnsSettings)
     certificates: CertificatesSettings = field(default_factory=CertificatesSettings)

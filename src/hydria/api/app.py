@@ -15,6 +15,7 @@ from hydria.api.middleware import Transport
 from hydria.api.networks import Networks, Subnets
 from hydria.api.openapi.document import PATH, document
 from hydria.api.openapi.publication import Publication
+from hydria.api.quotas import QuotaDefaults, Quotas, QuotasOfProject, QuotaUsage
 from hydria.api.versions import Discovery, Index
 from hydria.model.health_monitor import HealthMonitor
 from hydria.model.listener import Listener
@@ -76,6 +77,10 @@ def _routes(services: Services) -> Iterator[tuple[str, object]]:
     yield "/loadbalancers/{identifier}/status", Statuses(services, LoadBalancer)
     yield "/loadbalancers/{identifier}/statuses", Statuses(services, LoadBalancer)
     yield "/listeners/{identifier}/stats", Statistics(services, Listener)
+    yield "/quotas", Quotas(services)
+    yield "/quotas/{project}", QuotasOfProject(services)
+    yield "/quotas/{project}/default", QuotaDefaults(services)
+    yield "/quotas/{project}/usage", QuotaUsage(services)
     if services.network.default_vip_subnet_id is not None:  # networks of Hydria's own
         for path, endpoint in (("/networks", Networks(services)), ("/subnets", Subnets(services))):
             yield path, endpoint
