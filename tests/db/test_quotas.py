@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from hydria.model.errors import HydriaError, QuotaExceeded, Unavailable
+from hydria.model.errors import HydriaError, ProjectBusy, QuotaExceeded
 from hydria.model.health_monitor import HealthMonitor
 from hydria.model.listener import Listener
 from hydria.model.load_balancer import LoadBalancer
@@ -19,6 +19,7 @@ from hydria.model.quota import Quota
 from hydria.model.resource import Resource
 from hydria.settings import QuotasSettings
 from hydria.store import Store, quotas
+from tests.db.conftest import ENGINES
 from tests.unit.api_writing import GRAPH, MONITOR, PROJECT, Api, everything
 
 
@@ -173,9 +174,9 @@ def test_who_has_no_limit_pays_one_look(api: LimitedApi) -> None:
     assert len(limited) == len(unlimited) + 1
 
 
+# SQLite locks the whole database: nobody can hold a project alone.
+@pytest.mark.parametrize("upgraded", ENGINES[1:], indirect=True)
 def test_a_project_that_stays_locked_is_busy(api: LimitedApi) -> None:
-    if api.store.sqlite:
-        pytest.skip("SQLite locks the whole database: nobody can hold a project alone")
     api.limit(loadbalancer=10)
     api.create(LoadBalancer)
     held, done = threading.Event(), threading.Event()
@@ -191,9 +192,7 @@ def test_a_project_that_stays_locked_is_busy(api: LimitedApi) -> None:
     try:
         assert held.wait(10)
         began = time.monotonic()
-        with api.unchanged(
-            Unavailable, "Project busy.  Unable to lock the project.  Please try again."
-        ):
+        with api.unchanged(ProjectBusy, "Project busy.  Unable to lock the project.  Please try again."):
             api.create(LoadBalancer)
         assert time.monotonic() - began < 9
     finally:

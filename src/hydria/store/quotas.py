@@ -15,7 +15,7 @@ import sqlalchemy as sa
 from sqlalchemy import exc
 from sqlalchemy.dialects import mysql, postgresql
 
-from hydria.model.errors import Unavailable
+from hydria.model.errors import ProjectBusy
 from hydria.model.load_balancer import LoadBalancer
 from hydria.model.quota import Quota
 from hydria.model.resource import Resource
@@ -48,7 +48,7 @@ def lock(tx: sa.Connection, project_id: str) -> None:
     """Have whoever else compares this project's objects with its quotas wait until the transaction ends.
 
     It is the last lock that a transaction takes, after the load balancer's, so none deadlock. Raises
-    Unavailable when it cannot be had within the seconds that the engine waits for a lock.
+    ProjectBusy when it cannot be had within the seconds that the engine waits for a lock.
     """
     if tx.dialect.name == "sqlite":
         return  # every transaction has the whole database for itself
@@ -58,7 +58,7 @@ def lock(tx: sa.Connection, project_id: str) -> None:
             tx.execute(_made_and_locked(tx.dialect.name, project_id))
     except exc.DBAPIError as error:
         if failures.is_lock_timeout(error):
-            raise Unavailable("Project busy.  Unable to lock the project.  Please try again.") from error
+            raise ProjectBusy from error
         raise
 
 

@@ -13,7 +13,7 @@ from hydria.api.call import Call
 from hydria.api.writing import graph, member, quota, requests, vip
 from hydria.api.writing.change import Change, carry_out, open_balancer
 from hydria.api.writing.listener import refuse_policies
-from hydria.model.errors import Busy, Invalid, Unavailable, validation
+from hydria.model.errors import Busy, Invalid, ProjectBusy, Unavailable, validation
 from hydria.model.load_balancer import LoadBalancer
 from hydria.model.resource import build, parse_create, parse_update
 from hydria.model.statuses import OperatingStatus, ProvisioningStatus
@@ -53,7 +53,9 @@ def create(call: Call, body: object, parent: str | None) -> dict[str, object]:  
             return _write(Change(call, tx, balancer, balancer.generation), tree)
 
         return carry_out(call, work)
-    except Unavailable:
+    except Unavailable as away:
+        if isinstance(away, ProjectBusy):
+            vip.release(services.network, claimed)
         # The database may have committed before it fell silent, so the port may be in use: if it is not,
         # housekeeping finds it.
         raise
