@@ -15,14 +15,15 @@ from hydria.api.middleware import Transport
 from hydria.api.networks import Networks, Subnets
 from hydria.api.openapi.document import PATH, document
 from hydria.api.openapi.publication import Publication
-from hydria.api.quotas import QuotaDefaults, Quotas, QuotasOfProject, QuotaUsage
+from hydria.api.providers import Capabilities, Providers
 from hydria.api.versions import Discovery, Index
 from hydria.model.health_monitor import HealthMonitor
 from hydria.model.listener import Listener
 from hydria.model.load_balancer import LoadBalancer
 from hydria.model.member import Member
 from hydria.model.pool import Pool
-from hydria.model.resource import url_path
+from hydria.model.resource import Declared, url_path
+from hydria.store.tables import OFFERED
 
 # The same API, with and without the service's name in front, under both names of the version, and for clients
 # that leave out "lbaas".
@@ -67,8 +68,9 @@ def make_app(services: Services) -> App:
 
 
 def _routes(services: Services) -> Iterator[tuple[str, object]]:
-    """Path below ``lbaas`` -> endpoint. L7 policies, quotas and flavors get their lines here."""
-    for resource in (LoadBalancer, Listener, Pool, HealthMonitor):
+    """Path below ``lbaas`` -> endpoint. L7 policies and quotas get their lines here."""
+    listed: tuple[type[Declared], ...] = (LoadBalancer, Listener, Pool, HealthMonitor, *OFFERED)
+    for resource in listed:
         yield f"/{url_path(resource)}", Collection(services, resource)
         yield f"/{url_path(resource)}/{{identifier}}", Item(services, resource)
     yield "/pools/{identifier}/members", Members(services, Member)
@@ -77,10 +79,9 @@ def _routes(services: Services) -> Iterator[tuple[str, object]]:
     yield "/loadbalancers/{identifier}/status", Statuses(services, LoadBalancer)
     yield "/loadbalancers/{identifier}/statuses", Statuses(services, LoadBalancer)
     yield "/listeners/{identifier}/stats", Statistics(services, Listener)
-    yield "/quotas", Quotas(services)
-    yield "/quotas/{project}", QuotasOfProject(services)
-    yield "/quotas/{project}/default", QuotaDefaults(services)
-    yield "/quotas/{project}/usage", QuotaUsage(services)
+    yield "/providers", Providers(services)
+    for kind in ("flavor", "availability_zone"):
+        yield f"/providers/{{provider}}/{kind}_capabilities", Capabilities(services, kind)
     if services.network.default_vip_subnet_id is not None:  # networks of Hydria's own
         for path, endpoint in (("/networks", Networks(services)), ("/subnets", Subnets(services))):
             yield path, endpoint

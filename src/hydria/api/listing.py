@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from urllib.parse import urlencode
 
 from hydria.model import kinds
@@ -57,6 +57,16 @@ def fields(settings: ApiSettings, params: Params) -> tuple[str, ...] | None:
     return tuple(_many(params, "fields"))
 
 
+def equal(settings: ApiSettings, params: Params, names: Collection[str]) -> dict[str, str]:
+    """The filters of a list that is no table; Invalid for parameters that mean nothing there."""
+    asked = {name: value for name, value in params.items() if name != "fields"}
+    if not settings.allow_filtering:
+        return {}
+    if any(name not in names or not isinstance(value, str) for name, value in asked.items()):
+        raise _unclear()
+    return {name: str(value) for name, value in asked.items()}
+
+
 def links(query: ListQuery, params: Params, url: str, ids: Sequence[str]) -> list[dict[str, str]]:
     """Links to the next and the previous page, given the ids of this one; they repeat the whole request.
 
@@ -99,6 +109,8 @@ def _filters(
     empty = False
     for asked, text in params.items():
         name = _ALIASES.get(asked, asked)
+        if name in _TAGS and "tags" not in known:
+            raise _unclear()
         if name in _MANY or name in _PLACE or not settings.allow_filtering:
             continue
         if name not in known or not known[name][1].listed:

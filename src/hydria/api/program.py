@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import logging
+
 from hydria.api.app import make_app
 from hydria.api.call import Services
 from hydria.api.serve import Server
@@ -13,6 +15,8 @@ from hydria.model.statuses import ALPNProtocol, TLSVersion
 from hydria.providers.registry import Registry
 from hydria.settings import Settings
 from hydria.store import Store
+
+LOG = logging.getLogger(__name__)
 
 
 def services(settings: Settings, store: Store, network: NetworkDriver, wakeups: Wakeups) -> Services:
@@ -62,4 +66,6 @@ def deployment(settings: Settings) -> Deployment:
 
 def make(settings: Settings, store: Store, network: NetworkDriver, wakeups: Wakeups) -> Server:
     """The API controller, ready to be started."""
-    return Server(make_app(services(settings, store, network, wakeups)), settings)
+    made = services(settings, store, network, wakeups)
+    LOG.info("Providers: %s", ", ".join(made.providers.usable) or "none")
+    return Server(make_app(made), settings)

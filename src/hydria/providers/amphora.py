@@ -7,16 +7,19 @@ the VIP's port.
 from __future__ import annotations
 
 from collections.abc import Mapping
+from functools import cached_property
 from typing import Any
 
 from octavia_lib.api.drivers import exceptions, provider_base
 
 from hydria.dataplane import support
+from hydria.drivers import loading
+from hydria.drivers.compute.interface import ComputeDriver
 from hydria.drivers.network.interface import FixedAddress, NetworkDriver, Port
 from hydria.model.errors import Conflict
 from hydria.model.load_balancer import LoadBalancer
 from hydria.model.resource import Resource
-from hydria.providers import objects
+from hydria.providers import capabilities, objects
 from hydria.providers.registry import Completion, VipDict
 from hydria.settings import Settings
 
@@ -26,11 +29,17 @@ class AmphoraProviderDriver(provider_base.ProviderDriver):
 
     hydria_completion = Completion.CONVERGED
 
+    _settings: Settings
     _network: NetworkDriver
 
-    def hydria_connect(self, settings: Settings, network: NetworkDriver) -> None:  # noqa: ARG002  (the registry gives both)
+    def hydria_connect(self, settings: Settings, network: NetworkDriver) -> None:
         """Take what the registry has for Hydria's own drivers."""
+        self._settings = settings
         self._network = network
+
+    @cached_property
+    def _compute(self) -> ComputeDriver:
+        return loading.compute_driver(self._settings)
 
     # --- load balancers
 
@@ -117,6 +126,20 @@ class AmphoraProviderDriver(provider_base.ProviderDriver):
     def health_monitor_update(self, old_healthmonitor: Any, new_healthmonitor: Any) -> None:  # noqa: ARG002
         _check(new_healthmonitor)
 
+    # --- flavors and availability zones
+
+    def get_supported_flavor_metadata(self) -> dict[str, str]:
+        return dict(capabilities.FLAVOR)
+
+    def validate_flavor(self, flavor_metadata: dict[str, Any]) -> None:
+        _refuse(capabilities.flavor_refusal(flavor_metadata, self._compute, self._network))
+
+    def get_supported_availability_zone_metadata(self) -> dict[str, str]:
+        return dict(capabilities.AVAILABILITY_ZONE)
+
+    def validate_availability_zone(self, availability_zone_metadata: dict[str, Any]) -> None:
+        _refuse(capabilities.zone_refusal(availability_zone_metadata, self._compute, self._network))
+
 
 def _check(*asked: Any) -> None:
     for each in asked:
@@ -124,6 +147,9 @@ def _check(*asked: Any) -> None:
 
 
 def _check_values(resource: type[Resource], values: Mapping[str, object]) -> None:
-    sentence = support.unsupported(resource, values)
-    if sentence is not None:
+    _refuse(support.unsupported(resource, values))
+
+
+def _refuse(sentence: str | None) -> None:
+    if sentence:
         raise exceptions.UnsupportedOptionError(user_fault_string=sentence, operator_fault_string=sentence)

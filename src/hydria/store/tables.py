@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from types import NoneType
 from typing import Any, get_args, get_type_hints
 
@@ -11,16 +11,21 @@ from sqlalchemy.dialects import mysql
 
 from hydria.model import kinds
 from hydria.model.amphora import Amphora
+from hydria.model.availability_zone import AvailabilityZone
+from hydria.model.availability_zone_profile import AvailabilityZoneProfile
+from hydria.model.flavor import Flavor
+from hydria.model.flavor_profile import FlavorProfile
 from hydria.model.health_monitor import HealthMonitor
 from hydria.model.listener import Listener
 from hydria.model.load_balancer import LoadBalancer
 from hydria.model.member import Member
 from hydria.model.pool import Pool
-from hydria.model.quota import Quota
 from hydria.model.resource import Declared, Resource, attributes
 from hydria.model.statuses import ListenerProtocol
 
 RESOURCES: tuple[type[Resource], ...] = (LoadBalancer, Listener, Pool, Member, HealthMonitor)
+# What the operator keeps; profiles before what refers to them.
+OFFERED: tuple[type[Declared], ...] = (FlavorProfile, Flavor, AvailabilityZoneProfile, AvailabilityZone)
 
 metadata = sa.MetaData(
     naming_convention={
@@ -43,21 +48,32 @@ _TYPES: dict[str, Any] = {
     "time": MOMENT,
     "json": JSON_TEXT,
 }
-_REFERENCES = {"load_balancer_id": "load_balancers.id", "pool_id": "pools.id"}
-_INDEXED = {"project_id", "default_pool_id", "status", "name"}
+# Column -> what it refers to, and what becomes of the row when that goes; None: it cannot go.
+_REFERENCES = {
+    "load_balancer_id": ("load_balancers.id", "CASCADE"),
+    "pool_id": ("pools.id", "CASCADE"),
+    "flavor_profile_id": ("flavor_profiles.id", None),
+    "availability_zone_profile_id": ("availability_zone_profiles.id", None),
+}
+_INDEXED = {"project_id", "default_pool_id", "status", "name", "flavor_id", "availability_zone"}
 
 
-def _column(name: str, kind: str, *, nullable: bool, key: str) -> sa.Column[Any]:
+def _column(name: str, kind: str, *, nullable: bool, key: str, unique: bool) -> sa.Column[Any]:
     text, _, length = kind.partition(":")
     stored = sa.String(int(length)) if text == "text" else _TYPES[kind]
     if name == key:
         return sa.Column(name, stored, primary_key=True)
-    reference = [sa.ForeignKey(_REFERENCES[name], ondelete="CASCADE")] if name in _REFERENCES else []
-    indexed = name in _REFERENCES or name in _INDEXED
-    return sa.Column(name, stored, *reference, nullable=nullable, index=indexed or None)
+    reference = []
+    if name in _REFERENCES:
+        target, ondelete = _REFERENCES[name]
+        reference = [sa.ForeignKey(target, ondelete=ondelete)]
+    indexed = not unique and (name in _REFERENCES or name in _INDEXED)
+    return sa.Column(
+        name, stored, *reference, nullable=nullable, index=indexed or None, unique=unique or None
+    )
 
 
-def _table(declared: Any, *extra: sa.Column[Any]) -> sa.Table:
+def _table(declared: Any, *extra: sa.Column[Any], unique: Collection[str] = ()) -> sa.Table:
     hints = get_type_hints(declared)
     columns = [
         _column(
@@ -65,6 +81,7 @@ def _table(declared: Any, *extra: sa.Column[Any]) -> sa.Table:
             attribute.kind.column,
             nullable=NoneType in get_args(hints[name]),
             key=getattr(declared, "key", "id"),
+            unique=name in unique,
         )
         for name, attribute in attributes(declared).items()
         if attribute.stored
@@ -86,13 +103,10 @@ pools = _table(Pool)
 members = _table(Member, _live_key())
 health_monitors = _table(HealthMonitor, _live_key())
 amphorae = _table(Amphora)
-quotas = _table(Quota)
-
-# What is locked while a project's objects are compared with its quotas. Projects without a row of quotas have
-# one here too, once a default limits them.
-quota_locks = sa.Table(
-    "quota_locks", metadata, sa.Column("project_id", sa.String(36), primary_key=True), **_OPTIONS
-)
+flavor_profiles = _table(FlavorProfile)
+flavors = _table(Flavor, unique=("name",))
+availability_zone_profiles = _table(AvailabilityZoneProfile)
+availability_zones = _table(AvailabilityZone)
 
 tags = sa.Table(
     "tags",

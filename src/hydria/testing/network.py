@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import ipaddress
-import threading
 import uuid
 from collections.abc import Iterable
 from typing import TypeVar
@@ -15,13 +14,13 @@ T = TypeVar("T")
 
 
 class FakeNetwork:
-    """A network driver. ``default_vip_subnet_id``: set it for the embedded shape."""
+    """A network driver. ``default_vip_subnet_id``: set it for the embedded shape; ``sriov``: for SR-IOV."""
 
     lb_network_id = "11111111-0000-4000-8000-000000000001"
 
     def __init__(self) -> None:
         self.default_vip_subnet_id: str | None = None
-        self._guard = threading.Lock()
+        self.sriov = False
         self._networks: dict[str, Network] = {}
         self._subnets: dict[str, Subnet] = {}
         self._ports: dict[str, Port] = {}
@@ -70,25 +69,22 @@ class FakeNetwork:
         self, network_id: str, *, name: str, owner: str, addresses: Iterable[FixedAddress] = ()
     ) -> Port:
         """Make a port, or return the one of that name."""
+        for port in self._ports.values():
+            if name and port.name == name:
+                return port
         wanted = list(addresses) or [FixedAddress(each, "") for each in self.network(network_id).subnet_ids]
-        with self._guard:
-            for port in self._ports.values():
-                if name and port.name == name:
-                    return port
-            fixed = tuple(FixedAddress(each.subnet_id, self._claim(each)) for each in wanted)
-            port = Port(str(uuid.uuid4()), network_id, name, owner, "02:00:00:00:00:02", fixed)
-            self._ports[port.id] = port
-            return port
+        fixed = tuple(FixedAddress(each.subnet_id, self._claim(each)) for each in wanted)
+        port = Port(str(uuid.uuid4()), network_id, name, owner, "02:00:00:00:00:02", fixed)
+        self._ports[port.id] = port
+        return port
 
     def delete_port(self, port_id: str) -> None:
         """Remove a port, if it is there."""
-        with self._guard:
-            self._ports.pop(port_id, None)
+        self._ports.pop(port_id, None)
 
     def ports(self) -> Iterable[Port]:
         """All ports."""
-        with self._guard:
-            return list(self._ports.values())
+        return list(self._ports.values())
 
     def controller_address(self) -> str:
         """Loopback."""

@@ -10,7 +10,7 @@ from hydria.api.endpoints import Collection as ListEndpoint
 from hydria.api.endpoints import Item, Members, Statistics, Statuses
 from hydria.api.healthcheck import Healthcheck
 from hydria.api.networks import Networks, Subnets
-from hydria.api.openapi import queries, quotas
+from hydria.api.openapi import queries
 from hydria.api.openapi.answers import CONDITIONAL, JSON, READING, WITH_BODY, WRITING, answer, errors
 from hydria.api.openapi.fixed import (
     LINKS,
@@ -23,7 +23,7 @@ from hydria.api.openapi.fixed import (
 )
 from hydria.api.openapi.publication import Publication
 from hydria.api.openapi.schemas import Components, Schema, enveloped
-from hydria.api.quotas import QuotaDefaults, Quotas, QuotasOfProject, QuotaUsage
+from hydria.api.providers import Capabilities, Providers
 from hydria.api.versions import Discovery, Index
 from hydria.model.load_balancer import LoadBalancer
 from hydria.model.resource import Declared, attributes, links_key
@@ -179,6 +179,24 @@ def _statistics(route: Route) -> Schema:
     )
 
 
+def _providers(route: Route) -> Schema:
+    endpoint = route.endpoint
+    root: str = endpoint.root  # type: ignore[attr-defined]  # the table below sees to it
+    resource, settings = route.resource, route.settings
+    keys = _keys(route)
+    named = [queries.parameter(key, {"type": "string"}, f"Only with this {key}.") for key in keys]
+    items: Schema = {"type": "array", "items": _chosen(route)}
+    return route.operation(
+        "List the providers"
+        if root == resource.plural
+        else f"List the {root.replace('_', ' ')} of a provider",
+        f"list_{root}",
+        {HTTPStatus.OK: answer("All of them.", enveloped(root, items))},
+        parameters=[*(named if settings.allow_filtering else []), *queries.fields(resource, settings, keys)],
+        failures=(*READING, HTTPStatus.NOT_IMPLEMENTED),
+    )
+
+
 def _statuses(route: Route) -> Schema:
     return route.operation(
         "Load Balancer: show its statuses, and those of everything below it",
@@ -263,10 +281,8 @@ DESCRIBED: Mapping[type, Mapping[str, Describe]] = {
     Item: {"get": _show, "put": _update, "delete": _delete},
     Statistics: {"get": _statistics},
     Statuses: {"get": _statuses},
-    Quotas: {"get": _list},
-    QuotasOfProject: {"get": quotas.show, "put": quotas.update, "delete": quotas.delete},
-    QuotaDefaults: {"get": quotas.defaults},
-    QuotaUsage: {"get": quotas.usage},
+    Providers: {"get": _providers},
+    Capabilities: {"get": _providers},
     Discovery: {"get": _discovery, "head": _discovery_head},
     Index: {"get": _index},
     Healthcheck: {"get": _healthcheck, "head": _healthcheck_head},

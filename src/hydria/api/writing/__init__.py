@@ -13,6 +13,12 @@ from typing import Protocol
 
 from hydria.api.call import Call
 from hydria.api.writing import batch, health_monitor, listener, load_balancer, member, pool
+from hydria.api.writing.offer import Offers
+from hydria.api.writing.profile import Profiles
+from hydria.model.availability_zone import AvailabilityZone
+from hydria.model.availability_zone_profile import AvailabilityZoneProfile
+from hydria.model.flavor import Flavor
+from hydria.model.flavor_profile import FlavorProfile
 from hydria.model.health_monitor import HealthMonitor
 from hydria.model.listener import Listener
 from hydria.model.load_balancer import LoadBalancer
@@ -39,6 +45,11 @@ _WRITERS: Mapping[type[Declared], _Writer] = {
     Pool: pool,
     Member: member,
     HealthMonitor: health_monitor,
+    Flavor: Offers(Flavor),
+    FlavorProfile: Profiles(Flavor, "validate_flavor", "flavor_data"),
+    AvailabilityZone: Offers(AvailabilityZone),
+    # A PUT's refusal names the flavors' option, as clients of Octavia know it.
+    AvailabilityZoneProfile: Profiles(AvailabilityZone, "validate_availability_zone", "flavor_data"),
 }
 
 

@@ -18,7 +18,7 @@ from hydria.model.errors import Busy, NotFound
 from hydria.model.listener import Listener
 from hydria.model.load_balancer import LoadBalancer
 from hydria.model.pool import Pool
-from hydria.model.resource import IDENTIFIER, Resource, build
+from hydria.model.resource import IDENTIFIER, Declared, Resource, build
 from hydria.model.statuses import OperatingStatus, ProvisioningStatus
 from hydria.model.tree import Tree
 from hydria.providers.registry import Completion, Provider
@@ -215,7 +215,7 @@ def new(
     )
 
 
-def known_id(resource: type[Resource], identifier: str) -> str:
+def known_id(resource: type[Declared], identifier: str) -> str:
     """An id from a URL as the store keeps it; NotFound when it is none."""
     try:
         return IDENTIFIER.parse(identifier)

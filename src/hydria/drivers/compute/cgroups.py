@@ -9,8 +9,8 @@ from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
+from hydria.drivers.compute.sizes import Size
 from hydria.model.errors import DriverError
-from hydria.settings import NetnsSettings
 
 _log = logging.getLogger(__name__)
 _MOUNTS = Path("/proc/self/mounts")
@@ -31,9 +31,8 @@ class Hierarchy:
 class ControlGroups:
     """The groups of one deployment: ``hydria-<instance>/<amphora>`` in each hierarchy."""
 
-    def __init__(self, instance: str, options: NetnsSettings, hierarchies: list[Hierarchy]) -> None:
+    def __init__(self, instance: str, hierarchies: list[Hierarchy]) -> None:
         self._parent = f"hydria-{instance}"
-        self._options = options
         self._hierarchies = [found for found in hierarchies if found.controllers]
         lacking = {"memory", "cpu", "pids"}.difference(*(found.controllers for found in hierarchies))
         if lacking:
@@ -41,7 +40,7 @@ class ControlGroups:
                 "This host has no control groups for %s: amphorae run without.", ", ".join(sorted(lacking))
             )
 
-    def create(self, name: str) -> list[Path]:
+    def create(self, name: str, size: Size) -> list[Path]:
         """Make the groups of one amphora; returns the files to which a process writes 0 to join."""
         joins = []
         for hierarchy in self._hierarchies:
@@ -54,7 +53,7 @@ class ControlGroups:
                         wanted = " ".join(f"+{controller}" for controller in sorted(hierarchy.controllers))
                         (each / "cgroup.subtree_control").write_text(wanted)
                 group.mkdir(parents=True, exist_ok=True)
-                for file, value in self._limits(hierarchy).items():
+                for file, value in _limits(hierarchy, size).items():
                     (group / file).write_text(value)
             except OSError as error:
                 _log.warning("No limits for %s from %s: %s.", name, hierarchy.path, error)
@@ -81,21 +80,6 @@ class ControlGroups:
         for hierarchy in self._hierarchies:
             _remove(hierarchy.path / self._parent)
 
-    def _limits(self, hierarchy: Hierarchy) -> Mapping[str, str]:
-        memory = self._options.memory_limit_mb * 1024 * 1024
-        quota = int(self._options.cpu_limit * _PERIOD)
-        limits: dict[str, str] = {}
-        if "memory" in hierarchy.controllers and memory:
-            limits["memory.max" if hierarchy.unified else "memory.limit_in_bytes"] = str(memory)
-        if "cpu" in hierarchy.controllers and quota:
-            if hierarchy.unified:
-                limits["cpu.max"] = f"{quota} {_PERIOD}"
-            else:
-                limits |= {"cpu.cfs_period_us": str(_PERIOD), "cpu.cfs_quota_us": str(quota)}
-        if "pids" in hierarchy.controllers:
-            limits["pids.max"] = str(_PROCESSES)
-        return limits
-
 
 def hierarchies(mounts: Path = _MOUNTS) -> list[Hierarchy]:
     """The hierarchies of this host that have a controller which amphorae are limited by."""
@@ -110,6 +94,22 @@ def hierarchies(mounts: Path = _MOUNTS) -> list[Hierarchy]:
                 available = (Path(path) / "cgroup.controllers").read_text().split()
                 found.append(Hierarchy(Path(path), frozenset(ours & set(available)), unified=True))
     return [hierarchy for hierarchy in found if hierarchy.controllers]
+
+
+def _limits(hierarchy: Hierarchy, size: Size) -> Mapping[str, str]:
+    memory = size.memory_mb * 1024 * 1024
+    quota = int(size.processors * _PERIOD)
+    limits: dict[str, str] = {}
+    if "memory" in hierarchy.controllers and memory:
+        limits["memory.max" if hierarchy.unified else "memory.limit_in_bytes"] = str(memory)
+    if "cpu" in hierarchy.controllers and quota:
+        if hierarchy.unified:
+            limits["cpu.max"] = f"{quota} {_PERIOD}"
+        else:
+            limits |= {"cpu.cfs_period_us": str(_PERIOD), "cpu.cfs_quota_us": str(quota)}
+    if "pids" in hierarchy.controllers:
+        limits["pids.max"] = str(_PROCESSES)
+    return limits
 
 
 def _remove(group: Path) -> None:

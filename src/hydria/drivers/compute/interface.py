@@ -30,6 +30,15 @@ class Attachment:
 
 
 @dataclass(frozen=True, slots=True)
+class Selection:
+    """What a flavor and an availability zone choose of a compute service, in its words; "": its default."""
+
+    flavor: str = ""
+    image_tag: str = ""
+    zone: str = ""
+
+
+@dataclass(frozen=True, slots=True)
 class AmphoraSpec:
     """An amphora to be built.
 
@@ -37,6 +46,7 @@ class AmphoraSpec:
     lb_network: its port on the LB network. attachments: its other ports (the VIP network).
     boot: the agent's settings; the driver sets the user that its unprivileged part runs as.
     files: the rest of the boot directory (wire/boot.py), file name -> content; secrets among them.
+    selection: what kind of instance, and where.
     """
 
     name: str
@@ -46,6 +56,7 @@ class AmphoraSpec:
     attachments: tuple[Attachment, ...]
     boot: Boot
     files: Mapping[str, bytes] = field(default_factory=dict, repr=False)
+    selection: Selection = Selection()
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,7 +76,11 @@ class ComputeDriver(Protocol):
     ``build`` and ``delete`` are idempotent and may take as long as the service needs to accept the order;
     ``get`` answers within seconds and tells when the instance runs. They raise DriverError with the
     service's own reason. ``instances`` lists what Hydria ever built here, for the search for orphans.
+    ``refusal`` may be called by any program, also one that could not build anything.
     """
+
+    def refusal(self, selection: Selection) -> str:
+        """Why no instance can be had so, as a sentence; "" when one can."""
 
     def build(self, spec: AmphoraSpec) -> Instance:
         """Order an amphora."""

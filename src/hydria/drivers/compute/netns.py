@@ -16,9 +16,9 @@ from contextlib import contextmanager
 from functools import cached_property
 
 from hydria.drivers import state_dir
-from hydria.drivers.compute import cgroups, launch, namespaces
+from hydria.drivers.compute import cgroups, launch, namespaces, sizes
 from hydria.drivers.compute.cgroups import ControlGroups
-from hydria.drivers.compute.interface import AmphoraSpec, Attachment, ComputeStatus, Instance
+from hydria.drivers.compute.interface import AmphoraSpec, Attachment, ComputeStatus, Instance, Selection
 from hydria.drivers.compute.records import LOG, Records
 from hydria.drivers.netlink import Netlink
 from hydria.model.errors import DriverError
@@ -37,6 +37,14 @@ class NetnsComputeDriver:
         self._command = tuple(command)
         self._records = Records(settings.state_dir, settings.netns.first_user)
         self._netlink = Netlink()
+
+    def refusal(self, selection: Selection) -> str:
+        """One host is one zone, and has no images; sizes are configured."""
+        if selection.zone:
+            return f"compute_zone '{selection.zone}': amphorae on this host are in no zone."
+        if selection.image_tag:
+            return f"amp_image_tag '{selection.image_tag}': amphorae on this host are made from no image."
+        return sizes.refusal(self._settings.netns, selection.flavor)
 
     def build(self, spec: AmphoraSpec) -> Instance:
         """Build an amphora, or return it when it runs; what an earlier attempt has left goes first."""
@@ -102,7 +110,7 @@ class NetnsComputeDriver:
 
     @cached_property
     def _groups(self) -> ControlGroups:
-        return ControlGroups(self._instance_id, self._settings.netns, cgroups.hierarchies())
+        return ControlGroups(self._instance_id, cgroups.hierarchies())
 
     def _name(self, amphora_id: str) -> str:
         return self._prefix + amphora_id[:_ID_LENGTH]
@@ -120,13 +128,14 @@ class NetnsComputeDriver:
 
     def _build(self, name: str, spec: AmphoraSpec) -> None:
         launch.check(self._root)
+        size = sizes.of(self._settings.netns, spec.selection.flavor)
         self._records.create(spec)
         namespaces.create(name)
         for number, attachment in enumerate((spec.lb_network, *spec.attachments)):
             # The LB network is between the host and each amphora alone.
             self._plug(name, f"eth{number}", attachment, isolated=number == 0)
         boot_dir = self._records.path(spec.amphora_id)
-        joins = self._groups.create(name)
+        joins = self._groups.create(name, size)
         launch.start(name, spec, boot_dir, boot_dir / LOG, joins, state_dir=self._root, command=self._command)
 
     def _plug(self, name: str, interface: str, attachment: Attachment, *, isolated: bool) -> None:

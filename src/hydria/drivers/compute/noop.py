@@ -10,7 +10,7 @@ import threading
 import uuid
 from collections.abc import Iterable
 
-from hydria.drivers.compute.interface import AmphoraSpec, ComputeStatus, Instance
+from hydria.drivers.compute.interface import AmphoraSpec, ComputeStatus, Instance, Selection
 from hydria.settings import Settings
 
 _NAMESPACE = uuid.UUID("8e0c7a52-5b1f-4a57-9c2b-6f6a2d3c4b18")
@@ -24,6 +24,10 @@ class NoopComputeDriver:
         self._guard = threading.Lock()
         self._instances: dict[str, Instance] = {}
         self._deleted: dict[str, None] = {}  # in the order of deletion
+
+    def refusal(self, selection: Selection) -> str:  # noqa: ARG002  (there is nothing it could lack)
+        """Nothing is refused."""
+        return ""
 
     def build(self, spec: AmphoraSpec) -> Instance:
         """Remember an instance."""

@@ -87,6 +87,11 @@ class BridgeNetworkDriver:
         """The IPv4 subnet of VIPs, or the IPv6 one where there is no other."""
         return self._vip.ranges[0].subnet.id
 
+    @property
+    def sriov(self) -> bool:
+        """Ports are veth pairs."""
+        return False
+
     def networks(self) -> Iterable[Network]:
         """The VIP network; the other one is not the tenants'."""
         return [self._vip.network]

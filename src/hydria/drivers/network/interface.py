@@ -92,6 +92,10 @@ class NetworkDriver(Protocol):
     def default_vip_subnet_id(self) -> str | None:
         """The subnet of VIPs whose request named no source; None when a source is mandatory."""
 
+    @property
+    def sriov(self) -> bool:
+        """Whether ports can be virtual functions of network cards (VNIC type ``direct``)."""
+
     def networks(self) -> Iterable[Network]:
         """All networks that tenants can use."""
 

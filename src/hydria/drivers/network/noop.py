@@ -49,6 +49,11 @@ class NoopNetworkDriver:
         """None: requests name their source."""
         return None
 
+    @property
+    def sriov(self) -> bool:
+        """Nothing is refused."""
+        return True
+
     def networks(self) -> Iterable[Network]:
         """None that could be listed."""
         return []

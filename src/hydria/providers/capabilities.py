@@ -1,0 +1,107 @@
+"""What flavors and availability zones of the amphora provider can say, and whether it can be had here.
+
+The keys are those of contract 4.3. Whether a value can be had is up to the drivers of this deployment.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from typing import Any
+
+from hydria.drivers.compute.interface import ComputeDriver, Selection
+from hydria.drivers.network.interface import NetworkDriver
+from hydria.model import kinds
+from hydria.model.errors import NotFound
+from hydria.model.statuses import Topology
+
+FLAVOR: Mapping[str, str] = {
+    "loadbalancer_topology": "How many amphorae serve the load balancer: SINGLE.",
+    "compute_flavor": "The size of its amphorae, by the name that the compute driver knows.",
+    "amp_image_tag": "The tag of the image that its amphorae are made from.",
+    "sriov_vip": "Whether its VIP is on a virtual function of a network card (SR-IOV): true or false.",
+    "allow_member_sriov": "Whether its members may ask for ports on virtual functions: true or false.",
+}
+AVAILABILITY_ZONE: Mapping[str, str] = {
+    "compute_zone": "The zone that its amphorae are built in, by the name that the compute driver knows.",
+    "volume_zone": "The zone of its amphorae's volumes.",
+    "management_network": "The id of the network over which controllers and its amphorae talk.",
+    "valid_vip_networks": "A list of the ids of the networks that VIPs may be on.",
+}
+
+_SWITCHES = ("sriov_vip", "allow_member_sriov")
+_TEXTS = ("compute_flavor", "amp_image_tag", "compute_zone", "volume_zone", "management_network")
+
+
+def selection(flavor: Mapping[str, Any] | None, zone: Mapping[str, Any] | None) -> Selection:
+    """What a load balancer's flavor and availability zone choose of the compute service."""
+    flavor, zone = flavor or {}, zone or {}
+    return Selection(
+        flavor=flavor.get("compute_flavor", ""),
+        image_tag=flavor.get("amp_image_tag", ""),
+        zone=zone.get("compute_zone", ""),
+    )
+
+
+def flavor_refusal(said: Mapping[str, Any], compute: ComputeDriver, network: NetworkDriver) -> str:
+    """Why a flavor cannot say this, as a sentence; "" when it can."""
+    return next(_of_flavor(said, compute, network), "")
+
+
+def zone_refusal(said: Mapping[str, Any], compute: ComputeDriver, network: NetworkDriver) -> str:
+    """Why an availability zone cannot say this, as a sentence; "" when it can."""
+    return next(_of_zone(said, compute, network), "")
+
+
+def _of_flavor(said: Mapping[str, Any], compute: ComputeDriver, network: NetworkDriver) -> Iterator[str]:
+    yield from _misspelt(said, FLAVOR)
+    topology = said.get("loadbalancer_topology", Topology.SINGLE)
+    if topology not in tuple(Topology):
+        yield _unlike("loadbalancer_topology", topology, f"one of: {', '.join(Topology)}")
+    if topology != Topology.SINGLE:
+        yield f"loadbalancer_topology '{topology}' is not served by the amphora data plane yet."
+    if not network.sriov:
+        yield from (f"{key}: the network driver has no SR-IOV." for key in _SWITCHES if said.get(key))
+    yield from filter(None, [compute.refusal(selection(said, None))])
+
+
+def _of_zone(said: Mapping[str, Any], compute: ComputeDriver, network: NetworkDriver) -> Iterator[str]:
+    yield from _misspelt(said, AVAILABILITY_ZONE)
+    networks = said.get("valid_vip_networks", [])
+    if not isinstance(networks, list) or not all(isinstance(each, str) for each in networks):
+        yield _unlike("valid_vip_networks", networks, "a list of network ids")
+    if "volume_zone" in said:
+        yield "volume_zone: amphorae have no volumes."
+    yield from (_unknown("valid_vip_networks", each) for each in networks if not _exists(network, each))
+    management = said.get("management_network", network.lb_network_id)
+    if "management_network" in said and not _exists(network, management):
+        yield _unknown("management_network", management)
+    if network.default_vip_subnet_id is not None and management != network.lb_network_id:
+        yield f"management_network: amphorae of this deployment are on {network.lb_network_id} alone."
+    yield from filter(None, [compute.refusal(selection(None, said))])
+
+
+def _misspelt(said: Mapping[str, Any], known: Mapping[str, str]) -> Iterator[str]:
+    """What is wrong with keys, and with values of the simple kinds."""
+    for key, value in said.items():
+        if key not in known:
+            yield f"Unknown key '{kinds.shown(key)}'; known are: {', '.join(known)}."
+        if key in _SWITCHES and not isinstance(value, bool):
+            yield _unlike(key, value, "true or false")
+        if key in _TEXTS and not (isinstance(value, str) and value):
+            yield _unlike(key, value, "a name")
+
+
+def _exists(network: NetworkDriver, network_id: str) -> bool:
+    try:
+        network.network(network_id)
+    except NotFound:
+        return False
+    return True
+
+
+def _unlike(key: str, value: object, expected: str) -> str:
+    return f"{key} '{kinds.shown(value)}' should be {expected}."
+
+
+def _unknown(key: str, network_id: str) -> str:
+    return f"{key}: there is no network {kinds.shown(network_id)}."
