@@ -64,6 +64,9 @@ class Kind(Protocol):
 # carriage return may end one (web forms send them so).
 _CONTROL = re.compile(r"[\x00-\x1f\x7f-\x9f\u2028\u2029\ud800-\udfff]")
 _CONTROL_BUT_LINES = re.compile(r"[\x00-\x08\x0b\x0c\x0e-\x1f\x7f-\x9f\ud800-\udfff]|\r(?!\n)")
+# The same for JSON schemas, whose texts have no surrogates.
+_PRINTABLE = r"^[^\x00-\x1f\x7f-\x9f\u2028\u2029]*$"
+_PRINTABLE_LINES = r"^(?:[^\x00-\x08\x0b-\x1f\x7f-\x9f]|\r\n)*$"
 
 
 @dataclass(frozen=True, slots=True)
@@ -87,7 +90,8 @@ class Text:
         return value
 
     def schema(self) -> Schema:
-        return {"type": "string", "maxLength": self.limit}
+        pattern = _PRINTABLE_LINES if self.lines else _PRINTABLE
+        return {"type": "string", "maxLength": self.limit, "pattern": pattern}
 
 
 @dataclass(frozen=True, slots=True)
@@ -388,8 +392,9 @@ class Time:
 
     def schema(self) -> Schema:
         # Without a zone, so it is not the format "date-time" of JSON schemas.
-        pattern = r"^\d{4}-\d{2}-\d{2}T\d{2}:\d{2}:\d{2}$"
-        return {"type": "string", "title": "time in UTC", "pattern": pattern}
+        day = r"\d{4}-(?:0[1-9]|1[0-2])-(?:0[1-9]|[12]\d|3[01])"
+        time = r"(?:[01]\d|2[0-3]):[0-5]\d:[0-5]\d"
+        return {"type": "string", "title": "time in UTC", "pattern": f"^{day}T{time}$"}
 
 
 def shown(value: object, limit: int = 256) -> str:
