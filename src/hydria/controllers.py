@@ -29,7 +29,19 @@ from hydria.store import Store, schema
 LOG = logging.getLogger(__name__)
 # Threads without which a program is dead although its process lives.
 _VITAL = frozenset(
-    {"api", "look-for-work", "leases", "heartbeats", "record-heartbeats", "watch", "housekeeping"}
+    {
+        "api",
+        "look-for-work",
+        "leases",
+        "heartbeats",
+        "record-heartbeats",
+        "watch",
+        "housekeeping",
+        "driver-agent-status",
+        "driver-agent-stats",
+        "driver-agent-get",
+        "provider-agents",
+    }
 )
 _SAME_KEYSTROKE = 0.5  # seconds: a wrapper may pass on what the terminal has sent to everybody already
 
@@ -168,7 +180,7 @@ def driver_agent(parts: Parts) -> Program:
     """The driver agent."""
     from hydria.driver_agent.program import DriverAgent  # noqa: PLC0415
 
-    return DriverAgent(parts.settings)
+    return DriverAgent(parts.settings, parts.store, parts.network)
 
 
 PROGRAMS: dict[str, Callable[[Parts], Program]] = {

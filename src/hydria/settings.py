@@ -170,6 +170,19 @@ class NetworkingSettings:
 
 
 @dataclass(frozen=True, slots=True)
+class QuotasSettings:
+    """``[quotas]``: of projects for which none are set; -1: no limit"""
+
+    default_load_balancer_quota: int = option(-1, "Load balancers of a project.")
+    default_listener_quota: int = option(-1, "Listeners of a project.")
+    default_member_quota: int = option(-1, "Members of a project.")
+    default_pool_quota: int = option(-1, "Pools of a project.")
+    default_health_monitor_quota: int = option(-1, "Health monitors of a project.")
+    default_l7policy_quota: int = option(-1, "L7 policies of a project.")
+    default_l7rule_quota: int = option(-1, "L7 rules of a project.")
+
+
+@dataclass(frozen=True, slots=True)
 class BridgeSettings:
     """``[bridge]``: the embedded network driver"""
 
@@ -215,7 +228,30 @@ class HouseKeepingSettings:
 class DriverAgentSettings:
     """``[driver_agent]``"""
 
-    enabled_provider_agents: tuple[str, ...] = option((), "Provider agents to run.")
+    status_socket_path: str = option(
+        "/var/run/octavia/status.sock", "Unix socket at which providers report statuses."
+    )
+    stats_socket_path: str = option(
+        "/var/run/octavia/stats.sock", "Unix socket at which providers report statistics."
+    )
+    get_socket_path: str = option(
+        "/var/run/octavia/get.sock", "Unix socket at which providers look up objects."
+    )
+    status_request_timeout: float = option(5.0, "Seconds that a status report may take to arrive.")
+    stats_request_timeout: float = option(5.0, "Seconds that a statistics report may take to arrive.")
+    get_request_timeout: float = option(5.0, "Seconds that a look-up's request may take to arrive.")
+    status_max_processes: int = option(50, "Status reports that are served at a time, by a thread each.")
+    stats_max_processes: int = option(50, "Statistics reports that are served at a time, by a thread each.")
+    get_max_processes: int = option(50, "Look-ups that are served at a time, by a thread each.")
+    max_process_warning_percent: float = option(
+        0.75, "Share of these from which on the log warns that there are many."
+    )
+    provider_agent_shutdown_timeout: float = option(
+        60.0, "Seconds that provider agents have to end before they are killed."
+    )
+    enabled_provider_agents: tuple[str, ...] = option(
+        (), "Provider agents to run: names of entry points in octavia.driver_agent.provider_agents."
+    )
 
 
 @dataclass(frozen=True, slots=True)
@@ -233,6 +269,7 @@ class Settings:
     controller_worker: WorkerSettings = field(default_factory=WorkerSettings)
     haproxy_amphora: HaproxyAmphoraSettings = field(default_factory=HaproxyAmphoraSettings)
     networking: NetworkingSettings = field(default_factory=NetworkingSettings)
+    quotas: QuotasSettings = field(default_factory=QuotasSettings)
     bridge: BridgeSettings = field(default_factory=BridgeSettings)
     netns: NetnsSettings = field(default_factory=NetnsSettings)
     certificates: CertificatesSettings = field(default_factory=CertificatesSettings)
@@ -258,6 +295,7 @@ class Settings:
 # On one machine silence is news within seconds; across a cloud it is noise.
 EMBEDDED: dict[str, dict[str, object]] = {
     "health_manager": {"heartbeat_interval": 1.0, "heartbeat_timeout": 2.5, "health_check_interval": 0.5},
+    "driver_agent": {f"{name}_socket_path": f"$state_dir/{name}.sock" for name in ("status", "stats", "get")},
 }
 
 _OPTION_TYPES: dict[object, type[cfg.Opt]] = {

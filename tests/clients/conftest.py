@@ -8,6 +8,8 @@ import openstack
 import pytest
 from openstack.load_balancer.v2._proxy import Proxy
 
+from tests.clients.neutron import network_service
+from tests.clients.openstack_client import Openstack, clouds
 from tests.clients.served import Served, served
 
 
@@ -24,4 +26,24 @@ def sdk(hydria: Served) -> Proxy:
         auth_type="none", auth={"endpoint": hydria.url}, load_yaml_config=False, load_envvars=False
     )
     found: Proxy = connection.load_balancer
+    return found
+
+
+@pytest.fixture(scope="session")
+def neutron() -> Iterator[str]:
+    with network_service() as url:
+        yield url
+
+
+@pytest.fixture(scope="session")
+def noauth(hydria: Served, neutron: str, tmp_path_factory: pytest.TempPathFactory) -> Openstack:
+    """The openstack client where nobody asks who it is."""
+    cloud = {"auth_type": "none", "auth": {"endpoint": hydria.url}, "network_endpoint_override": neutron}
+    return Openstack(hydria, clouds(tmp_path_factory.mktemp("clouds"), "noauth", **cloud))
+
+
+@pytest.fixture(scope="session", params=["noauth"])
+def cli(request: pytest.FixtureRequest) -> Openstack:
+    """The openstack client, once for each way of saying who one is."""
+    found: Openstack = request.getfixturevalue(request.param)
     return found

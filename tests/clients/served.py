@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import http.client
+import json
 import subprocess
-from collections.abc import Iterator
-from contextlib import contextmanager
+from collections.abc import Iterator, Mapping
+from contextlib import closing, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -30,9 +32,23 @@ class Served:
     def url(self) -> str:
         return f"http://127.0.0.1:{self.deployment.port}"
 
-    def ask(self, method: str, path: str, body: object = None) -> Answer:
-        """An answer as it is; ``path`` below ``/v2/lbaas``."""
-        return self.deployment.request(method, path, body)
+    def ask(
+        self, method: str, path: str, body: object = None, *, headers: Mapping[str, str] | None = None
+    ) -> Answer:
+        """An answer as it is; ``path`` below ``/v2/lbaas``, or with its version."""
+        connection = http.client.HTTPConnection("127.0.0.1", self.deployment.port, timeout=30)
+        text = None if body is None else json.dumps(body)
+        sent = {"Content-Type": "application/json"} if body is not None else {}
+        with closing(connection):
+            connection.request(
+                method,
+                path if path.startswith("/v2") else f"/v2/lbaas{path}",
+                text,
+                sent | dict(headers or {}),
+            )
+            response = connection.getresponse()
+            answer = response.read()
+        return Answer(response.status, json.loads(answer) if answer else None)
 
 
 @contextmanager

@@ -16,6 +16,7 @@ from hydria.api.networks import Networks, Subnets
 from hydria.api.openapi.document import PATH, document
 from hydria.api.openapi.publication import Publication
 from hydria.api.providers import Capabilities, Providers
+from hydria.api.quotas import QuotaDefaults, Quotas, QuotasOfProject, QuotaUsage
 from hydria.api.versions import Discovery, Index
 from hydria.model.health_monitor import HealthMonitor
 from hydria.model.listener import Listener
@@ -79,6 +80,10 @@ def _routes(services: Services) -> Iterator[tuple[str, object]]:
     yield "/loadbalancers/{identifier}/status", Statuses(services, LoadBalancer)
     yield "/loadbalancers/{identifier}/statuses", Statuses(services, LoadBalancer)
     yield "/listeners/{identifier}/stats", Statistics(services, Listener)
+    yield "/quotas", Quotas(services)
+    yield "/quotas/{project}", QuotasOfProject(services)
+    yield "/quotas/{project}/default", QuotaDefaults(services)
+    yield "/quotas/{project}/usage", QuotaUsage(services)
     yield "/providers", Providers(services)
     for kind in ("flavor", "availability_zone"):
         yield f"/providers/{{provider}}/{kind}_capabilities", Capabilities(services, kind)

@@ -41,7 +41,7 @@ def show(
         policy.authorize(call, policy.rule(resource, "get_one"), owner)
         related = relations.of(tx, resource, [identifier])
     shown = shape.of_row(row, related[identifier])
-    return _reduced(shown, listing.fields(call.services.settings.api_settings, params))
+    return reduced(shown, listing.fields(call.services.settings.api_settings, params))
 
 
 def show_all(
@@ -56,7 +56,7 @@ def show_all(
         ids = [getattr(row, resource.key) for row in rows]
         related = relations.of(tx, resource, ids)
     wanted = listing.fields(settings, params)
-    shown = [_reduced(shape.of_row(row, related[key]), wanted) for key, row in zip(ids, rows, strict=True)]
+    shown = [reduced(shape.of_row(row, related[key]), wanted) for key, row in zip(ids, rows, strict=True)]
     answer: Body = {resource.plural: shown}
     if settings.allow_pagination:
         answer[links_key(resource)] = listing.links(query, params, f"{call.base_url}{path}", ids)
@@ -122,5 +122,6 @@ def _project_of(
     return str(row.project_id)
 
 
-def _reduced(shown: Body, wanted: tuple[str, ...] | None) -> Body:
+def reduced(shown: Body, wanted: tuple[str, ...] | None) -> Body:
+    """The object with the keys alone that the request asks for; None: all of them."""
     return shown if wanted is None else {key: shown[key] for key in wanted if key in shown}

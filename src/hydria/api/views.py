@@ -17,6 +17,7 @@ from hydria.model.health_monitor import HealthMonitor
 from hydria.model.listener import Listener
 from hydria.model.load_balancer import LoadBalancer
 from hydria.model.pool import Pool
+from hydria.model.quota import ALIASES, Quota
 from hydria.model.resource import Declared, attributes, wire_name
 from hydria.model.statuses import ProvisioningStatus
 from hydria.store.relations import Relations
@@ -34,6 +35,9 @@ _CHILDREN: Mapping[type[Declared], tuple[str, ...]] = {
     Listener: ("l7policies",),
     Pool: ("listeners", "members"),
 }
+
+# Keys under which a response shows a value once more.
+_ALIASES: Mapping[type[Declared], Mapping[str, str]] = {Quota: ALIASES}
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,6 +59,7 @@ class View:
     owned: bool
     tagged: bool
     faulty: bool
+    aliases: tuple[tuple[str, str], ...]
 
     def of_row(self, row: Sequence[object], relations: Relations) -> Body:
         """The object that a row of ``fields`` holds; for msgspec to encode."""
@@ -81,6 +86,8 @@ class View:
             shown["healthmonitor_id"] = relations.healthmonitor_id
         if self.owned:
             shown["tenant_id"] = shown["project_id"]
+        for alias, key in self.aliases:
+            shown[alias] = shown[key]
         if self.tagged:
             shown["tags"] = list(relations.tags)
         if self.faulty:
@@ -127,6 +134,7 @@ def view(resource: type[Declared]) -> View:
         owned="project_id" in shown,
         tagged="tags" in declared,
         faulty=faulty,
+        aliases=tuple(_ALIASES.get(resource, {}).items()),
     )
 
 

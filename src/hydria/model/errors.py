@@ -57,6 +57,13 @@ class Unavailable(HydriaError):
     """Something that is needed is not answering now; the same request may succeed later."""
 
 
+class ProjectBusy(Unavailable):
+    """Others kept the lock on the project for too long; nothing was done."""
+
+    def __init__(self) -> None:
+        super().__init__("Project busy.  Unable to lock the project.  Please try again.")
+
+
 class Unsupported(HydriaError):
     """The provider cannot do this.
 

@@ -65,6 +65,23 @@ def of_pool(pool: Pool, tree: Tree) -> Any:
     )
 
 
+def of_listener(listener: Listener, tree: Tree) -> Any:
+    """A listener with its default pool."""
+    pool = tree.pool(listener.default_pool_id)
+    return of(listener, default_pool=None if pool is None else of_pool(pool, tree))
+
+
+def within(item: Resource, tree: Tree) -> Any:
+    """An object with everything of the tree that hangs on it."""
+    if isinstance(item, LoadBalancer):
+        return of_tree(tree)
+    if isinstance(item, Listener):
+        return of_listener(item, tree)
+    if isinstance(item, Pool):
+        return of_pool(item, tree)
+    return of(item)
+
+
 def of_tree(tree: Tree) -> Any:
     """A load balancer with everything below it."""
     pools = {pool.id: of_pool(pool, tree) for pool in tree.pools}

@@ -84,6 +84,7 @@ class Registry:
         self._settings = settings
         self._network = network
         self._loaded: dict[str, Provider] = {}
+        self._reporting: dict[str, bool] = {}
 
     @cached_property
     def usable(self) -> Mapping[str, str]:
@@ -122,6 +123,17 @@ class Registry:
             raise Invalid(f"Provider '{chosen}' is not enabled.")
         return self.get(chosen)
 
+    def reports(self, name: str) -> bool:
+        """Whether the provider of this name reports through DriverLibrary, without making its driver.
+
+        One that is not installed here counts as a third party's: Hydria's own always are.
+        """
+        if name in self._loaded:
+            return self._loaded[name].completion is Completion.REPORTED
+        if name not in self._reporting:
+            self._reporting[name] = _completion(name) is Completion.REPORTED
+        return self._reporting[name]
+
     def add(self, name: str, driver: Any) -> Provider:
         """Take in a driver under this name."""
         if not isinstance(driver, provider_base.ProviderDriver):
@@ -148,6 +160,17 @@ class ProviderMissing(Unsupported):
         super().__init__(name, "")
         self.message = f"Provider '{name}' was not found."
         self.args = (self.message,)
+
+
+def _completion(name: str) -> Completion:
+    for found in metadata.entry_points(group=NAMESPACE, name=name):
+        try:
+            driver = found.load()
+        except Exception:
+            LOG.exception("The driver of provider '%s' cannot be loaded", name)
+            continue
+        return getattr(driver, "hydria_completion", Completion.REPORTED)
+    return Completion.REPORTED
 
 
 def address_taken(detail: str) -> Conflict:

@@ -26,6 +26,11 @@ def is_lost_race(error: exc.DBAPIError) -> bool:
     return _sql_state(error) in _POSTGRESQL_RACES or _mysql_code(error) in _MYSQL_RACES
 
 
+def is_lock_timeout(error: exc.DBAPIError) -> bool:
+    """Whether somebody else has kept a lock for as long as this transaction could wait for it."""
+    return _sql_state(error) == "55P03" or (not _sqlite_code(error) and _mysql_code(error) == 1205)
+
+
 def is_away(error: exc.DBAPIError) -> bool:
     """Whether the database cannot answer now, whatever it is asked."""
     if error.connection_invalidated:

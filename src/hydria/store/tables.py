@@ -20,6 +20,7 @@ from hydria.model.listener import Listener
 from hydria.model.load_balancer import LoadBalancer
 from hydria.model.member import Member
 from hydria.model.pool import Pool
+from hydria.model.quota import Quota
 from hydria.model.resource import Declared, Resource, attributes
 from hydria.model.statuses import ListenerProtocol
 
@@ -103,6 +104,13 @@ pools = _table(Pool)
 members = _table(Member, _live_key())
 health_monitors = _table(HealthMonitor, _live_key())
 amphorae = _table(Amphora)
+quotas = _table(Quota)
+
+# What is locked while a project's objects are compared with its quotas. Projects without a row of quotas have
+# one here too, once a default limits them.
+quota_locks = sa.Table(
+    "quota_locks", metadata, sa.Column("project_id", sa.String(36), primary_key=True), **_OPTIONS
+)
 flavor_profiles = _table(FlavorProfile)
 flavors = _table(Flavor, unique=("name",))
 availability_zone_profiles = _table(AvailabilityZoneProfile)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from datetime import datetime, timedelta
 
 import sqlalchemy as sa
@@ -20,6 +20,10 @@ from hydria.model.tree import Tree
 from hydria.store import rows, tables
 
 _CHILDREN: tuple[type[Resource], ...] = (HealthMonitor, Member, Pool, Listener)
+# What goes with an object of this kind, and the column that names it.
+_HANGING: Mapping[type[Resource], Sequence[tuple[type[Resource], str]]] = {
+    Pool: ((HealthMonitor, "pool_id"), (Member, "pool_id"))
+}
 _UNFINISHED = (ProvisioningStatus.PENDING_CREATE, ProvisioningStatus.PENDING_UPDATE, ProvisioningStatus.ERROR)
 # How often a tree that changes while it is read is read again.
 _READS = 5
@@ -219,6 +223,18 @@ def mark_deleted(tx: sa.Connection, tree: Tree, moment: datetime) -> None:
             retry_at=None,
         )
     )
+
+
+def remove(tx: sa.Connection, resource: type[Resource], identifiers: Sequence[str]) -> None:
+    """Remove objects below load balancers, with what hangs on them."""
+    for child, column in _HANGING.get(resource, ()):
+        table = tables.table_of(child)
+        for start in range(0, len(identifiers), _BATCH):
+            batch = identifiers[start : start + _BATCH]
+            remove(
+                tx, child, list(tx.execute(sa.select(table.c.id).where(table.c[column].in_(batch))).scalars())
+            )
+    _remove(tx, resource, identifiers)
 
 
 def _generation_and_amphorae(tx: sa.Connection, load_balancer_id: str) -> tuple[int, tuple[Amphora, ...]]:

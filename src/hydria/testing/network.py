@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ipaddress
+import threading
 import uuid
 from collections.abc import Iterable
 from typing import TypeVar
@@ -20,6 +21,7 @@ class FakeNetwork:
 
     def __init__(self) -> None:
         self.default_vip_subnet_id: str | None = None
+        self._guard = threading.Lock()
         self.sriov = False
         self._networks: dict[str, Network] = {}
         self._subnets: dict[str, Subnet] = {}
@@ -69,22 +71,25 @@ class FakeNetwork:
         self, network_id: str, *, name: str, owner: str, addresses: Iterable[FixedAddress] = ()
     ) -> Port:
         """Make a port, or return the one of that name."""
-        for port in self._ports.values():
-            if name and port.name == name:
-                return port
         wanted = list(addresses) or [FixedAddress(each, "") for each in self.network(network_id).subnet_ids]
-        fixed = tuple(FixedAddress(each.subnet_id, self._claim(each)) for each in wanted)
-        port = Port(str(uuid.uuid4()), network_id, name, owner, "02:00:00:00:00:02", fixed)
-        self._ports[port.id] = port
-        return port
+        with self._guard:
+            for port in self._ports.values():
+                if name and port.name == name:
+                    return port
+            fixed = tuple(FixedAddress(each.subnet_id, self._claim(each)) for each in wanted)
+            port = Port(str(uuid.uuid4()), network_id, name, owner, "02:00:00:00:00:02", fixed)
+            self._ports[port.id] = port
+            return port
 
     def delete_port(self, port_id: str) -> None:
         """Remove a port, if it is there."""
-        self._ports.pop(port_id, None)
+        with self._guard:
+            self._ports.pop(port_id, None)
 
     def ports(self) -> Iterable[Port]:
         """All ports."""
-        return list(self._ports.values())
+        with self._guard:
+            return list(self._ports.values())
 
     def controller_address(self) -> str:
         """Loopback."""

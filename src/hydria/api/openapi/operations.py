@@ -10,7 +10,7 @@ from hydria.api.endpoints import Collection as ListEndpoint
 from hydria.api.endpoints import Item, Members, Statistics, Statuses
 from hydria.api.healthcheck import Healthcheck
 from hydria.api.networks import Networks, Subnets
-from hydria.api.openapi import queries
+from hydria.api.openapi import queries, quotas
 from hydria.api.openapi.answers import CONDITIONAL, JSON, READING, WITH_BODY, WRITING, answer, errors
 from hydria.api.openapi.fixed import (
     LINKS,
@@ -24,6 +24,7 @@ from hydria.api.openapi.fixed import (
 from hydria.api.openapi.publication import Publication
 from hydria.api.openapi.schemas import Components, Schema, enveloped
 from hydria.api.providers import Capabilities, Providers
+from hydria.api.quotas import QuotaDefaults, Quotas, QuotasOfProject, QuotaUsage
 from hydria.api.versions import Discovery, Index
 from hydria.model.load_balancer import LoadBalancer
 from hydria.model.resource import Declared, attributes, links_key
@@ -281,6 +282,10 @@ DESCRIBED: Mapping[type, Mapping[str, Describe]] = {
     Item: {"get": _show, "put": _update, "delete": _delete},
     Statistics: {"get": _statistics},
     Statuses: {"get": _statuses},
+    Quotas: {"get": _list},
+    QuotasOfProject: {"get": quotas.show, "put": quotas.update, "delete": quotas.delete},
+    QuotaDefaults: {"get": quotas.defaults},
+    QuotaUsage: {"get": quotas.usage},
     Providers: {"get": _providers},
     Capabilities: {"get": _providers},
     Discovery: {"get": _discovery, "head": _discovery_head},

@@ -175,6 +175,7 @@ def _shown(resource: type[Declared]) -> tuple[dict[str, Schema], frozenset[str]]
         if name in declared:
             key = "tenant_id" if name == "project_id" else name
             properties[key] = dict(declared[name].kind.schema())
+    properties |= {alias: properties[key] for alias, key in shape.aliases}
     optional: frozenset[str] = frozenset()
     if shape.has_monitor:
         properties["healthmonitor_id"] = {"type": "string", "format": "uuid"}

@@ -10,7 +10,7 @@ import msgspec
 import sqlalchemy as sa
 
 from hydria.api.call import Call
-from hydria.api.writing import conflicts, requests
+from hydria.api.writing import conflicts, quota, requests
 from hydria.api.writing.change import Change, carry_out, new, open_child
 from hydria.api.writing.member import check_subnets, judged
 from hydria.model.errors import validation
@@ -74,6 +74,8 @@ def update(call: Call, pool_id: str, body: object, *, additive_only: bool) -> No
         )
         if plan.empty:
             return None, None
+        growth = len(plan.created) - len(plan.deleted)
+        quota.reserve(call, tx, change.balancer.project_id, {Member: growth})
         change.admit(used.pool)
         _write(change, plan)
         change.touch(used)

@@ -87,6 +87,17 @@ def judged(call: Call, graph: Graph, vip_addresses: Sequence[str], vip_sg_ids: S
     return Graph(tuple(listeners), tuple(pools), tuple(members), tuple(monitors))
 
 
+def counted(graph: Graph) -> dict[type[Resource], int]:
+    """How many objects of each kind the creation makes, in the order of contract 1.10."""
+    return {
+        LoadBalancer: 1,
+        Pool: len(graph.pools),
+        HealthMonitor: len(graph.monitors),
+        Member: len(graph.members),
+        Listener: len(graph.listeners),
+    }
+
+
 def grown(balancer: LoadBalancer, graph: Graph) -> Tree:
     """The tree of a new load balancer. Raises Conflict when two of its objects collide."""
     monitored = {values["pool_id"] for values in graph.monitors}

@@ -6,7 +6,7 @@ import sqlalchemy as sa
 
 from hydria.api import views
 from hydria.api.call import Call
-from hydria.api.writing import conflicts, requests
+from hydria.api.writing import conflicts, quota, requests
 from hydria.api.writing.change import Change, carry_out, new, open_child
 from hydria.model import rules
 from hydria.model.health_monitor import HealthMonitor
@@ -28,6 +28,7 @@ def create(call: Call, body: object, parent: str | None) -> dict[str, object]:  
         used = change.find_pool(pool_id)
         change.authorize("healthmonitor:post")
         completed = rules.monitor_created(values, used.pool.protocol, call.services.deployment)
+        quota.reserve(call, tx, change.balancer.project_id, {HealthMonitor: 1})
         change.admit(used.pool)
         item = new(
             change.balancer,

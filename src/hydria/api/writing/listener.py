@@ -8,7 +8,7 @@ import sqlalchemy as sa
 
 from hydria.api import views
 from hydria.api.call import Call
-from hydria.api.writing import conflicts, requests
+from hydria.api.writing import conflicts, quota, requests
 from hydria.api.writing.change import Change, carry_out, immutable, new, open_balancer, open_child
 from hydria.model import rules
 from hydria.model.errors import Unsupported
@@ -41,6 +41,7 @@ def create(call: Call, body: object, parent: str | None) -> dict[str, object]:  
             rules.pool_fits_listener(ListenerProtocol(str(values["protocol"])), pool.protocol)
         refuse_policies(given, change.provider.name)
         requests.not_here(Listener, given)
+        quota.reserve(call, tx, change.balancer.project_id, {Listener: 1})
         change.admit()
         _admit_pool(pool)
         item = new(change.balancer, Listener, completed, change.generation)

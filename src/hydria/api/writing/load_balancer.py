@@ -10,10 +10,10 @@ import sqlalchemy as sa
 
 from hydria.api import policy
 from hydria.api.call import Call
-from hydria.api.writing import graph, member, requests, vip
+from hydria.api.writing import graph, member, quota, requests, vip
 from hydria.api.writing.change import Change, carry_out, open_balancer
 from hydria.api.writing.listener import refuse_policies
-from hydria.model.errors import Busy, Invalid, Unavailable, validation
+from hydria.model.errors import Busy, Invalid, ProjectBusy, Unavailable, validation
 from hydria.model.load_balancer import LoadBalancer
 from hydria.model.resource import build, parse_create, parse_update
 from hydria.model.statuses import OperatingStatus, ProvisioningStatus
@@ -41,12 +41,21 @@ def create(call: Call, body: object, parent: str | None) -> dict[str, object]:  
     provider = services.providers.choose(None if given.get("provider") is None else str(values["provider"]))
     for listener in requests.records("listeners", given.get("listeners")):
         refuse_policies(listener, provider.name)
+    wanted = graph.counted(nested)
+    limits = quota.foresee(call, str(values["project_id"]), wanted)
     claimed = vip.claim(services.network, provider, identifier, str(values["project_id"]), source, values)
     try:
         balancer = _new(call, provider, identifier, {**values, **claimed})
         tree = graph.grown(balancer, nested)
-        return carry_out(call, lambda tx: _write(Change(call, tx, balancer, balancer.generation), tree))
-    except Unavailable:
+
+        def work(tx: sa.Connection) -> tuple[dict[str, object], Change]:
+            quota.reserve(call, tx, balancer.project_id, wanted, limits)
+            return _write(Change(call, tx, balancer, balancer.generation), tree)
+
+        return carry_out(call, work)
+    except Unavailable as away:
+        if isinstance(away, ProjectBusy):
+            vip.release(services.network, claimed)
         # The database may have committed before it fell silent, so the port may be in use: if it is not,
         # housekeeping finds it.
         raise

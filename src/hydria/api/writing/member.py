@@ -8,7 +8,7 @@ import sqlalchemy as sa
 
 from hydria.api import policy, views
 from hydria.api.call import Call
-from hydria.api.writing import conflicts, requests
+from hydria.api.writing import conflicts, quota, requests
 from hydria.api.writing.change import Change, carry_out, known_id, new, open_child
 from hydria.model import rules
 from hydria.model.errors import Invalid, NotFound
@@ -33,6 +33,7 @@ def create(call: Call, body: object, parent: str | None) -> dict[str, object]:
         used = change.find_pool(pool_id)
         change.authorize("member:post")
         completed = judged(call, values)
+        quota.reserve(call, tx, change.balancer.project_id, {Member: 1})
         change.admit(used.pool)
         start = OperatingStatus.OFFLINE if used.monitor_id else OperatingStatus.NO_MONITOR
         item = new(change.balancer, Member, {**completed, "pool_id": used.pool.id}, change.generation, start)

@@ -8,7 +8,7 @@ import sqlalchemy as sa
 
 from hydria.api import views
 from hydria.api.call import Call
-from hydria.api.writing import requests
+from hydria.api.writing import quota, requests
 from hydria.api.writing.change import Change, carry_out, immutable, new, open_balancer, open_child
 from hydria.model import rules
 from hydria.model.errors import Conflict, validation
@@ -40,6 +40,7 @@ def create(call: Call, body: object, parent: str | None) -> dict[str, object]:  
         item = new(change.balancer, Pool, completed, change.generation)
         if listener is not None:
             rules.pool_fits_listener(listener.protocol, item.protocol)
+        quota.reserve(call, tx, change.balancer.project_id, {Pool: 1})
         change.admit()
         if listener is not None:
             _admit_as_default(change, listener)
