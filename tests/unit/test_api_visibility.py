@@ -63,13 +63,13 @@ def test_a_marker_of_others_is_unknown(api: Api) -> None:
 
 def test_objects_of_others(api: Api) -> None:
     owner = call(api, "p2")
-    reading.show(owner, LoadBalancer, OTHER, {})
+    reading.show(owner, LoadBalancer, OTHER)
     reading.statuses(owner, OTHER)
     reading.statistics(owner, Listener, trees.identifier(Listener, 2))
     with pytest.raises(Forbidden):
-        reading.show(owner, LoadBalancer, trees.BALANCER, {})
+        reading.show(owner, LoadBalancer, trees.BALANCER)
     with pytest.raises(Forbidden):
-        reading.show(owner, Member, trees.MEMBER, {}, trees.POOL)
+        reading.show(owner, Member, trees.MEMBER, trees.POOL)
     with pytest.raises(Forbidden):
         reading.statuses(owner, trees.BALANCER)
     with pytest.raises(Forbidden):

@@ -39,9 +39,13 @@ class Caller:
 
 @dataclass(frozen=True, slots=True)
 class Call:
-    """One request: the services, who asks, and where links shall point (``http://host:port``)."""
+    """One request: the services, who asks, and where links shall point (``http://host:port``).
+
+    if_match: the ETags that the object must have one of, None when the request does not say (conditions.py).
+    """
 
     services: Services
     caller: Caller
     base_url: str
     request_id: str = ""
+    if_match: frozenset[str] | None = None

@@ -13,7 +13,7 @@ from http import HTTPStatus
 import falcon
 import msgspec
 
-from hydria.api import envelope, reading, writing
+from hydria.api import conditions, envelope, reading, writing
 from hydria.api.call import Call, Services
 from hydria.api.caller import identifier as strategy
 from hydria.api.faults import UnknownParent
@@ -41,11 +41,17 @@ class Endpoint:
 
     def _call(self, req: falcon.Request) -> Call:
         base_url = self._settings.api_base_uri.rstrip("/") or req.prefix
-        return Call(self._services, self._identify(req), base_url, req.context.request_id)
+        if_match = conditions.parse(req.get_header("If-Match"))
+        return Call(self._services, self._identify(req), base_url, req.context.request_id, if_match)
 
     def _body(self, req: falcon.Request) -> object:
         resource = self._resource
         return envelope.read(req, resource.root, resource.argument, self._settings.max_request_body_size)
+
+    def _answer_with(self, resp: falcon.Response, written: dict[str, object]) -> None:
+        """Show an object as a request has left it."""
+        resp.data = msgspec.json.encode({self._resource.root: written})
+        resp.set_header("ETag", f'"{conditions.tag(self._resource, written, resp.data)}"')
 
     def _id(self, text: str) -> str:
         try:
@@ -71,7 +77,7 @@ class Collection(Endpoint):
         with _routed(parent):
             made = writing.create(call, self._resource, self._body(req), parent)
         resp.status = HTTPStatus.CREATED
-        _answer(resp, {self._resource.root: made})
+        self._answer_with(resp, made)
 
 
 class Members(Collection):
@@ -95,9 +101,10 @@ class Item(Endpoint):
         """Show the object."""
         call = self._call(req)
         identifier, parent = self._locate(**path)
-        _answer(
-            resp, {self._resource.root: reading.show(call, self._resource, identifier, req.params, parent)}
-        )
+        shown = reading.show(call, self._resource, identifier, parent)
+        chosen = reading.chosen(call, shown, req.params)
+        body = msgspec.json.encode({self._resource.root: chosen})
+        conditions.answer(req, resp, body, conditions.tag(self._resource, shown, body))
 
     def on_put(self, req: falcon.Request, resp: falcon.Response, **path: str) -> None:
         """Change it."""
@@ -106,7 +113,7 @@ class Item(Endpoint):
         identifier, parent = self._locate(**path)
         with _routed(parent):
             changed = writing.update(call, self._resource, identifier, self._body(req), parent)
-        _answer(resp, {self._resource.root: changed})
+        self._answer_with(resp, changed)
 
     def on_delete(self, req: falcon.Request, resp: falcon.Response, **path: str) -> None:
         """Remove it; a load balancer with everything below it when the request says ``cascade``."""

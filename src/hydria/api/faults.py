@@ -13,6 +13,7 @@ import falcon
 import msgspec
 
 from hydria.model.errors import (
+    Changed,
     Conflict,
     Forbidden,
     HydriaError,
@@ -46,6 +47,7 @@ _STATUSES: dict[type[BaseException], HTTPStatus] = {
     Forbidden: HTTPStatus.FORBIDDEN,
     QuotaExceeded: HTTPStatus.FORBIDDEN,
     NotFound: HTTPStatus.NOT_FOUND,
+    Changed: HTTPStatus.PRECONDITION_FAILED,
     Conflict: HTTPStatus.CONFLICT,
     Unsupported: HTTPStatus.NOT_IMPLEMENTED,
     ProviderFailed: HTTPStatus.INTERNAL_SERVER_ERROR,

@@ -26,10 +26,8 @@ from hydria.store.listing import ListQuery
 _OWNER = ("project_id",)
 
 
-def show(
-    call: Call, resource: type[Declared], identifier: str, params: Params, parent: str | None = None
-) -> Body:
-    """One object, in two statements. ``parent``: the pool of a member."""
+def show(call: Call, resource: type[Declared], identifier: str, parent: str | None = None) -> Body:
+    """One object with all its keys, in two statements. ``parent``: the pool of a member."""
     shape = view(resource)
     with call.services.store.read() as tx:
         row = pages.row(tx, resource, shape.fields, identifier, parent)
@@ -40,7 +38,11 @@ def show(
         owner = row.project_id if "project_id" in shape.fields else None
         policy.authorize(call, policy.rule(resource, "get_one"), owner)
         related = relations.of(tx, resource, [identifier])
-    shown = shape.of_row(row, related[identifier])
+    return shape.of_row(row, related[identifier])
+
+
+def chosen(call: Call, shown: Body, params: Params) -> Body:
+    """The keys of an object that the request asks for."""
     return reduced(shown, listing.fields(call.services.settings.api_settings, params))
 
 

@@ -37,6 +37,10 @@ class Busy(Conflict):
     """The object is locked by an operation that cannot be joined."""
 
 
+class Changed(HydriaError):
+    """The object is not any more what the caller has read."""
+
+
 class Outdated(Conflict):
     """An amphora has a younger desired state than the one it is given; ``generation`` is the one it has."""
 

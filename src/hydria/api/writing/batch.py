@@ -9,6 +9,7 @@ from typing import Any, ClassVar
 import msgspec
 import sqlalchemy as sa
 
+from hydria.api import conditions
 from hydria.api.call import Call
 from hydria.api.writing import conflicts, quota, requests
 from hydria.api.writing.change import Change, carry_out, new, open_child
@@ -54,6 +55,7 @@ class _Plan:
 
 def update(call: Call, pool_id: str, body: object, *, additive_only: bool) -> None:
     """Make a pool's members those of the request; ``additive_only``: leave others alone."""
+    conditions.refuse(call, "A list of members")
     if body is None:
         raise bad_value(_Listed.root, None, "Mandatory field missing.")
     given = requests.records(_Listed.root, body)

@@ -11,7 +11,7 @@ from typing import Any, TypeVar
 import msgspec
 import sqlalchemy as sa
 
-from hydria.api import policy, views
+from hydria.api import conditions, policy, views
 from hydria.api.call import Call
 from hydria.model import kinds
 from hydria.model.errors import Busy, NotFound
@@ -92,6 +92,11 @@ class Change:
         self.admit(*parents)
         if not item.desired:
             raise immutable(item)
+        self.require_match(item)
+
+    def require_match(self, item: Resource) -> None:
+        """Raise Changed unless the object is what the request's If-Match has, if it has one."""
+        conditions.require(self.call, self.tx, item)
 
     def gone(self, item: Resource, *parents: Resource) -> bool:
         """Whether the object's deletion was asked for before; Busy unless it may be deleted now."""
@@ -99,6 +104,7 @@ class Change:
         if not item.desired:
             return True
         self.admit(*parents)
+        self.require_match(item)
         return False
 
     def _open(self, item: Resource) -> bool:

@@ -135,6 +135,7 @@ def _admit(change: Change, classic: tuple[ProvisioningStatus, ...]) -> None:
     status = change.balancer.provisioning_status
     if status.going or (change.classic and status not in classic):
         raise Busy(f"Invalid state {status} of loadbalancer resource {change.balancer.id}")
+    change.require_match(change.balancer)
 
 
 def _project(call: Call, values: Mapping[str, object]) -> str:

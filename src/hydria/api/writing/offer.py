@@ -10,7 +10,7 @@ import msgspec
 import sqlalchemy as sa
 from sqlalchemy import exc
 
-from hydria.api import policy, views
+from hydria.api import conditions, policy, views
 from hydria.api.call import Call
 from hydria.api.writing import requests
 from hydria.api.writing.profile import in_use
@@ -77,6 +77,7 @@ class Offers:
         if item is None:
             raise NotFound(resource.label, kinds.shown(identifier))
         policy.authorize(call, policy.rule(resource, action))
+        conditions.require(call, tx, item)
         return item
 
     def _named(

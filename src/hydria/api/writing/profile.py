@@ -10,7 +10,7 @@ from typing import Any
 import msgspec
 import sqlalchemy as sa
 
-from hydria.api import policy, views
+from hydria.api import conditions, policy, views
 from hydria.api.call import Call
 from hydria.api.writing import requests
 from hydria.api.writing.change import known_id
@@ -81,6 +81,7 @@ class Profiles:
         if item is None:
             raise NotFound(resource.label, identifier)
         policy.authorize(call, policy.rule(resource, action))
+        conditions.require(call, tx, item)
         return item
 
     def _unused(self, tx: sa.Connection, item: Profile) -> None:
