@@ -19,7 +19,7 @@ from hydria.model.listener import Listener
 from hydria.model.load_balancer import LoadBalancer
 from hydria.model.member import Member
 from hydria.model.pool import Pool
-from hydria.model.resource import Resource
+from hydria.model.resource import Declared, Resource
 from hydria.model.rules import Deployment
 from hydria.providers.amphora import AmphoraProviderDriver
 from hydria.providers.noop import NoopProviderDriver
@@ -122,16 +122,16 @@ class Api:
 
     # --- requests
 
-    def create(self, resource: type[Resource], parent: str | None = None, /, **body: Any) -> dict[str, Any]:
+    def create(self, resource: type[Declared], parent: str | None = None, /, **body: Any) -> dict[str, Any]:
         return writing.create(self.call, resource, body, parent)
 
     def update(
-        self, resource: type[Resource], identifier: str, parent: str | None = None, /, **body: Any
+        self, resource: type[Declared], identifier: str, parent: str | None = None, /, **body: Any
     ) -> dict[str, Any]:
         return writing.update(self.call, resource, identifier, body, parent)
 
     def delete(
-        self, resource: type[Resource], identifier: str, parent: str | None = None, *, cascade: bool = False
+        self, resource: type[Declared], identifier: str, parent: str | None = None, *, cascade: bool = False
     ) -> None:
         writing.delete(self.call, resource, identifier, parent, cascade=cascade)
 
@@ -148,6 +148,11 @@ class Api:
         with self.store.read() as tx:
             found = rows.load(tx, resource)
         return tuple(sorted(found, key=lambda item: (item.created_at, item.id)))
+
+    def all_of(self, resource: type[Declared]) -> tuple[Any, ...]:
+        """The same of what has no time."""
+        with self.store.read() as tx:
+            return rows.load(tx, resource)
 
     def statuses(self) -> dict[str, list[str]]:
         """Provisioning statuses of everything there is, by table."""

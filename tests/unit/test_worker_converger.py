@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import json
 import threading
 import time
 from collections.abc import Callable
@@ -17,10 +18,15 @@ from hydria import settings as settings_module
 from hydria.dataplane import Tuning
 from hydria.drivers.amphora.noop import NoopAmphoraDriver
 from hydria.drivers.certificates.local_ca import LocalCertificateAuthority
+from hydria.drivers.compute.interface import AmphoraSpec, Instance, Selection
 from hydria.drivers.compute.noop import NoopComputeDriver
 from hydria.drivers.network.noop import NoopNetworkDriver
 from hydria.model.amphora import Amphora
+from hydria.model.availability_zone import AvailabilityZone
+from hydria.model.availability_zone_profile import AvailabilityZoneProfile
 from hydria.model.errors import HydriaError, Refused, Unreachable
+from hydria.model.flavor import Flavor
+from hydria.model.flavor_profile import FlavorProfile
 from hydria.model.load_balancer import LoadBalancer
 from hydria.model.member import Member
 from hydria.model.pool import Pool
@@ -329,3 +335,51 @@ def test_a_pool_without_its_member_is_not_touched(bench: Bench) -> None:
     assert balancer is not None
     assert found.provisioning_status == "ACTIVE"
     assert balancer.applied_generation == 2
+
+
+class Builder(NoopComputeDriver):
+    """Remembers what it was ordered."""
+
+    def __init__(self, settings: Any) -> None:
+        super().__init__(settings)
+        self.specs: list[AmphoraSpec] = []
+
+    def build(self, spec: AmphoraSpec) -> Instance:
+        self.specs.append(spec)
+        return super().build(spec)
+
+
+@pytest.mark.parametrize("choosing", [True, False])
+def test_an_amphora_is_as_its_flavor_and_zone_say(bench: Bench, choosing: bool) -> None:
+    builder = Builder(bench.tools.settings)
+    bench.converger = Converger(
+        dataclasses.replace(bench.tools, compute=builder), "me:1", LeaseKeeper(bench.store, 30)
+    )
+    management = "5d0ed0a6-6d0c-4f6f-a0a8-2f9d5c1f7a11"
+    chosen: dict[str, Any] = {}
+    if choosing:
+        said = {"compute_flavor": "small", "amp_image_tag": "new", "sriov_vip": False}
+        placed = {"compute_zone": "west", "management_network": management}
+        profiles = FlavorProfile(id="p", name="", provider_name="amphora", flavor_data=json.dumps(said))
+        zones = AvailabilityZoneProfile(
+            id="q", name="", provider_name="amphora", availability_zone_data=json.dumps(placed)
+        )
+        offers = (
+            profiles, Flavor(id="f", name="gold", flavor_profile_id="p"), zones,
+            AvailabilityZone(name="z", availability_zone_profile_id="q"),
+        )  # fmt: skip
+        for item in offers:
+            bench.store.transact(lambda tx, item=item: rows.insert(tx, [item]))
+        chosen = {"flavor_id": "f", "availability_zone": "z"}
+    balancer_id = bench.add(**chosen)
+    assert bench.converger.converge(balancer_id).result is Result.DONE
+    (spec,) = builder.specs
+    (amphora,) = bench.amphorae(balancer_id)
+    network_id = spec.lb_network.port.network_id
+    if choosing:
+        assert spec.selection == Selection("small", "new", "west")
+        assert (amphora.compute_flavor, amphora.cached_zone, network_id) == ("small", "west", management)
+    else:
+        assert spec.selection == Selection()
+        assert (amphora.compute_flavor, amphora.cached_zone) == (None, None)
+        assert network_id == bench.tools.network.lb_network_id

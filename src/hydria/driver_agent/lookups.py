@@ -15,7 +15,7 @@ from hydria.model.pool import Pool
 from hydria.model.resource import Resource
 from hydria.model.statuses import ProvisioningStatus
 from hydria.providers import objects
-from hydria.store import Store, rows, trees
+from hydria.store import Store, offers, rows, trees
 
 _ABSENT = msgspec.json.encode({})
 # Those that have something nested.
@@ -49,7 +49,9 @@ class Lookups:
                 if found is None:
                     return None
                 # What is on its way out is no part of anything, unless it goes with what was asked for.
-                given = objects.within(item, found[0].desired() if item.desired else found[0])
+                tree = found[0].desired() if item.desired else found[0]
+                said = offers.expanded(tx, item) if isinstance(item, LoadBalancer) else {}
+                given = objects.within(item, tree, **said)
             else:
                 given = objects.of(item)
         shown: dict[str, Any] = given.to_dict(recurse=True, render_unsets=True)

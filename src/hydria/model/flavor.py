@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from typing import Annotated, ClassVar
+from collections.abc import Mapping
+from typing import Annotated, Any, ClassVar
 
 from hydria.model import kinds
 from hydria.model.flavor_profile import FlavorProfile
@@ -26,3 +27,8 @@ class Flavor(Offer, frozen=True, kw_only=True):
     id: Annotated[str, internal(IDENTIFIER)]
     name: Annotated[str, Attribute(kind=kinds.Text(), create=Use.REQUIRED, null=Null.REFUSE)]
     flavor_profile_id: Annotated[str, PROFILE_ID]
+
+
+def allows_member_sriov(said: Mapping[str, Any]) -> bool:
+    """Whether members of such load balancers may ask for SR-IOV. ``said``: what the flavor's profile says."""
+    return said.get("allow_member_sriov") is True

@@ -71,10 +71,10 @@ def of_listener(listener: Listener, tree: Tree) -> Any:
     return of(listener, default_pool=None if pool is None else of_pool(pool, tree))
 
 
-def within(item: Resource, tree: Tree) -> Any:
-    """An object with everything of the tree that hangs on it."""
+def within(item: Resource, tree: Tree, **more: Any) -> Any:
+    """An object with everything of the tree that hangs on it; ``more``: of a load balancer itself."""
     if isinstance(item, LoadBalancer):
-        return of_tree(tree)
+        return of_tree(tree, **more)
     if isinstance(item, Listener):
         return of_listener(item, tree)
     if isinstance(item, Pool):
@@ -82,8 +82,8 @@ def within(item: Resource, tree: Tree) -> Any:
     return of(item)
 
 
-def of_tree(tree: Tree) -> Any:
-    """A load balancer with everything below it."""
+def of_tree(tree: Tree, **more: Any) -> Any:
+    """A load balancer with everything below it; ``more`` as in :func:`of`."""
     pools = {pool.id: of_pool(pool, tree) for pool in tree.pools}
     return of(
         tree.load_balancer,
@@ -92,6 +92,7 @@ def of_tree(tree: Tree) -> Any:
             of(listener, default_pool=pools.get(listener.default_pool_id or ""))
             for listener in tree.listeners
         ],
+        **more,
     )
 
 

@@ -12,6 +12,8 @@ from typing import Any
 
 import sqlalchemy as sa
 
+from hydria.model.availability_zone import AvailabilityZone
+from hydria.model.flavor import Flavor
 from hydria.model.load_balancer import LoadBalancer
 from hydria.model.offer import Offer, Profile, metadata
 from hydria.model.statuses import ProvisioningStatus
@@ -50,6 +52,15 @@ def chosen(tx: sa.Connection, balancer: LoadBalancer, offer: type[Offer]) -> Map
     key = getattr(balancer, offer.chosen_by)
     found = None if key is None else choice(tx, offer, key)
     return None if found is None else found.metadata
+
+
+def expanded(tx: sa.Connection, balancer: LoadBalancer) -> dict[str, Mapping[str, Any]]:
+    """What a load balancer's flavor and availability zone say, by octavia-lib's names."""
+    said = {
+        "flavor": chosen(tx, balancer, Flavor),
+        "availability_zone": chosen(tx, balancer, AvailabilityZone),
+    }
+    return {name: each for name, each in said.items() if each is not None}
 
 
 def share_profile(tx: sa.Connection, profile: type[Profile], identifier: str) -> bool:

@@ -72,7 +72,11 @@ def update(call: Call, pool_id: str, body: object, *, additive_only: bool) -> No
         for rule in needed:
             change.authorize(rule)
         plan = _plan(
-            change, used, [judged(call, values) for values in asked], named, additive_only=additive_only
+            change,
+            used,
+            [judged(call, values, change.member_sriov) for values in asked],
+            named,
+            additive_only=additive_only,
         )
         if plan.empty:
             return None, None

@@ -15,6 +15,7 @@ from hydria.api import conditions, policy, views
 from hydria.api.call import Call
 from hydria.model import kinds
 from hydria.model.errors import Busy, NotFound
+from hydria.model.flavor import Flavor, allows_member_sriov
 from hydria.model.listener import Listener
 from hydria.model.load_balancer import LoadBalancer
 from hydria.model.pool import Pool
@@ -22,7 +23,7 @@ from hydria.model.resource import IDENTIFIER, Declared, Resource, build
 from hydria.model.statuses import OperatingStatus, ProvisioningStatus
 from hydria.model.tree import Tree
 from hydria.providers.registry import Completion, Provider
-from hydria.store import changes, locking, relations, rows, trees
+from hydria.store import changes, locking, offers, relations, rows, trees
 from hydria.store.locking import PoolInUse
 
 LOG = logging.getLogger(__name__)
@@ -74,6 +75,14 @@ class Change:
         if found is None or found.pool.load_balancer_id != self.balancer.id:
             raise NotFound(Pool.label, identifier)
         return found
+
+    def choices(self) -> dict[str, Any]:
+        """What the load balancer's flavor and availability zone say, for its provider."""
+        return offers.expanded(self.tx, self.balancer)
+
+    def member_sriov(self) -> bool:
+        """Whether the load balancer's flavor lets members ask for SR-IOV."""
+        return allows_member_sriov(offers.chosen(self.tx, self.balancer, Flavor) or {})
 
     # --- whether it may change
 

@@ -67,12 +67,17 @@ def read(call: Call, body: Body, load_balancer_id: str) -> Graph:
     )
 
 
-def judged(call: Call, graph: Graph, vip_addresses: Sequence[str], vip_sg_ids: Sequence[str]) -> Graph:
-    """The graph completed by the rules; raises Invalid for what breaks one."""
+def judged(
+    call: Call, graph: Graph, vip_addresses: Sequence[str], vip_sg_ids: Sequence[str], *, sriov: bool = False
+) -> Graph:
+    """The graph completed by the rules; raises Invalid for what breaks one.
+
+    ``sriov``: whether its flavor lets members ask for that.
+    """
     deployment = call.services.deployment
     protocols = {pool["id"]: cast("PoolProtocol", pool["protocol"]) for pool in graph.pools}
     pools = [rules.pool_created(values, deployment) for values in graph.pools]
-    members = [member_judged(call, values) for values in graph.members]
+    members = [member_judged(call, values, lambda: sriov) for values in graph.members]
     monitors = [
         rules.monitor_created(values, protocols[values["pool_id"]], deployment) for values in graph.monitors
     ]

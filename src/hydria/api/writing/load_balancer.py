@@ -10,8 +10,9 @@ import sqlalchemy as sa
 
 from hydria.api import policy
 from hydria.api.call import Call
-from hydria.api.writing import graph, member, quota, requests, vip
+from hydria.api.writing import choices, graph, member, quota, requests, vip
 from hydria.api.writing.change import Change, carry_out, open_balancer
+from hydria.api.writing.choices import Choices
 from hydria.api.writing.listener import refuse_policies
 from hydria.model.errors import Busy, Invalid, ProjectBusy, Unavailable, validation
 from hydria.model.load_balancer import LoadBalancer
@@ -34,11 +35,18 @@ def create(call: Call, body: object, parent: str | None) -> dict[str, object]:  
     nested = graph.read(call, given, identifier)
     values["project_id"] = _project(call, values)
     _authorize_create(call, values)
-    _refuse_flavors(values)
-    source = vip.resolve(services.network, settings.networking, values)
-    nested = graph.judged(call, nested, source.expected_addresses, cast("list[str]", values["vip_sg_ids"]))
+    chosen = choices.read(call, values)
+    values |= chosen.attributes(values, settings.controller_worker.loadbalancer_topology)
+    source = vip.resolve(services.network, settings.networking, values, chosen.valid_vip_networks)
+    nested = graph.judged(
+        call,
+        nested,
+        source.expected_addresses,
+        cast("list[str]", values["vip_sg_ids"]),
+        sriov=chosen.member_sriov,
+    )
     member.check_subnets(call, nested.members)
-    provider = services.providers.choose(None if given.get("provider") is None else str(values["provider"]))
+    provider = chosen.provider(call, None if given.get("provider") is None else str(values["provider"]))
     for listener in requests.records("listeners", given.get("listeners")):
         refuse_policies(listener, provider.name)
     wanted = graph.counted(nested)
@@ -50,7 +58,7 @@ def create(call: Call, body: object, parent: str | None) -> dict[str, object]:  
 
         def work(tx: sa.Connection) -> tuple[dict[str, object], Change]:
             quota.reserve(call, tx, balancer.project_id, wanted, limits)
-            return _write(Change(call, tx, balancer, balancer.generation), tree)
+            return _write(Change(call, tx, balancer, balancer.generation), tree, chosen)
 
         return carry_out(call, work)
     except Unavailable as away:
@@ -78,7 +86,7 @@ def update(call: Call, identifier: str, body: object, parent: str | None) -> dic
         shown = change.shown(updated)
         change.hand_over(
             "loadbalancer_update",
-            objects.of(change.balancer),
+            objects.of(change.balancer, **change.choices()),
             objects.changed(LoadBalancer, updated.id, given),
         )
         return shown, change
@@ -97,7 +105,7 @@ def delete(call: Call, identifier: str, parent: str | None, *, cascade: bool) ->
             raise validation(f"Cannot delete Load Balancer {change.balancer.id} - it has children")
         _admit(change, _DELETABLE)
         change.touch(provisioning_status=ProvisioningStatus.PENDING_DELETE)
-        change.hand_over("loadbalancer_delete", objects.of_tree(remaining), cascade)
+        change.hand_over("loadbalancer_delete", objects.of_tree(remaining, **change.choices()), cascade)
         return None, change
 
     carry_out(call, work)
@@ -110,7 +118,6 @@ def _new(call: Call, provider: Provider, identifier: str, values: Mapping[str, o
             **values,
             "id": identifier,
             "provider": provider.name,
-            "topology": call.services.settings.controller_worker.loadbalancer_topology,
             "provisioning_status": ProvisioningStatus.PENDING_CREATE,
             "operating_status": OperatingStatus.OFFLINE,
             "created_at": rows.now(),
@@ -121,12 +128,13 @@ def _new(call: Call, provider: Provider, identifier: str, values: Mapping[str, o
     )
 
 
-def _write(change: Change, tree: Tree) -> tuple[dict[str, object], Change]:
+def _write(change: Change, tree: Tree, chosen: Choices) -> tuple[dict[str, object], Change]:
     tx = change.tx
+    chosen.hold(tx)
     changes.add_load_balancer(tx, tree.load_balancer)
     for items in (tree.pools, tree.listeners, tree.members, tree.health_monitors):
         rows.insert(tx, items)
-    change.hand_over("loadbalancer_create", objects.of_tree(tree))
+    change.hand_over("loadbalancer_create", objects.of_tree(tree, **change.choices()))
     return graph.shown(tree), change
 
 
@@ -153,10 +161,3 @@ def _authorize_create(call: Call, values: Mapping[str, object]) -> None:
     policy.authorize(call, "loadbalancer:post", project_id)
     if values["vip_sg_ids"]:
         policy.authorize(call, "loadbalancer:post:vip_sg_ids", project_id)
-
-
-def _refuse_flavors(values: Mapping[str, object]) -> None:
-    # None can exist yet.
-    for option in ("flavor_id", "availability_zone"):
-        if values[option] is not None:
-            raise Invalid(f"{values[option]} is not a valid option for {option}")

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 
 import sqlalchemy as sa
 
@@ -15,7 +15,7 @@ from hydria.model.errors import Invalid, NotFound
 from hydria.model.member import Member
 from hydria.model.pool import Pool
 from hydria.model.resource import parse_create, parse_update
-from hydria.model.statuses import OperatingStatus
+from hydria.model.statuses import OperatingStatus, VnicType
 from hydria.providers import objects
 from hydria.store import changes, rows
 from hydria.store.relations import Relations
@@ -32,7 +32,7 @@ def create(call: Call, body: object, parent: str | None) -> dict[str, object]:
         change = open_child(call, tx, Pool, pool_id)
         used = change.find_pool(pool_id)
         change.authorize("member:post")
-        completed = judged(call, values)
+        completed = judged(call, values, change.member_sriov)
         quota.reserve(call, tx, change.balancer.project_id, {Member: 1})
         change.admit(used.pool)
         start = OperatingStatus.OFFLINE if used.monitor_id else OperatingStatus.NO_MONITOR
@@ -85,11 +85,13 @@ def delete(call: Call, identifier: str, parent: str | None, *, cascade: bool) ->
     carry_out(call, work)
 
 
-def judged(call: Call, values: Mapping[str, object]) -> dict[str, object]:
-    """A new member's values by the rules."""
-    if values.get("request_sriov"):
+def judged(call: Call, values: Mapping[str, object], sriov: Callable[[], bool]) -> dict[str, object]:
+    """A new member's values by the rules; ``sriov`` asks whether the flavor lets members have that."""
+    direct = bool(values.get("request_sriov"))
+    if direct and not sriov():
         raise Invalid("The load balancer flavor does not allow SR-IOV member ports.")
-    return rules.member_created(values, call.services.deployment)
+    completed = rules.member_created(values, call.services.deployment)
+    return {**completed, "vnic_type": VnicType.DIRECT if direct else VnicType.NORMAL}
 
 
 def check_subnets(

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import ipaddress
 import logging
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, TypeVar
 
@@ -47,8 +47,16 @@ class Source:
         return [address or cidr.partition("/")[0] for address, cidr in zip(known, self.cidrs, strict=True)]
 
 
-def resolve(network: NetworkDriver, settings: NetworkingSettings, values: Values) -> Source:
-    """Find the source that the request means; Invalid when it names none, or one that cannot be."""
+def resolve(
+    network: NetworkDriver,
+    settings: NetworkingSettings,
+    values: Values,
+    valid_networks: Collection[str] | None = None,
+) -> Source:
+    """Find the source that the request means; Invalid when it names none, or one that cannot be.
+
+    ``valid_networks``: the availability zone's list, in place of the deployment's.
+    """
     _sources_allowed(settings, values)
     if values["vip_port_id"] is not None:
         primary, port_id = _of_port(network, values), str(values["vip_port_id"])
@@ -56,7 +64,7 @@ def resolve(network: NetworkDriver, settings: NetworkingSettings, values: Values
         primary, port_id = _of_network(network, settings, values), None
     subnet = _look_up("Subnet", network.subnet, primary.subnet_id)
     additional, cidrs = _additional(network, subnet, values["additional_vips"])
-    _network_allowed(settings, subnet.network_id)
+    _network_allowed(settings, valid_networks, subnet.network_id)
     return Source(
         subnet.network_id,
         subnet.id,
@@ -202,8 +210,8 @@ def _additional(
     return additional, [subnet.cidr for subnet in subnets]
 
 
-def _network_allowed(settings: NetworkingSettings, network_id: str) -> None:
-    listed = settings.valid_vip_networks
+def _network_allowed(settings: NetworkingSettings, valid: Collection[str] | None, network_id: str) -> None:
+    listed = settings.valid_vip_networks if valid is None else valid
     if (listed and network_id not in listed) or network_id in settings.denylist_vip_networks:
         raise validation("Supplied VIP network_id is not allowed by the configuration of this deployment.")
 

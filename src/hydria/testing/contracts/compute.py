@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 
-from hydria.drivers.compute.interface import AmphoraSpec, ComputeDriver, ComputeStatus
+from hydria.drivers.compute.interface import AmphoraSpec, ComputeDriver, ComputeStatus, Selection
 
 MakeSpec = Callable[[], AmphoraSpec]
 
@@ -48,6 +48,14 @@ class ComputeDriverContract:
         with ThreadPoolExecutor(4) as pool:
             list(pool.map(driver.delete, [instance.compute_id for instance in built]))
         assert list(driver.instances()) == []
+
+    def test_the_default_is_to_be_had(self, driver: ComputeDriver) -> None:
+        assert driver.refusal(Selection()) == ""
+
+    def test_what_is_refused_is_a_sentence_that_names_it(self, driver: ComputeDriver) -> None:
+        for selection in (Selection(flavor="odd"), Selection(image_tag="odd"), Selection(zone="odd")):
+            said = driver.refusal(selection)
+            assert not said or ("'odd'" in said and said.endswith("."))
 
     def test_cleaning_up_ends_all(self, driver: ComputeDriver, make_spec: MakeSpec) -> None:
         built = [driver.build(make_spec()) for _ in range(2)]

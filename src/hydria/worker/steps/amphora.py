@@ -16,7 +16,8 @@ from hydria.model.amphora import Amphora
 from hydria.model.errors import Busy, DriverError, Refused, Unavailable, Unreachable
 from hydria.model.statuses import AmphoraStatus
 from hydria.model.tree import Tree
-from hydria.store import amphorae
+from hydria.providers import capabilities
+from hydria.store import amphorae, offers
 from hydria.wire.boot import CLIENT_CA_PEM, SERVER_PEM, Boot
 from hydria.wire.heartbeat import derive_key
 from hydria.wire.state import Interface
@@ -68,7 +69,9 @@ class CreatePorts(Step):
         network, amphora_id = self.tools.network, self.amphora.id
         vip_network = self.tree.load_balancer.vip_network_id or network.lb_network_id
         owner = f"amphora-{amphora_id}"
-        lb = network.create_port(network.lb_network_id, name=f"octavia-lb-mgmt-{amphora_id}", owner=owner)
+        zone = _chosen(self.tools, self.tree).get("availability_zone", {})
+        lb_network = zone.get("management_network", network.lb_network_id)
+        lb = network.create_port(lb_network, name=f"octavia-lb-mgmt-{amphora_id}", owner=owner)
         vip = network.create_port(vip_network, name=f"octavia-lb-vrrp-{amphora_id}", owner=owner)
         return Ports(lb, vip)
 
@@ -84,6 +87,8 @@ class BuildInstance(Step):
     def execute(self, ports: Ports) -> Instance:
         tools, balancer = self.tools, self.tree.load_balancer
         certificate = tools.authority.issue(self.amphora.id)
+        said = _chosen(tools, self.tree)
+        selection = capabilities.selection(said.get("flavor"), said.get("availability_zone"))
         spec = AmphoraSpec(
             name=f"amphora-{self.amphora.id}",
             amphora_id=self.amphora.id,
@@ -92,6 +97,7 @@ class BuildInstance(Step):
             attachments=(attachment(tools, ports.vip),),
             boot=self._boot(ports),
             files={SERVER_PEM: certificate.pem, CLIENT_CA_PEM: tools.authority.client_ca_pem},
+            selection=selection,
         )
         vip_address = ports.vip.addresses[0].address if ports.vip.addresses else None
         tools.check_wanted()
@@ -105,6 +111,8 @@ class BuildInstance(Step):
             "ha_ip": balancer.vip_address,
             "ha_port_id": balancer.vip_port_id,
             "cert_expiration": certificate.expires,
+            "compute_flavor": selection.flavor or None,
+            "cached_zone": selection.zone or None,
         }
         tools.write(lambda tx: amphorae.update(tx, self.amphora.id, **changes))
         return instance
@@ -269,6 +277,12 @@ def vip_interface(tools: Tools, amphora: Amphora, tree: Tree) -> Interface:
         gateway4=gateways[4],
         gateway6=gateways[6],
     )
+
+
+def _chosen(tools: Tools, tree: Tree) -> dict[str, Mapping[str, Any]]:
+    """What the load balancer's flavor and availability zone say."""
+    with tools.store.read() as tx:
+        return offers.expanded(tx, tree.load_balancer)
 
 
 def _with_prefix(tools: Tools, fixed: FixedAddress) -> str:
