@@ -16,7 +16,7 @@ from functools import cached_property
 from pathlib import Path
 from typing import Protocol
 
-from hydria import messages
+from hydria import messages, notifications
 from hydria.drivers import loading
 from hydria.drivers.amphora.interface import AmphoraDriver
 from hydria.drivers.certificates.local_ca import LocalCertificateAuthority
@@ -74,6 +74,7 @@ class Parts:
             recycle=options.connection_recycle_time,
         )
         schema.check(store)
+        notifications.connect(self.settings, store)
         return store
 
     @cached_property

@@ -43,6 +43,17 @@ def connect(settings: Settings) -> Wakeups:
     return LocalWakeups()
 
 
+def oslo_conf(settings: Settings) -> Any:
+    """The configuration as oslo.messaging reads it.
+
+    It registers some of its options on the global object alone, so that is what it gets.
+    """
+    from oslo_config import cfg  # noqa: PLC0415
+
+    cfg.CONF([], project="hydria", default_config_files=list(settings.config_files), default_config_dirs=[])
+    return cfg.CONF
+
+
 class LocalWakeups:
     """Within one process. oslo.messaging's own in-process transport polls every 50 ms; this does not wait.
 
@@ -79,16 +90,13 @@ class MessagingWakeups:
 
     def __init__(self, settings: Settings) -> None:
         import oslo_messaging  # noqa: PLC0415
-        from oslo_config import cfg  # noqa: PLC0415
 
         self._host = settings.controller_name
-        # oslo.messaging registers some of its options on the global object alone, so that is what it gets.
-        cfg.CONF(
-            [], project="hydria", default_config_files=list(settings.config_files), default_config_dirs=[]
-        )
         self._messaging = oslo_messaging
         try:
-            self._transport = oslo_messaging.get_rpc_transport(cfg.CONF, url=settings.DEFAULT.transport_url)
+            self._transport = oslo_messaging.get_rpc_transport(
+                oslo_conf(settings), url=settings.DEFAULT.transport_url
+            )
         except (oslo_messaging.InvalidTransportURL, oslo_messaging.DriverLoadFailure, ValueError) as error:
             # Without the URL in the message: it holds a password.
             raise Invalid(

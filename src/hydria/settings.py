@@ -130,6 +130,9 @@ class WorkerSettings:
     compute_driver: str = option("netns", "What amphorae run on.")
     network_driver: str = option("bridge", "Where VIPs and ports come from.")
     loadbalancer_topology: str = option("SINGLE", "Amphorae per load balancer.", choices=("SINGLE",))
+    event_notifications: bool = option(
+        True, "Send notifications, if [oslo_messaging_notifications] driver names how."
+    )
     lease_seconds: float = option(30.0, "How long a worker that fell silent keeps a load balancer.")
     poll_interval: float = option(5.0, "Seconds between looks for work that no message announced.")
     retry_initial: float = option(
@@ -255,6 +258,14 @@ class DriverAgentSettings:
 
 
 @dataclass(frozen=True, slots=True)
+class NotificationSettings:
+    """``[oslo_messaging_notifications]``: oslo.messaging's, which reads the others itself"""
+
+    driver: tuple[str, ...] = option((), "How to send notifications (messagingv2, log, …); empty: none.")
+    transport_url: str = option("", "Where to; empty: [DEFAULT] transport_url.", secret=True)
+
+
+@dataclass(frozen=True, slots=True)
 class Settings:
     """All groups; a group's field has its name.
 
@@ -275,6 +286,7 @@ class Settings:
     certificates: CertificatesSettings = field(default_factory=CertificatesSettings)
     house_keeping: HouseKeepingSettings = field(default_factory=HouseKeepingSettings)
     driver_agent: DriverAgentSettings = field(default_factory=DriverAgentSettings)
+    oslo_messaging_notifications: NotificationSettings = field(default_factory=NotificationSettings)
 
     @property
     def state_dir(self) -> Path:

@@ -23,7 +23,8 @@ from hydria.model.amphora import Amphora
 from hydria.model.errors import Unavailable
 from hydria.model.statuses import AmphoraStatus
 from hydria.settings import HealthManagerSettings
-from hydria.store import Store, amphorae, changes, tables
+from hydria.store import Store, amphorae, changes, events, tables
+from hydria.store.events import What
 
 LOG = logging.getLogger(__name__)
 _TRIES = 3  # after so many failed ones a replacement does not keep others waiting any more
@@ -162,9 +163,11 @@ class Watch:
                 return False
             if all(amphora.id != other.id for other in self._silent(tx)):
                 return False  # heard again, or given up by another health manager meanwhile
+            events.about(tx, balancer.id, balancer.project_id)
             amphorae.unwatch(tx, amphora.id)
             amphorae.update(tx, amphora.id, status=AmphoraStatus.ERROR)
             changes.touch(tx, balancer)
+            events.note(tx, balancer, What.FAILOVER_START, amphora_id=amphora.id)
             return True
 
         if not self._store.transact(declare):

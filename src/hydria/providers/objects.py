@@ -33,17 +33,23 @@ _RESOURCES = {model: resource for resource, (model, _) in _MODELS.items()}
 _MORE: Mapping[type[Resource], Mapping[str, str]] = {Member: {"pool_id": "pool_id", "vnic_type": "vnic_type"}}
 
 
+def key_of(resource: Any) -> str | None:
+    """What octavia-lib calls the id of such objects (``loadbalancer_id``); None where it has none of them."""
+    found = _MODELS.get(resource)
+    return None if found is None else found[1]
+
+
 def of(item: Resource, **nested: Any) -> Any:
     """The whole object; ``nested`` adds what hangs on it, as octavia-lib names it."""
     model, key = _MODELS[type(item)]
-    values = {name: _plain(getattr(item, field)) for field, name in _names(type(item)).items()}
+    values = {name: _plain(getattr(item, field)) for field, name in names_of(type(item)).items()}
     return model(**{key: item.id}, **values, **nested)
 
 
 def changed(resource: type[Resource], identifier: str, changes: Mapping[str, object]) -> Any:
     """An object with nothing but its id and what an update carries."""
     model, key = _MODELS[resource]
-    names = _names(resource)
+    names = names_of(resource)
     values = {names[field]: _plain(value) for field, value in changes.items() if field in names}
     return model(**{key: identifier}, **values)
 
@@ -51,7 +57,7 @@ def changed(resource: type[Resource], identifier: str, changes: Mapping[str, obj
 def values_of(given: Any) -> tuple[type[Resource], dict[str, object]]:
     """The resource that an octavia-lib object stands for, and field -> value of what it carries."""
     resource = _RESOURCES[type(given)]
-    values = {field: getattr(given, name) for field, name in _names(resource).items()}
+    values = {field: getattr(given, name) for field, name in names_of(resource).items()}
     return resource, {field: value for field, value in values.items() if value is not data_models.Unset}
 
 
@@ -108,8 +114,8 @@ def below(given: Any) -> Iterable[Any]:
 
 
 @cache
-def _names(resource: type[Resource]) -> Mapping[str, str]:
-    """Field -> its name in octavia-lib, without the id."""
+def names_of(resource: type[Resource]) -> Mapping[str, str]:
+    """Field -> its name in octavia-lib's data model, without the id."""
     declared = {
         field: attribute.provider or wire_name(field, attribute)
         for field, attribute in attributes(resource).items()

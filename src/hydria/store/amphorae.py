@@ -8,20 +8,32 @@ from typing import Any
 import sqlalchemy as sa
 
 from hydria.model.amphora import Amphora
-from hydria.store import rows
+from hydria.model.statuses import AmphoraStatus
+from hydria.store import events, rows
+from hydria.store.events import What
 from hydria.store.tables import amphora_health, amphorae, listener_statistics
+
+_MEANING = {
+    AmphoraStatus.ALLOCATED: What.CREATE_END,
+    AmphoraStatus.PENDING_DELETE: What.DELETE_START,
+    AmphoraStatus.DELETED: What.DELETE_END,
+}
 
 
 def add(tx: sa.Connection, amphora: Amphora) -> None:
     """Record an amphora before it is built, so that a half-built one has an owner."""
     values = {name: getattr(amphora, name) for name in amphora.__struct_fields__}
     tx.execute(amphorae.insert().values(rows.to_row(Amphora, values)))
+    events.note(tx, amphora, What.CREATE_START)
 
 
 def update(tx: sa.Connection, amphora_id: str, **changes: Any) -> None:
     """Change columns of an amphora."""
     values = rows.to_row(Amphora, changes) | {"updated_at": rows.now()}
     tx.execute(sa.update(amphorae).where(amphorae.c.id == amphora_id).values(values))
+    if "status" in changes:
+        status = changes["status"]
+        events.note_ids(tx, Amphora, [amphora_id], _MEANING.get(status, What.STATUS), status=str(status))
 
 
 def watch(tx: sa.Connection, amphora_id: str, moment: float) -> None:

@@ -10,7 +10,8 @@ import sqlalchemy as sa
 from hydria.model.member import Member
 from hydria.model.resource import Resource
 from hydria.model.statuses import OperatingStatus, ProvisioningStatus
-from hydria.store import rows, tables
+from hydria.store import events, rows, tables
+from hydria.store.events import What
 
 # What a batch update decides of a member that is there already.
 _MEMBER_COLUMNS = (
@@ -34,12 +35,16 @@ def delete_objects(
     if "live_key" in table.c:
         values["live_key"] = None
     tx.execute(sa.update(table).where(table.c.id.in_(identifiers)).values(values))
+    events.note_ids(tx, resource, identifiers, What.DELETE_START)
+    pending = values["provisioning_status"]
+    events.note_ids(tx, resource, identifiers, What.STATUS, provisioning_status=pending)
 
 
 def write_members(tx: sa.Connection, members: Sequence[Member]) -> None:
     """Write what a batch update has made of members that were there before."""
     if not members:
         return
+    events.note_all(tx, members, What.UPDATE_START)
     table = tables.members
     statement = (
         sa.update(table)
@@ -60,9 +65,9 @@ def write_members(tx: sa.Connection, members: Sequence[Member]) -> None:
 
 def forget_monitoring(tx: sa.Connection, pool_id: str) -> None:
     """Nobody probes a pool's members any more."""
-    table = tables.members
-    tx.execute(
-        sa.update(table)
-        .where(table.c.pool_id == pool_id)
-        .values(operating_status=str(OperatingStatus.NO_MONITOR))
-    )
+    table, unmonitored = tables.members, str(OperatingStatus.NO_MONITOR)
+    if events.collecting(tx):
+        monitored = sa.and_(table.c.pool_id == pool_id, table.c.operating_status != unmonitored)
+        found = list(tx.execute(sa.select(table.c.id).where(monitored)).scalars())
+        events.note_ids(tx, Member, found, What.STATUS, operating_status=unmonitored)
+    tx.execute(sa.update(table).where(table.c.pool_id == pool_id).values(operating_status=unmonitored))

@@ -5,12 +5,14 @@ from __future__ import annotations
 from collections.abc import Collection, Mapping
 from typing import Any
 
+import msgspec
 import sqlalchemy as sa
 
 from hydria.model.load_balancer import LoadBalancer
-from hydria.model.resource import Resource
+from hydria.model.resource import Resource, build
 from hydria.model.statuses import ProvisioningStatus
-from hydria.store import rows, tables
+from hydria.store import events, rows, tables
+from hydria.store.events import What
 
 # An object that is new or on its way out stays so, whatever happens around it.
 _TOUCHABLE = (ProvisioningStatus.ACTIVE, ProvisioningStatus.PENDING_UPDATE, ProvisioningStatus.ERROR)
@@ -38,7 +40,19 @@ def touch(tx: sa.Connection, balancer: LoadBalancer, **changes: Any) -> int:
             | {"generation": generation, "updated_at": rows.now(), "retry_at": None}
         )
     )
+    _note_touch(tx, balancer, values)
     return generation
+
+
+def _note_touch(tx: sa.Connection, balancer: LoadBalancer, values: Mapping[str, Any]) -> None:
+    if not events.collecting(tx):
+        return
+    events.about(tx, balancer.id, balancer.project_id, values["request_id"])
+    if values["provisioning_status"] == ProvisioningStatus.PENDING_DELETE:
+        events.note(tx, balancer, What.DELETE_START)
+    elif "own_generation" in values:
+        events.note(tx, msgspec.structs.replace(balancer, **values), What.UPDATE_START)
+    events.note_status(tx, balancer, values["provisioning_status"])
 
 
 def touch_objects(
@@ -47,11 +61,25 @@ def touch_objects(
     """Mark objects that a change of something else affects as PENDING_UPDATE."""
     if identifiers:
         table = tables.table_of(resource)
+        if events.collecting(tx):
+            events.note_ids(
+                tx,
+                resource,
+                _settled(tx, table, identifiers),
+                What.STATUS,
+                provisioning_status="PENDING_UPDATE",
+            )
         tx.execute(
             sa.update(table)
             .where(table.c.id.in_(identifiers), table.c.provisioning_status.in_(_TOUCHABLE))
             .values(provisioning_status=str(ProvisioningStatus.PENDING_UPDATE), generation=generation)
         )
+
+
+def _settled(tx: sa.Connection, table: sa.Table, identifiers: Collection[str]) -> list[str]:
+    """Those of the objects that nothing is pending for."""
+    settled = table.c.provisioning_status.in_((ProvisioningStatus.ACTIVE, ProvisioningStatus.ERROR))
+    return list(tx.execute(sa.select(table.c.id).where(table.c.id.in_(identifiers), settled)).scalars())
 
 
 def update_object(
@@ -68,6 +96,9 @@ def update_object(
     }  # fmt: skip
     table = tables.table_of(type(item))
     tx.execute(sa.update(table).where(table.c.id == item.id).values(rows.to_row(type(item), values)))
+    if events.collecting(tx):
+        events.note(tx, build(type(item), msgspec.structs.asdict(item) | values), What.UPDATE_START)
+        events.note_status(tx, item, status)
     return values
 
 
@@ -82,6 +113,8 @@ def delete_object(tx: sa.Connection, item: Resource, generation: int) -> None:
     if "live_key" in table.c:
         values["live_key"] = None
     tx.execute(sa.update(table).where(table.c.id == item.id).values(values))
+    events.note(tx, item, What.DELETE_START)
+    events.note_status(tx, item, ProvisioningStatus.PENDING_DELETE)
 
 
 def set_tags(tx: sa.Connection, resource_id: str, tags: Collection[str]) -> None:

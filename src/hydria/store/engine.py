@@ -6,7 +6,7 @@ import logging
 import random
 import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from typing import TypeVar
 
@@ -14,8 +14,9 @@ import sqlalchemy as sa
 from sqlalchemy import exc
 
 from hydria.model.errors import Invalid, Unavailable
-from hydria.store import connections, failures
+from hydria.store import connections, events, failures
 from hydria.store.connections import Pooling
+from hydria.store.events import Event
 
 LOG = logging.getLogger(__name__)
 T = TypeVar("T")
@@ -49,6 +50,7 @@ class Store:
             ) from error
         self._turn = threading.Lock()
         self._away = False
+        self._observer: Callable[[Sequence[Event]], None] | None = None
 
     @contextmanager
     def read(self) -> Iterator[sa.Connection]:
@@ -69,13 +71,37 @@ class Store:
         pause = 0.01
         while True:
             try:
-                with self._translated(), self._in_turn(), self.writer.begin() as connection:
-                    return work(connection)
+                return self._transact_once(work)
             except _LostRace as lost:
                 if time.monotonic() > deadline:
                     raise _too_busy() from lost
             time.sleep(random.uniform(pause / 2, pause))  # noqa: S311  (spreading, not secrecy)
             pause = min(2 * pause, _LONGEST_PAUSE)
+
+    def observe(self, observer: Callable[[Sequence[Event]], None]) -> None:
+        """Have ``observer`` told after each commit what it has changed (store/events.py).
+
+        It is called by the thread whose transaction it was, so it must not wait.
+        """
+        self._observer = observer
+
+    def _transact_once(self, work: Callable[[sa.Connection], T]) -> T:
+        if self._observer is None:
+            with self._translated(), self._in_turn(), self.writer.begin() as connection:
+                return work(connection)
+        with self._translated(), self._in_turn(), self.writer.begin() as connection:
+            events.begin(connection)
+            try:
+                answer = work(connection)
+            finally:
+                noted = events.end(connection)
+        try:
+            if noted:
+                self._observer(noted)
+        except Exception:
+            # It is committed, whoever hears of it.
+            LOG.exception("%d changes were not told", len(noted))
+        return answer
 
     def ping(self) -> None:
         """Raise Unavailable unless the database answers."""

@@ -15,6 +15,7 @@ from dataclasses import dataclass
 import sqlalchemy as sa
 
 from hydria.model.errors import Busy
+from hydria.store import events
 from hydria.store.tables import leases
 
 
@@ -68,6 +69,7 @@ def confirm(tx: sa.Connection, lease: Lease, *, release: bool = False) -> None:
         )
     else:
         held = tx.execute(sa.select(leases.c.token).where(_held(lease)).with_for_update()).first() is not None
+    events.about(tx, lease.load_balancer_id)
     if not held:
         raise Busy(f"The lease of {lease.owner} on load balancer {lease.load_balancer_id} has run out.")
 

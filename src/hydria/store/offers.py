@@ -10,6 +10,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
+import msgspec
 import sqlalchemy as sa
 
 from hydria.model.availability_zone import AvailabilityZone
@@ -17,7 +18,8 @@ from hydria.model.flavor import Flavor
 from hydria.model.load_balancer import LoadBalancer
 from hydria.model.offer import Offer, Profile, metadata
 from hydria.model.statuses import ProvisioningStatus
-from hydria.store import rows, tables
+from hydria.store import events, rows, tables
+from hydria.store.events import What
 
 
 @dataclass(frozen=True, slots=True)
@@ -89,11 +91,13 @@ def update(tx: sa.Connection, item: Offer | Profile, changes: Mapping[str, Any])
     """Write changes of a locked row."""
     if changes:
         tx.execute(sa.update(_table(item)).where(_is(item)).values(rows.to_row(type(item), changes)))
+        events.note(tx, msgspec.structs.replace(item, **changes), What.UPDATE_END)
 
 
 def delete(tx: sa.Connection, item: Offer | Profile) -> None:
     """Remove a locked row."""
     tx.execute(sa.delete(_table(item)).where(_is(item)))
+    events.note(tx, item, What.DELETE_END)
 
 
 def _any(tx: sa.Connection, *conditions: sa.ColumnElement[bool]) -> bool:

@@ -20,7 +20,8 @@ from hydria.model.load_balancer import LoadBalancer
 from hydria.model.quota import Quota
 from hydria.model.resource import Resource
 from hydria.model.statuses import ProvisioningStatus
-from hydria.store import failures, rows
+from hydria.store import events, failures, rows
+from hydria.store.events import What
 from hydria.store.tables import quota_locks, quotas, table_of
 
 _GOING = (str(ProvisioningStatus.PENDING_DELETE), str(ProvisioningStatus.DELETED))
@@ -37,11 +38,15 @@ def save(tx: sa.Connection, quota: Quota) -> None:
     changed = tx.execute(sa.update(quotas).where(quotas.c.project_id == quota.project_id).values(values))
     if not changed.rowcount:
         tx.execute(quotas.insert().values(values))
+    events.note(tx, quota, What.UPDATE_END)
 
 
 def remove(tx: sa.Connection, project_id: str) -> bool:
     """Back to the defaults; False when nothing was set."""
-    return tx.execute(sa.delete(quotas).where(quotas.c.project_id == project_id)).rowcount == 1
+    removed = tx.execute(sa.delete(quotas).where(quotas.c.project_id == project_id)).rowcount == 1
+    if removed:
+        events.note(tx, Quota(project_id=project_id), What.DELETE_END)
+    return removed
 
 
 def lock(tx: sa.Connection, project_id: str) -> None:

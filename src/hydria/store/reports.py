@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections import defaultdict
 from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from datetime import datetime
 from typing import Any
 
 import sqlalchemy as sa
@@ -13,7 +14,7 @@ from sqlalchemy import exc
 from hydria.model.load_balancer import LoadBalancer
 from hydria.model.resource import Resource
 from hydria.model.statuses import OperatingStatus, ProvisioningStatus
-from hydria.store import rows, tables, trees
+from hydria.store import events, rows, tables, trees
 from hydria.store.tables import COUNTERS, listener_statistics
 
 _BATCH = 1000
@@ -149,6 +150,7 @@ def _write(tx: sa.Connection, written: Mapping[Report, Resource]) -> None:
     grouped: dict[tuple[Any, ...], list[Resource]] = defaultdict(list)
     moment = rows.now()
     for report, item in written.items():
+        _note(tx, report, item, moment)
         grouped[report.resource, report.provisioning, report.operating].append(item)
         if _comes_back(report, item):
             _claim_again(tx, report, item)
@@ -167,6 +169,15 @@ def _write(tx: sa.Connection, written: Mapping[Report, Resource]) -> None:
         table = tables.table_of(resource)
         for batch in _batches([item.id for item in items]) if values else ():
             tx.execute(sa.update(table).where(table.c.id.in_(batch)).values(values))
+
+
+def _note(tx: sa.Connection, report: Report, item: Resource, moment: datetime) -> None:
+    if report.resource is LoadBalancer and report.provisioning is ProvisioningStatus.DELETED:
+        return  # it is noted with everything below it
+    if report.provisioning is not None:
+        since = (item.fault_since or moment).isoformat(timespec="seconds")
+        events.settle(tx, item, report.provisioning, {"message": _FAULT, "since": since})
+    events.note_status(tx, item, operating_status=report.operating)
 
 
 def _delete(tx: sa.Connection, resource: type[Resource], ids: Sequence[str]) -> None:

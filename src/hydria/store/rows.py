@@ -12,6 +12,8 @@ import msgspec
 import sqlalchemy as sa
 
 from hydria.model.resource import Declared, Resource, attributes
+from hydria.store import events
+from hydria.store.events import What
 from hydria.store.tables import live_key, table_of, tags
 
 S = TypeVar("S", bound=msgspec.Struct)
@@ -87,6 +89,8 @@ def insert(tx: sa.Connection, items: Sequence[Declared]) -> None:
     if not items:
         return
     tx.execute(table_of(items[0]).insert(), [new_row(item) for item in items])
+    # What nobody has to build is there already.
+    events.note_all(tx, items, What.CREATE_START if isinstance(items[0], Resource) else What.CREATE_END)
     tagged = [
         {"resource_id": item.id, "tag": tag}
         for item in items

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from datetime import datetime, timedelta
 
 import sqlalchemy as sa
@@ -17,7 +17,7 @@ from hydria.model.pool import Pool
 from hydria.model.resource import FAULT_LENGTH, Resource
 from hydria.model.statuses import OperatingStatus, ProvisioningStatus
 from hydria.model.tree import Tree
-from hydria.store import rows, tables
+from hydria.store import events, rows, tables
 
 _CHILDREN: tuple[type[Resource], ...] = (HealthMonitor, Member, Pool, Listener)
 # What goes with an object of this kind, and the column that names it.
@@ -120,6 +120,8 @@ def mark_applied(tx: sa.Connection, tree: Tree, generation: int) -> None:
     Only tables in which the tree had something pending are written.
     """
     balancer_id = tree.load_balancer.id
+    if events.collecting(tx):
+        _note_applied(tx, tree, generation)
     for resource in _CHILDREN:
         pending = [
             item for item in tree.children() if type(item) is resource and _unfinished(item, generation)
@@ -151,6 +153,54 @@ def mark_applied(tx: sa.Connection, tree: Tree, generation: int) -> None:
     )
 
 
+def _note_applied(tx: sa.Connection, tree: Tree, generation: int) -> None:
+    """Note what becomes ACTIVE, or goes."""
+    balancer = tree.load_balancer
+    events.about(tx, balancer.id, balancer.project_id, balancer.request_id)
+    for item in _still_unfinished(tx, tree, generation):
+        settled = ProvisioningStatus.ACTIVE if item.desired else ProvisioningStatus.DELETED
+        events.settle(tx, item, settled)
+    if balancer.desired and _is_wanted(tx, balancer.id, generation):
+        events.settle(tx, balancer, ProvisioningStatus.ACTIVE)
+
+
+def _note_failed(tx: sa.Connection, tree: Tree, generation: int, fault: Mapping[str, object]) -> None:
+    """Note what becomes ERROR."""
+    balancer = tree.load_balancer
+    events.about(tx, balancer.id, balancer.project_id, balancer.request_id)
+    for item in _still_unfinished(tx, tree, generation):
+        if item.desired:
+            events.settle(tx, item, ProvisioningStatus.ERROR, fault)
+    if balancer.desired and _is_wanted(tx, balancer.id, generation):
+        events.settle(tx, balancer, ProvisioningStatus.ERROR, fault)
+
+
+def _still_unfinished(tx: sa.Connection, tree: Tree, generation: int) -> Iterator[Resource]:
+    """What of a tree was pending or failed, and has not changed since it was read."""
+    for resource in _CHILDREN:
+        pending = [
+            item for item in tree.children() if type(item) is resource and _unfinished(item, generation)
+        ]
+        if not pending:
+            continue
+        column, unfinished = (
+            tables.table_of(resource).c,
+            _unfinished_rows(resource, tree.load_balancer.id, generation),
+        )
+        unchanged = set(tx.execute(sa.select(column.id).where(unfinished)).scalars())
+        yield from (item for item in pending if not item.desired or item.id in unchanged)
+
+
+def _is_wanted(tx: sa.Connection, load_balancer_id: str, generation: int) -> bool:
+    balancer = tables.load_balancers.c
+    query = sa.select(balancer.id).where(
+        balancer.id == load_balancer_id,
+        balancer.generation == generation,
+        balancer.provisioning_status != str(ProvisioningStatus.PENDING_DELETE),
+    )
+    return tx.execute(query).first() is not None
+
+
 def mark_failed(
     tx: sa.Connection, tree: Tree, generation: int, *, fault: str, retry_at: datetime | None, show: bool
 ) -> None:
@@ -161,6 +211,9 @@ def mark_failed(
     """
     # What a daemon wrote may have characters that no database takes.
     text, moment = kinds.shown(fault, FAULT_LENGTH - 1), rows.now()
+    if show and events.collecting(tx):
+        since = tree.load_balancer.fault_since or moment
+        _note_failed(tx, tree, generation, {"message": text, "since": since.isoformat(timespec="seconds")})
     for resource in _CHILDREN if show else ():
         if any(
             type(item) is resource and item.desired and _unfinished(item, generation)
@@ -206,6 +259,10 @@ def mark_deleted(tx: sa.Connection, tree: Tree, moment: datetime) -> None:
     Its lease goes too, so that nobody converges it any more, whatever wakes them.
     """
     balancer, balancer_id = tables.load_balancers, tree.load_balancer.id
+    if events.collecting(tx):
+        events.about(tx, balancer_id, tree.load_balancer.project_id, tree.load_balancer.request_id)
+        for item in (*tree.children(), tree.load_balancer):
+            events.settle(tx, item, ProvisioningStatus.DELETED)
     for resource in _CHILDREN:
         _remove(tx, resource, [item.id for item in tree.children() if type(item) is resource])
     tx.execute(sa.delete(tables.tags).where(tables.tags.c.resource_id == balancer_id))

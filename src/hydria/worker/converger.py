@@ -22,7 +22,8 @@ from hydria.model.statuses import ProvisioningStatus
 from hydria.model.tree import Tree
 from hydria.planner import convergence
 from hydria.planner.convergence import Kind, Plan
-from hydria.store import changes, leases, rows, trees
+from hydria.store import changes, events, leases, rows, trees
+from hydria.store.events import What
 from hydria.store.leases import Lease
 from hydria.worker import flows
 from hydria.worker.leasekeeper import LeaseKeeper
@@ -146,6 +147,8 @@ class Converger:
             trees.mark_deleted(tx, tree, rows.now())
         else:
             trees.mark_applied(tx, tree, generation)
+            if plan.kind is Kind.REPLACE:
+                events.note(tx, tree.load_balancer, What.FAILOVER_END)
         return finished
 
     def _failed(self, lease: Lease, tree: Tree, plan: Plan, error: BaseException) -> Outcome:
