@@ -10,7 +10,7 @@ import tempfile
 import warnings
 from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from hydria.settings import Settings
@@ -68,11 +68,47 @@ def _parser() -> argparse.ArgumentParser:
     database.add_parser("upgrade", parents=[shared], help="bring the schema up to date").set_defaults(
         run=_upgrade
     )
+    _certificate_parser(commands, shared)
     status = commands.add_parser("status", help="this deployment").add_subparsers(
         required=True, metavar="COMMAND"
     )
     status.add_parser("check", parents=[shared], help="say what is missing").set_defaults(run=_check)
     return parser
+
+
+def _certificate_parser(commands: argparse._SubParsersAction[Any], shared: argparse.ArgumentParser) -> None:
+    """``hydria certificate``: the embedded store of tenants' certificates."""
+    project = argparse.ArgumentParser(add_help=False, parents=[shared])
+    project.add_argument("--project", default="default", help="whose secret it is (default: %(default)s)")
+    certificate = commands.add_parser("certificate", help="certificates that listeners and pools refer to")
+    kinds = certificate.add_subparsers(required=True, metavar="COMMAND")
+    add = kinds.add_parser("add", parents=[project], help="keep a secret; prints its reference")
+    add.add_argument("name")
+    add.add_argument(
+        "--certificate", metavar="FILE", help="PEM, intermediates behind it; needs --private-key"
+    )
+    add.add_argument("--private-key", metavar="FILE", help="PEM, without a pass phrase")
+    add.add_argument("--pkcs12", metavar="FILE", help="a bundle of both, without a pass phrase")
+    add.add_argument("--ca", metavar="FILE", help="PEM certificates that others are verified against")
+    add.add_argument("--crl", metavar="FILE", help="PEM list of revoked certificates")
+    add.add_argument("--replace", action="store_true", help="renew one of this name")
+    add.set_defaults(run=_certificate, action="add")
+    kinds.add_parser("list", parents=[project], help="references, kinds and names").set_defaults(
+        run=_certificate, action="list_"
+    )
+    for action, text in (("show", "what a reference stands for, without its key"), ("remove", "forget one")):
+        one = kinds.add_parser(action, parents=[project], help=text)
+        one.add_argument("reference")
+        one.set_defaults(run=_certificate, action=action)
+
+
+def _certificate(options: argparse.Namespace) -> int:
+    settings = _settings(options)
+    from hydria.drivers.certificates import commands
+
+    for line in getattr(commands, options.action)(settings, options):
+        print(line)
+    return 0
 
 
 def _settings(options: argparse.Namespace, *, embedded: bool = False) -> Settings:

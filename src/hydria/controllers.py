@@ -20,6 +20,7 @@ from hydria import messages, notifications
 from hydria.drivers import loading
 from hydria.drivers.amphora.interface import AmphoraDriver
 from hydria.drivers.certificates.local_ca import LocalCertificateAuthority
+from hydria.drivers.certificates.manager import CertificateManager
 from hydria.drivers.compute.interface import ComputeDriver
 from hydria.drivers.network.interface import NetworkDriver
 from hydria.model.errors import Conflict
@@ -37,6 +38,7 @@ _VITAL = frozenset(
         "record-heartbeats",
         "watch",
         "housekeeping",
+        "renewals",
         "driver-agent-status",
         "driver-agent-stats",
         "driver-agent-get",
@@ -95,6 +97,11 @@ class Parts:
         return LocalCertificateAuthority(self.settings)
 
     @cached_property
+    def certificates(self) -> CertificateManager:
+        """The store of tenants' certificates."""
+        return loading.certificate_manager(self.settings)
+
+    @cached_property
     def amphorae(self) -> AmphoraDriver:
         """The amphora driver."""
         return loading.amphora_driver(self.settings, self.authority)
@@ -144,6 +151,7 @@ def worker(parts: Parts) -> Program:
         compute=parts.compute,
         amphorae=parts.amphorae,
         authority=parts.authority,
+        certificates=parts.certificates,
         tuning=Tuning(
             default_connection_limit=haproxy.default_connection_limit,
             stick_size=haproxy.haproxy_stick_size,
@@ -173,8 +181,11 @@ def health_manager(parts: Parts) -> Program:
 def housekeeping(parts: Parts) -> Program:
     """The housekeeping manager."""
     from hydria.housekeeping.program import Housekeeping  # noqa: PLC0415
+    from hydria.housekeeping.renewals import Renewals  # noqa: PLC0415
 
-    return Housekeeping(parts.settings, parts.store, parts.compute, parts.network)
+    interval = parts.settings.certificates.renewal_interval
+    renewals = Renewals(parts.store, parts.certificates, parts.wakeups, interval)
+    return Housekeeping(parts.settings, parts.store, parts.compute, parts.network, renewals)
 
 
 def driver_agent(parts: Parts) -> Program:

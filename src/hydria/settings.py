@@ -215,6 +215,12 @@ class CertificatesSettings:
     ca_certificate: str = option("", "CA of amphora certificates, PEM; empty: one made below state_dir.")
     ca_private_key: str = option("", "Its private key, PEM.")
     cert_validity_time: int = option(30 * 86400, "Seconds that an amphora's certificate is valid.")
+    cert_manager: str = option("local_cert_manager", "Where the secrets that listeners refer to come from.")
+    storage_path: str = option("", "Directory of the local certificate manager; empty: one below state_dir.")
+    storage_key_file: str = option(
+        "", "Key that it seals secrets with; empty: one made below state_dir. Keep a copy elsewhere."
+    )
+    renewal_interval: float = option(60.0, "Seconds between looks for secrets that were renewed.")
 
 
 @dataclass(frozen=True, slots=True)
@@ -306,6 +312,7 @@ class Settings:
 
 # On one machine silence is news within seconds; across a cloud it is noise.
 EMBEDDED: dict[str, dict[str, object]] = {
+    "certificates": {"renewal_interval": 2.0},
     "health_manager": {"heartbeat_interval": 1.0, "heartbeat_timeout": 2.5, "health_check_interval": 0.5},
     "driver_agent": {f"{name}_socket_path": f"$state_dir/{name}.sock" for name in ("status", "stats", "get")},
 }

@@ -12,6 +12,7 @@ from hydria import settings as settings_module
 from hydria.dataplane import Tuning
 from hydria.drivers.amphora.noop import NoopAmphoraDriver
 from hydria.drivers.certificates.local_ca import LocalCertificateAuthority
+from hydria.drivers.certificates.noop_manager import NoopCertificateManager
 from hydria.drivers.compute.noop import NoopComputeDriver
 from hydria.drivers.network.noop import NoopNetworkDriver
 from hydria.model.load_balancer import LoadBalancer
@@ -92,7 +93,7 @@ def test_a_pass_of_the_worker(store: Store, tmp_path: Path) -> None:
     authority = LocalCertificateAuthority(settings)
     tools = Tools(
         settings, store, NoopNetworkDriver(settings), NoopComputeDriver(settings), NoopAmphoraDriver(settings, authority),
-        authority, Tuning(), ("127.0.0.1:5555",), "secret",
+        authority, NoopCertificateManager(settings), Tuning(), ("127.0.0.1:5555",), "secret",
     )  # fmt: skip
     converger = Converger(tools, "me:1", LeaseKeeper(store, 30))
     _add_member(store)

@@ -127,8 +127,12 @@ class Proxy:
             assert done.returncode == 0, said.read()
         self._pids.append(int((self.directory / "haproxy.pid").read_text()))
 
-    def serve(self, tree: Tree) -> haproxy.HAProxyArtifacts:
-        rendered = haproxy.render(tree.desired(), TUNING)
+    def serve(self, tree: Tree, secrets: Mapping[str, str] | None = None) -> haproxy.HAProxyArtifacts:
+        rendered = haproxy.render(tree.desired(), TUNING, secrets)
+        for file in rendered.files:
+            path = self.directory / "tls" / file.name
+            path.parent.mkdir(exist_ok=True)
+            path.write_text(file.content)
         self.start(rendered.config)
         return rendered
 
@@ -138,6 +142,14 @@ class Proxy:
             connection.settimeout(5)
             connection.connect(str(self.directory / "stats.sock"))
             connection.sendall("; ".join(commands).encode() + b"\n")
+            return b"".join(iter(lambda: connection.recv(65536), b"")).decode()
+
+    def ask_with(self, command: str, payload: str) -> str:
+        """The answer to a command that takes a text."""
+        with socket.socket(socket.AF_UNIX) as connection:
+            connection.settimeout(5)
+            connection.connect(str(self.directory / "stats.sock"))
+            connection.sendall(f"{command} <<\n{payload.rstrip()}\n\n".encode())
             return b"".join(iter(lambda: connection.recv(65536), b"")).decode()
 
     def add(self, server: Server) -> None:

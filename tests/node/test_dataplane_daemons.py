@@ -1,5 +1,6 @@
 """What is rendered, loaded by the real daemons."""
 
+import re
 import subprocess
 import tempfile
 from pathlib import Path
@@ -15,10 +16,13 @@ from hydria.model.pool import SessionPersistence
 from hydria.model.statuses import PersistenceType
 from hydria.testing import bodies, strategies
 from hydria.testing.trees import POOL, listener, member, monitor, pool, tree
+from tests import certificates
 from tests.node import dataplane_lab as lab
 
 pytestmark = pytest.mark.node
 
+CA = certificates.make("Test CA", ca=True)
+SERVER = certificates.make("www.example.com", CA)
 GOLDEN = Path(__file__).parents[1] / "golden" / "haproxy"
 RARELY = settings(
     max_examples=40,
@@ -29,7 +33,16 @@ RARELY = settings(
 
 @pytest.mark.parametrize("golden", sorted(GOLDEN.glob("*.cfg")), ids=lambda path: path.stem)
 def test_haproxy_loads_golden_configurations_without_a_word(golden, tmp_path):
+    make_files(golden.read_text(), tmp_path)
     assert lab.check(golden.read_text(), tmp_path) == ""
+
+
+def make_files(config: str, directory: Path) -> None:
+    """Certificates where the configuration expects some."""
+    (directory / "tls").mkdir()
+    contents = {"pem": SERVER.bundle, "ca": CA.pem, "crl": CA.revoking(), "list": "tls/server.pem\n"}
+    for name in {*re.findall(r"tls/(\S+)", config), "server.pem"}:
+        (directory / "tls" / name).write_text(contents[name.rpartition(".")[2]])
 
 
 @pytest.mark.parametrize("golden", sorted(GOLDEN.glob("*.nft")), ids=lambda path: path.stem)

@@ -161,7 +161,7 @@ def status(proxy: lab.Proxy, number: int) -> tuple[str, str]:
 def test_monitors_over_tls_really_shake_hands(
     proxy, tmp_path, probe: HealthMonitor, checked: str, fault: str
 ):
-    certificate = certificates.self_signed(tmp_path, "www.example.org")
+    certificate = certificates.make("www.example.org").file(tmp_path, "server.pem")
     names: list[str | None] = []
     with (
         serving(tls_handler(certificate, names)) as speaks_tls,

@@ -12,6 +12,7 @@ from octavia_lib.api.drivers import provider_base
 
 from hydria.api import writing
 from hydria.api.call import Call, Caller, Services
+from hydria.drivers.certificates.noop_manager import NoopCertificateManager
 from hydria.drivers.network.interface import NetworkDriver
 from hydria.model.errors import HydriaError
 from hydria.model.health_monitor import HealthMonitor
@@ -111,8 +112,9 @@ class Api:
             "timeout_member_data": 50_000, "timeout_tcp_inspect": 0, "default_provider_driver": "amphora",
         }  # fmt: skip
         services = Services(
-            self.settings, self.store, self.network, registry, self.wakeups, Deployment(), defaults
-        )
+            self.settings, self.store, self.network, registry, self.wakeups, Deployment(), defaults,
+            NoopCertificateManager(self.settings),
+        )  # fmt: skip
         self.call = Call(services, Caller(PROJECT, admin=True), "http://127.0.0.1:9876")
 
     def networking(self, **options: Any) -> None:

@@ -168,7 +168,6 @@ def refused(api: Api, ids: dict[str, str]) -> dict[str, tuple[Any, type, str]]:
         "listener: unknown": (lambda: api.update(Listener, NOBODY), NotFound, f"Listener {NOBODY} not found."),
         "listener: PUT of unknown pool": (lambda: api.update(Listener, listener, default_pool_id=NOBODY), NotFound, f"Pool {NOBODY} not found."),
         "listener: PUT of its protocol": (lambda: api.update(Listener, listener, protocol="TCP"), Invalid, "Unknown attribute for argument listener_.listener: protocol"),
-        "pool: PUT not served": (lambda: api.update(Pool, pool, tls_enabled=True), Unsupported, "Provider 'amphora' does not support a requested option: tls_enabled 'True' is not served by the amphora data plane yet."),
         "pool: neither": (lambda: api.create(Pool, **web), Invalid, "Validation failure: Must provide at least one of: loadbalancer_id, listener_id"),
         "pool: unknown listener": (lambda: api.create(Pool, listener_id=NOBODY, **web), NotFound, f"Listener {NOBODY} not found."),
         "pool: unknown load balancer": (lambda: api.create(Pool, loadbalancer_id=NOBODY, **web), NotFound, f"Load Balancer {NOBODY} not found."),

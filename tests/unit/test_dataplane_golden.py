@@ -9,12 +9,15 @@ from hydria.dataplane import Tuning, desired_state
 from hydria.model.pool import SessionPersistence
 from hydria.model.statuses import (
     Algorithm,
+    ALPNProtocol,
+    ClientAuthentication,
     HTTPMethod,
     ListenerProtocol,
     MonitorType,
     PersistenceType,
     PoolProtocol,
     ProvisioningStatus,
+    TLSVersion,
 )
 from hydria.model.tree import Tree
 from hydria.testing import trees
@@ -26,6 +29,9 @@ SECOND = trees.identifier(trees.Pool, 2)
 BOTH_FAMILIES = load_balancer(
     additional_vips=[{"subnet_id": POOL, "ip_address": "2001:db8::10", "port_id": POOL}],
 )
+
+
+SECRETS = dict.fromkeys(("server", "other", "ca", "crl"), "PEM\n")
 
 
 def persistent(kind: PersistenceType, cookie_name: str | None = None) -> Tree:
@@ -131,6 +137,34 @@ TREES = {
         monitor(1, type=MonitorType.HTTPS, http_version=1.1, domain_name="www.example.com"),
         monitor(2, pool_id=SECOND, type=MonitorType.TLS_HELLO),
     ),
+    "tls": tree(
+        listener(
+            protocol=ListenerProtocol.TERMINATED_HTTPS,
+            protocol_port=443,
+            default_pool_id=POOL,
+            default_tls_container_ref="server",
+            sni_container_refs=["other"],
+            client_ca_tls_container_ref="ca",
+            client_crl_container_ref="crl",
+            client_authentication=ClientAuthentication.OPTIONAL,
+            tls_ciphers="TLS_AES_128_GCM_SHA256:ECDHE-ECDSA-AES128-GCM-SHA256:!RC4",
+            tls_versions=[TLSVersion.TLS_V1_3, TLSVersion.TLS_V1_2],
+            alpn_protocols=[ALPNProtocol.H2, ALPNProtocol.HTTP_1_1],
+            hsts_max_age=31536000,
+            hsts_preload=True,
+            insert_headers={"X-Forwarded-Proto": "true", "X-SSL-Client-CN": "true"},
+        ),
+        pool(
+            tls_enabled=True,
+            tls_container_ref="server",
+            ca_tls_container_ref="ca",
+            crl_container_ref="crl",
+            tls_versions=[TLSVersion.TLS_V1],
+            alpn_protocols=[ALPNProtocol.HTTP_1_1],
+        ),
+        member(1),
+        monitor(type=MonitorType.HTTPS, http_version=1.1, domain_name="www.example.com"),
+    ),
     "source-ip-persistence": persistent(PersistenceType.SOURCE_IP),
     "http-cookie": persistent(PersistenceType.HTTP_COOKIE),
     "app-cookie": persistent(PersistenceType.APP_COOKIE, "JSESSIONID"),
@@ -140,7 +174,7 @@ TREES = {
 
 @pytest.mark.parametrize("name", TREES)
 def test_golden(name):
-    state = desired_state(TREES[name], (), Tuning())
+    state = desired_state(TREES[name], (), Tuning(), SECRETS)
     for suffix, text in ((".cfg", state.haproxy), (".nft", state.nftables)):
         golden = (GOLDEN / name).with_suffix(suffix)
         if os.environ.get("HYDRIA_REGENERATE"):

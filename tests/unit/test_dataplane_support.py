@@ -8,16 +8,19 @@ from hydria.model.member import Member
 from hydria.model.pool import Pool, SessionPersistence
 from hydria.model.statuses import (
     Algorithm,
-    ClientAuthentication,
     ListenerProtocol,
     MonitorType,
     PersistenceType,
     PoolProtocol,
-    TLSVersion,
 )
 
 SERVED = {
-    (Listener, "protocol"): {ListenerProtocol.HTTP, ListenerProtocol.HTTPS, ListenerProtocol.TCP},
+    (Listener, "protocol"): {
+        ListenerProtocol.HTTP,
+        ListenerProtocol.HTTPS,
+        ListenerProtocol.TCP,
+        ListenerProtocol.TERMINATED_HTTPS,
+    },
     (Pool, "protocol"): set(PoolProtocol) - {PoolProtocol.UDP, PoolProtocol.SCTP},
     (Pool, "lb_algorithm"): set(Algorithm),
     (HealthMonitor, "type"): {MonitorType.HTTP, MonitorType.HTTPS, MonitorType.TCP, MonitorType.TLS_HELLO},
@@ -38,17 +41,6 @@ def test_words_are_served_or_refused_by_name(resource, attribute):
 @pytest.mark.parametrize(
     ("resource", "values"),
     [
-        (Listener, {"default_tls_container_ref": "ref"}),
-        (Listener, {"sni_container_refs": ["ref"]}),
-        (Listener, {"client_ca_tls_container_ref": "ref"}),
-        (Listener, {"client_crl_container_ref": "ref"}),
-        (Listener, {"client_authentication": ClientAuthentication.MANDATORY}),
-        (Listener, {"client_authentication": "OPTIONAL"}),
-        (Listener, {"hsts_max_age": 1}),
-        (Pool, {"tls_enabled": True}),
-        (Pool, {"tls_container_ref": "ref"}),
-        (Pool, {"ca_tls_container_ref": "ref"}),
-        (Pool, {"crl_container_ref": "ref"}),
         (Pool, {"session_persistence": {"type": "SOURCE_IP", "persistence_timeout": 1}}),
         (Pool, {"session_persistence": {"type": "SOURCE_IP", "persistence_granularity": "255.255.255.0"}}),
     ],
@@ -59,23 +51,12 @@ def test_refused(resource, values):
     assert sentence.startswith(next(iter(values)))
 
 
-@pytest.mark.parametrize("value", ["true", "True", "TRUE"])
-@pytest.mark.parametrize("name", [*HEADERS, *SSL_HEADERS])
-def test_headers(name, value):
-    served = name in HEADERS
-    sentence = unsupported(Listener, {"insert_headers": {name: value}})
-    assert (sentence is None) == served
-    assert served or sentence == f"insert_headers {name} 'true' is not served by the amphora data plane yet."
-
-
 @pytest.mark.parametrize(
     ("resource", "values"),
     [
         (Listener, {}),
-        (Listener, {"insert_headers": {}, "sni_container_refs": [], "default_tls_container_ref": None}),
-        (Listener, {"insert_headers": {"X-SSL-Issuer": "false"}, "client_authentication": "NONE"}),
-        (Listener, {"tls_versions": [TLSVersion.TLS_V1_2], "tls_ciphers": "ALL", "alpn_protocols": ["h2"]}),
-        (Pool, {"tls_enabled": False, "session_persistence": None}),
+        (Listener, {"insert_headers": dict.fromkeys((*HEADERS, *SSL_HEADERS), "true")}),
+        (Pool, {"tls_enabled": True, "session_persistence": None}),
         (
             Pool,
             {"session_persistence": {"type": "APP_COOKIE", "cookie_name": "x", "persistence_timeout": None}},

@@ -18,6 +18,7 @@ from hydria import settings as settings_module
 from hydria.dataplane import Tuning
 from hydria.drivers.amphora.noop import NoopAmphoraDriver
 from hydria.drivers.certificates.local_ca import LocalCertificateAuthority
+from hydria.drivers.certificates.noop_manager import NoopCertificateManager
 from hydria.drivers.compute.interface import AmphoraSpec, Instance, Selection
 from hydria.drivers.compute.noop import NoopComputeDriver
 from hydria.drivers.network.noop import NoopNetworkDriver
@@ -107,8 +108,8 @@ def bench(tmp_path: Path) -> Bench:
     authority = LocalCertificateAuthority(settings)
     agent = Agent(settings, authority)
     tools = Tools(
-        settings, store, NoopNetworkDriver(settings), NoopComputeDriver(settings), agent, authority, Tuning(),
-        ("127.0.0.1:5555",), "secret",
+        settings, store, NoopNetworkDriver(settings), NoopComputeDriver(settings), agent, authority,
+        NoopCertificateManager(settings), Tuning(), ("127.0.0.1:5555",), "secret",
     )  # fmt: skip
     return Bench(tools, agent, Converger(tools, "me:1", LeaseKeeper(store, 30)))
 

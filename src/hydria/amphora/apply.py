@@ -7,7 +7,7 @@ import time
 from collections.abc import Callable
 from contextlib import suppress
 
-from hydria.amphora import live, workdir
+from hydria.amphora import files, live, workdir
 from hydria.amphora.counters import Counters, Observation, observe
 from hydria.amphora.faults import Malformed, Refused, Stale
 from hydria.amphora.haproxy import Haproxy
@@ -65,7 +65,8 @@ class Applier:
             finally:
                 workdir.remove(workdir.STAGED)
             self._state = new
-            workdir.write(workdir.STATE, encode(new))
+            files.tidy(new)
+            workdir.write(workdir.STATE, encode(files.without_contents(new)))
             took = (time.monotonic() - began) * 1000
             log("agent", f"generation {new.generation} applied in {took:.0f} ms: {summary}")
         self._changed()
@@ -78,10 +79,14 @@ class Applier:
             if kept is None:
                 return
             try:
-                self._state = decode(kept)
+                state = files.with_contents(decode(kept))
             except Malformed as error:
                 log("agent", f"the kept state is unreadable, waiting for a controller: {error}")
                 return
+            if state is None:
+                log("agent", "the certificates of the kept state are gone, waiting for a controller")
+                return
+            self._state = state
             try:
                 self._network.restore(self._state)
             except Refused as refusal:
@@ -122,11 +127,20 @@ class Applier:
         if new.haproxy:
             workdir.write(workdir.STAGED, new.haproxy)
         stays = self._can_stay(old, new)
-        if self.haproxy.running and self._network.differs(old, new):
-            # Otherwise the switch is the check: what is refused there has changed nothing.
-            self._network.check(old, new)
-            if new.haproxy and not stays:
-                self.haproxy.check(workdir.STAGED, new.haproxy)
+        files.switch(old, new)
+        try:
+            if self.haproxy.running and self._network.differs(old, new):
+                # Otherwise the switch is the check: what is refused there has changed nothing.
+                self._network.check(old, new)
+                if new.haproxy and not stays:
+                    self.haproxy.check(workdir.STAGED, new.haproxy)
+            return self._switch_checked(old, new, stays=stays)
+        except Refused:
+            files.switch(new, old)
+            files.tidy(old)
+            raise
+
+    def _switch_checked(self, old: DesiredState, new: DesiredState, *, stays: bool) -> tuple[bool, str]:
         try:
             self._network.switch(old, new)
             return self._switch_haproxy(old, new, stays=stays)
@@ -149,13 +163,16 @@ class Applier:
             return False, "HAProxy has nothing to do"
         if stays:
             changes = difference(old.servers, new.servers)
+            renewed = list(files.renewed(old, new))
             try:
+                live.renew(renewed)
                 live.carry_out(changes, self.leaving)
             except CommandFailed as failure:
                 log("agent", f"reloading, because HAProxy cannot do it live: {failure}")
             else:
                 workdir.adopt_staged()
-                return False, f"{changes}, no reload"
+                said = f", {len(renewed)} certificates or lists renewed" if renewed else ""
+                return False, f"{changes}{said}, no reload"
         verb = "reloaded" if self.haproxy.running else "started"
         try:
             self._start(new, workdir.STAGED)

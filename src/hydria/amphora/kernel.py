@@ -23,6 +23,8 @@ _IFREQ, _INTERFACES = 40, 128  # bytes of one; how many are looked at
 _OPEN_FILES = 1_048_576
 _WORK = Path("/dev/shm")  # noqa: S108  (hidden in our mount namespace; neither we nor HAProxy use it)
 
+_SECRET, _SECRET_BYTES = "tls", 64 << 20
+
 _SETTINGS = {
     # An amphora is on several networks and forwards nothing between them. A new namespace has the host's
     # settings. First, because the kernel changes others along with these two.
@@ -59,11 +61,12 @@ _EACH = (
 _libc = ctypes.CDLL(None, use_errno=True)
 
 
-def own_mounts(work: Path) -> Path:
+def own_mounts(work: Path, user: int) -> Path:
     """In a mount namespace of our own: /proc shows our PID namespace, and ``work`` gets a path for everybody.
 
     HAProxy goes by path to the directory that it is started in, and the directories above ``work`` may be
-    closed to it. So ``work`` is mounted where nothing of interest is. Returns its path.
+    closed to it. So ``work`` is mounted where nothing of interest is. Returns its path. Certificates and
+    keys, in a directory of ``user`` there, are in memory.
     """
     if os.getpid() != 1 and _libc.unshare(_CLONE_NEWNS):
         log("root", f"no mount namespace of our own: {os.strerror(ctypes.get_errno())}")
@@ -72,6 +75,12 @@ def own_mounts(work: Path) -> Path:
     if Path("/proc/self").readlink() != Path(str(os.getpid())):
         _mount(b"proc", b"/proc", b"proc", _MS_NOSUID | _MS_NODEV | _MS_NOEXEC)
     _mount(os.fsencode(work), os.fsencode(_WORK), None, _MS_BIND)
+    secret = _WORK / _SECRET
+    if secret.is_symlink():  # an agent of before may have left it, to have something else covered
+        secret.unlink()
+    secret.mkdir(mode=0o700, exist_ok=True)
+    options = f"mode=700,uid={user},gid={user},size={_SECRET_BYTES}"
+    _mount(b"none", os.fsencode(secret), b"tmpfs", _MS_NOSUID | _MS_NODEV | _MS_NOEXEC, options.encode())
     return _WORK
 
 
@@ -180,8 +189,10 @@ def _interface_of_v6(address: str) -> str:
     return next((line.split()[-1] for line in lines if line.startswith(wanted)), "")
 
 
-def _mount(source: bytes, target: bytes, kind: bytes | None, flags: int) -> None:
-    if _libc.mount(source, target, kind, flags, None):
+def _mount(
+    source: bytes, target: bytes, kind: bytes | None, flags: int, options: bytes | None = None
+) -> None:
+    if _libc.mount(source, target, kind, flags, options):
         number = ctypes.get_errno()
         raise OSError(number, f"mount {target.decode()}: {os.strerror(number)}")
 

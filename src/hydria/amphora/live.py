@@ -9,15 +9,17 @@ from __future__ import annotations
 import time
 from collections.abc import Iterable
 
+from hydria.amphora import files
 from hydria.amphora.log import log
-from hydria.amphora.runtime import Runtime
+from hydria.amphora.runtime import CommandFailed, Runtime
 from hydria.amphora.servers import Changes, addition, identity, in_process, key
-from hydria.wire.state import Server
+from hydria.wire.state import File, Server
 
 _DELETED = "Server deleted."
 _UNKNOWN = "No such server."
 _CONNECTIONS = "still has connections"
 _ADDED = "New server registered."
+_KINDS = {"pem": "cert", "ca": "ca-file", "crl": "crl-file"}  # suffix of a file -> HAProxy's word for it
 
 
 class Leaving:
@@ -91,6 +93,23 @@ def carry_out(changes: Changes, leaving: Leaving) -> None:
             _adjust(runtime, was, now)
         for server in changes.removed:
             leaving.retire(runtime, key(server), server)
+
+
+def renew(changed: Iterable[File]) -> None:
+    """Have the running process take up new contents of files; CommandFailed leaves some of them old."""
+    with Runtime() as runtime:
+        for file in changed:
+            kind = _KINDS.get(file.name.rpartition(".")[2])
+            if kind is None:
+                raise CommandFailed(f"{file.name} is only read when HAProxy starts")
+            name = files.path(file)
+            answer = runtime.give(f"set ssl {kind} {name}", file.content)
+            if not answer.startswith("Transaction"):
+                raise CommandFailed(f"set ssl {kind} {name}: {answer[:500]}")
+            answer = runtime.ask(f"commit ssl {kind} {name}").strip()
+            if not answer.endswith("Success!"):
+                runtime.ask(f"abort ssl {kind} {name}")
+                raise CommandFailed(f"commit ssl {kind} {name}: {answer[:500]}")
 
 
 def strangers(desired: Iterable[Server], leaving: Leaving) -> bool:

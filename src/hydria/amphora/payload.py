@@ -11,10 +11,11 @@ import socket
 
 from hydria.amphora.faults import Malformed
 from hydria.wire import state as wire
-from hydria.wire.state import DesiredState, Interface, Server
+from hydria.wire.state import DesiredState, File, Interface, Server
 
 _GENERATIONS = 2**63
 # Printable, and without what separates, quotes or escapes on HAProxy's command line.
+_FILE_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9-]{0,99}\.(pem|ca|crl|list)")
 _TOKEN = re.compile(r"""[^\x00-\x20\x7f-\uffff;\\"'#<]+""")
 
 
@@ -31,10 +32,19 @@ def decode(body: bytes) -> DesiredState:
         _interface(interface)
     for server in state.servers:
         _server(server)
+    for file in state.files:
+        _file(file)
     keys = [(server.backend, server.name) for server in state.servers]
     if len(keys) != len(set(keys)):
         raise Malformed("servers: two have the same backend and name")
     return state
+
+
+def _file(file: File) -> None:
+    """The content is for HAProxy to judge; an empty line would end it on the runtime API."""
+    _expect(isinstance(file.name, str) and bool(_FILE_NAME.fullmatch(file.name)), "file name", file.name)
+    text = isinstance(file.content, str) and file.content.isascii() and "\n\n" not in file.content
+    _expect(text, "content of file", file.name)
 
 
 def _interface(interface: Interface) -> None:

@@ -37,7 +37,7 @@ def run(boot_dir: Path) -> int:
     work = boot_dir / "work"
     work.mkdir(exist_ok=True)
     os.chown(work, boot.user, boot.user, follow_symlinks=False)
-    work = kernel.own_mounts(work)
+    work = kernel.own_mounts(work, boot.user)
     kernel.adopt_orphans()
     kernel.prepare_network()
     kernel.raise_open_files()

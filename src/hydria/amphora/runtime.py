@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import socket
 from collections.abc import Sequence
 from types import TracebackType
@@ -49,6 +50,11 @@ class Runtime:
             return self._until_prompt()
         except OSError as error:
             raise CommandFailed(f"{command.split(maxsplit=1)[0]}: {error}") from error
+
+    def give(self, command: str, text: str) -> str:
+        """What HAProxy says to a command with a text, which must have no empty line."""
+        answer = self.ask(f"{command} <<\n{text.rstrip()}\n")
+        return re.sub(r"^(\+ )+", "", answer).strip()  # its prompt for each line
 
     def tell(self, command: str, expected: Sequence[str] = ("",)) -> None:
         """Give an order; anything but one of the expected answers is a failure."""

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 
+from hydria.drivers.certificates.manager import CertificateManager
 from hydria.drivers.network.interface import NetworkDriver
 from hydria.messages import Wakeups
 from hydria.model.rules import Deployment
@@ -27,6 +28,7 @@ class Services:
     wakeups: Wakeups
     deployment: Deployment
     defaults: Mapping[str, object]
+    certificates: CertificateManager
 
 
 @dataclass(frozen=True, slots=True)

@@ -7,6 +7,7 @@ import logging
 from hydria.api.app import make_app
 from hydria.api.call import Services
 from hydria.api.serve import Server
+from hydria.drivers import loading
 from hydria.drivers.network.interface import NetworkDriver
 from hydria.messages import Wakeups
 from hydria.model.errors import Invalid
@@ -36,6 +37,7 @@ def services(settings: Settings, store: Store, network: NetworkDriver, wakeups: 
             "timeout_member_data": haproxy.timeout_member_data,
             "timeout_tcp_inspect": haproxy.timeout_tcp_inspect,
         },
+        certificates=loading.certificate_manager(settings),
     )
 
 

@@ -2,20 +2,28 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+
 from hydria.dataplane import haproxy, nftables
 from hydria.dataplane.tuning import Tuning
 from hydria.model.tree import Tree
 from hydria.wire.state import DesiredState, Interface
 
 
-def desired_state(tree: Tree, interfaces: tuple[Interface, ...], tuning: Tuning) -> DesiredState:
+def desired_state(
+    tree: Tree,
+    interfaces: tuple[Interface, ...],
+    tuning: Tuning,
+    secrets: Mapping[str, str] | None = None,
+) -> DesiredState:
     """What an amphora with these interfaces shall do for the load balancer.
 
+    secrets: reference -> PEM text, of all that :func:`hydria.model.tree.Tree.secret_refs` names.
     Objects on their way out are left out. Raises Invalid when a text in the tree cannot be written into a
     configuration; the API accepts no such text.
     """
     wanted = tree.desired()
-    artifacts = haproxy.render(wanted, tuning)
+    artifacts = haproxy.render(wanted, tuning, secrets)
     return DesiredState(
         generation=tree.load_balancer.generation,
         interfaces=interfaces,
@@ -23,4 +31,5 @@ def desired_state(tree: Tree, interfaces: tuple[Interface, ...], tuning: Tuning)
         structure=artifacts.structure,
         servers=artifacts.servers,
         nftables=nftables.render(wanted),
+        files=artifacts.files,
     )

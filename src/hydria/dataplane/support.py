@@ -1,8 +1,7 @@
 """What the data plane cannot serve yet, refused at the edge instead of ignored.
 
 Each row is one attribute and the values that nothing here renders; serving one of them means removing it from
-its row. TLS ciphers, versions and ALPN are no rows: they say how TLS is spoken where it is, and the API
-stores them on any listener and pool, as Octavia's does.
+its row.
 """
 
 from __future__ import annotations
@@ -11,11 +10,11 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 
 from hydria.model.health_monitor import HealthMonitor
-from hydria.model.listener import SSL_HEADERS, Listener
+from hydria.model.listener import Listener
 from hydria.model.load_balancer import LoadBalancer
 from hydria.model.pool import Pool
 from hydria.model.resource import Resource
-from hydria.model.statuses import ClientAuthentication, ListenerProtocol, MonitorType, PoolProtocol
+from hydria.model.statuses import ListenerProtocol, MonitorType, PoolProtocol
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,26 +46,14 @@ _TABLE: Mapping[type[Resource], tuple[Row, ...]] = {
         Row(
             "protocol",
             (
-                ListenerProtocol.TERMINATED_HTTPS,
                 ListenerProtocol.UDP,
                 ListenerProtocol.SCTP,
                 ListenerProtocol.PROMETHEUS,
             ),
         ),
-        Row("default_tls_container_ref"),
-        Row("sni_container_refs"),
-        Row("client_ca_tls_container_ref"),
-        Row("client_crl_container_ref"),
-        Row("client_authentication", (ClientAuthentication.OPTIONAL, ClientAuthentication.MANDATORY)),
-        Row("hsts_max_age"),
-        *(Row("insert_headers", ("true",), key=name) for name in SSL_HEADERS),
     ),
     Pool: (
         Row("protocol", (PoolProtocol.UDP, PoolProtocol.SCTP)),
-        Row("tls_enabled"),
-        Row("tls_container_ref"),
-        Row("ca_tls_container_ref"),
-        Row("crl_container_ref"),
         Row("session_persistence", key="persistence_timeout"),
         Row("session_persistence", key="persistence_granularity"),
     ),

@@ -7,6 +7,7 @@ from typing import Any
 
 from hydria.drivers.amphora.interface import AmphoraDriver
 from hydria.drivers.certificates.interface import CertificateAuthority
+from hydria.drivers.certificates.manager import CertificateManager
 from hydria.drivers.compute.interface import ComputeDriver
 from hydria.drivers.network.interface import NetworkDriver
 from hydria.model.errors import Invalid
@@ -31,11 +32,18 @@ def amphora_driver(settings: Settings, authority: CertificateAuthority) -> Ampho
     return loaded
 
 
+def certificate_manager(settings: Settings) -> CertificateManager:
+    """The store of secrets that ``[certificates] cert_manager`` names."""
+    loaded: CertificateManager = _load("certificates", settings.certificates.cert_manager, settings)
+    return loaded
+
+
 def check(settings: Settings) -> None:
     """Raise Invalid unless all drivers that the settings name are installed."""
     worker = settings.controller_worker
     for interface in ("compute", "network", "amphora"):
         _find(interface, getattr(worker, f"{interface}_driver"))
+    _find("certificates", settings.certificates.cert_manager)
 
 
 def _load(interface: str, name: str, *arguments: object) -> Any:
@@ -46,8 +54,9 @@ def _find(interface: str, name: str) -> metadata.EntryPoint:
     """The interface's entry point of this name; Invalid, with the names there are, when there is none."""
     installed = {found.name: found for found in metadata.entry_points(group=f"hydria.{interface}.drivers")}
     if name not in installed:
-        raise Invalid(
-            f"[controller_worker] {interface}_driver = {name}: no such driver;"
-            f" installed are: {', '.join(sorted(installed))}."
-        )
+        option = _OPTIONS.get(interface, f"[controller_worker] {interface}_driver")
+        raise Invalid(f"{option} = {name}: no such driver; installed are: {', '.join(sorted(installed))}.")
     return installed[name]
+
+
+_OPTIONS = {"certificates": "[certificates] cert_manager"}

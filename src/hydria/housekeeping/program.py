@@ -13,6 +13,7 @@ import sqlalchemy as sa
 
 from hydria.drivers.compute.interface import ComputeDriver
 from hydria.drivers.network.interface import NetworkDriver
+from hydria.housekeeping.renewals import Renewals
 from hydria.model.errors import HydriaError
 from hydria.settings import Settings
 from hydria.store import Store, rows, tables
@@ -49,12 +50,18 @@ class Housekeeping:
     """
 
     def __init__(
-        self, settings: Settings, store: Store, compute: ComputeDriver, network: NetworkDriver
+        self,
+        settings: Settings,
+        store: Store,
+        compute: ComputeDriver,
+        network: NetworkDriver,
+        renewals: Renewals | None = None,
     ) -> None:
         self._settings = settings.house_keeping
         self._store = store
         self._compute = compute
         self._network = network
+        self._renewals = renewals
         self._suspected: dict[str, float] = {}
         self._stopped = threading.Event()
         self._thread = threading.Thread(target=self._run, name="housekeeping", daemon=True)
@@ -62,10 +69,14 @@ class Housekeeping:
     def start(self) -> None:
         """Begin to sweep."""
         self._thread.start()
+        if self._renewals:
+            self._renewals.start()
 
     def stop(self) -> None:
         """Sweep no more."""
         self._stopped.set()
+        if self._renewals:
+            self._renewals.stop()
 
     def _run(self) -> None:
         while not self._stopped.is_set():

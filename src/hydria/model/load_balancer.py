@@ -77,3 +77,5 @@ class LoadBalancer(Resource, frozen=True, kw_only=True):
     # How often in a row passes have failed (``fault`` says why), and when the next one is due.
     attempts: Annotated[int, internal(kinds.Integer(0, 2**31), shown=False, listed=False, default=0)] = 0
     retry_at: Annotated[datetime | None, internal(kinds.Time(), shown=False, listed=False)] = None
+    # Which versions of the certificates that listeners and pools refer to the amphorae have; "" for none.
+    secret_versions: Annotated[str, internal(kinds.Text(64), shown=False, listed=False, default="")] = ""

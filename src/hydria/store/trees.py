@@ -25,6 +25,7 @@ _HANGING: Mapping[type[Resource], Sequence[tuple[type[Resource], str]]] = {
     Pool: ((HealthMonitor, "pool_id"), (Member, "pool_id"))
 }
 _UNFINISHED = (ProvisioningStatus.PENDING_CREATE, ProvisioningStatus.PENDING_UPDATE, ProvisioningStatus.ERROR)
+_SETTLED = (ProvisioningStatus.ACTIVE, ProvisioningStatus.ERROR)
 # How often a tree that changes while it is read is read again.
 _READS = 5
 _BATCH = 5000
@@ -199,6 +200,20 @@ def _is_wanted(tx: sa.Connection, load_balancer_id: str, generation: int) -> boo
         balancer.provisioning_status != str(ProvisioningStatus.PENDING_DELETE),
     )
     return tx.execute(query).first() is not None
+
+
+def note_secrets(tx: sa.Connection, load_balancer_id: str, versions: str) -> None:
+    """Record which versions of its certificates the amphorae have."""
+    balancer = tables.load_balancers
+    tx.execute(sa.update(balancer).where(balancer.c.id == load_balancer_id).values(secret_versions=versions))
+
+
+def with_secrets(tx: sa.Connection) -> tuple[LoadBalancer, ...]:
+    """The load balancers whose amphorae have certificates of tenants."""
+    balancer = tables.load_balancers.c
+    return rows.load(
+        tx, LoadBalancer, balancer.secret_versions != "", balancer.provisioning_status.in_(_SETTLED)
+    )
 
 
 def mark_failed(

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import dataclasses
 import json
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 
@@ -48,6 +48,18 @@ class Server:
 
 
 @dataclass(frozen=True, slots=True)
+class File:
+    """A file that HAProxy's configuration names as ``tls/NAME``: certificates, keys, lists of them.
+
+    name: one path component; its suffix says what it is: ``.pem`` certificate and key, ``.ca``, ``.crl``,
+    ``.list`` of certificates. content: a secret, mostly.
+    """
+
+    name: str
+    content: str = field(default="", repr=False)
+
+
+@dataclass(frozen=True, slots=True)
 class DesiredState:
     """Everything one amphora shall do.
 
@@ -56,6 +68,8 @@ class DesiredState:
     structure: digest of the configuration without its servers: while it stays the same, a change of
     ``servers`` is made through the runtime API, without a reload.
     nftables: the whole ruleset of the amphora's own table, as ``nft -f`` reads it; "" for none.
+    files: what the configuration refers to. While only the content of files changes that it refers to
+    already, HAProxy takes it up without a reload.
     """
 
     generation: int
@@ -64,6 +78,7 @@ class DesiredState:
     structure: str = ""
     servers: tuple[Server, ...] = ()
     nftables: str = ""
+    files: tuple[File, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -92,7 +107,8 @@ def decode_state(body: bytes) -> DesiredState:
         for item in fields.pop("interfaces")
     )
     servers = tuple(Server(**{**item, "options": tuple(item["options"])}) for item in fields.pop("servers"))
-    return DesiredState(interfaces=interfaces, servers=servers, **fields)
+    files = tuple(File(**item) for item in fields.pop("files", ()))
+    return DesiredState(interfaces=interfaces, servers=servers, files=files, **fields)
 
 
 def decode_applied(body: bytes) -> Applied:

@@ -25,7 +25,7 @@ from hydria.planner.convergence import Kind, Plan
 from hydria.store import changes, events, leases, rows, trees
 from hydria.store.events import What
 from hydria.store.leases import Lease
-from hydria.worker import flows
+from hydria.worker import flows, secrets
 from hydria.worker.leasekeeper import LeaseKeeper
 from hydria.worker.tools import Interrupted, Tools
 
@@ -106,12 +106,13 @@ class Converger:
             return Outcome(Result.LATER, f"its next try is due in {wait:.0f} s")
         plan = convergence.plan(tree, amphorae)
         try:
+            versions = secrets.versions(self._tools.certificates, tree.desired())
             self._run(plan, tree, lease)
         except Interrupted as interruption:
             return self._interrupted(lease, plan, interruption)
         except Exception as error:  # noqa: BLE001  (whatever fails, the load balancer must say so)
             return self._failed(lease, tree, plan, error)
-        finished = self._tools.store.transact(lambda tx: self._record(tx, lease, tree, plan))
+        finished = self._tools.store.transact(lambda tx: self._record(tx, lease, tree, plan, versions))
         took = (time.monotonic() - started) * 1000
         sentence = f"{plan.kind}{_origin(tree.load_balancer)} in {took:.0f} ms, because {plan.reason}"
         if not finished:
@@ -137,7 +138,7 @@ class Converger:
         except WrappedFailure as several:
             raise _most_telling(several) from several
 
-    def _record(self, tx: sa.Connection, lease: Lease, tree: Tree, plan: Plan) -> bool:
+    def _record(self, tx: sa.Connection, lease: Lease, tree: Tree, plan: Plan, versions: str) -> bool:
         """Write down what the pass achieved; True, and the lease given back, when nothing newer is wanted."""
         generation = tree.load_balancer.generation
         wanted = trees.lock_generation(tx, tree.load_balancer.id)
@@ -149,6 +150,8 @@ class Converger:
             trees.mark_applied(tx, tree, generation)
             if plan.kind is Kind.REPLACE:
                 events.note(tx, tree.load_balancer, What.FAILOVER_END)
+            if tree.load_balancer.secret_versions != versions:
+                trees.note_secrets(tx, tree.load_balancer.id, versions)
         return finished
 
     def _failed(self, lease: Lease, tree: Tree, plan: Plan, error: BaseException) -> Outcome:

@@ -12,6 +12,7 @@ import sqlalchemy as sa
 from hydria.dataplane import Tuning
 from hydria.drivers.amphora.interface import AmphoraDriver
 from hydria.drivers.certificates.interface import CertificateAuthority
+from hydria.drivers.certificates.manager import CertificateManager
 from hydria.drivers.compute.interface import ComputeDriver
 from hydria.drivers.network.interface import NetworkDriver
 from hydria.model.errors import HydriaError
@@ -41,6 +42,7 @@ class Tools:
     compute: ComputeDriver
     amphorae: AmphoraDriver
     authority: CertificateAuthority
+    certificates: CertificateManager
     tuning: Tuning
     controllers: tuple[str, ...]
     heartbeat_key: str

@@ -13,7 +13,7 @@ from typing import Any, cast
 
 from hydria.api import views
 from hydria.api.call import Call
-from hydria.api.writing import conflicts, requests
+from hydria.api.writing import certificates, conflicts, requests
 from hydria.api.writing.change import new
 from hydria.api.writing.health_monitor import health
 from hydria.api.writing.member import judged as member_judged
@@ -101,6 +101,13 @@ def counted(graph: Graph) -> dict[type[Resource], int]:
         Member: len(graph.members),
         Listener: len(graph.listeners),
     }
+
+
+def judge_certificates(call: Call, graph: Graph, project_id: str) -> None:
+    """Raise Invalid for a reference to a certificate that cannot be used."""
+    for resource, several in ((Pool, graph.pools), (Listener, graph.listeners)):
+        for values in several:
+            certificates.judge(call, resource, values, project_id)
 
 
 def grown(balancer: LoadBalancer, graph: Graph) -> Tree:

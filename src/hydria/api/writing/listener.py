@@ -8,7 +8,7 @@ import sqlalchemy as sa
 
 from hydria.api import views
 from hydria.api.call import Call
-from hydria.api.writing import conflicts, quota, requests
+from hydria.api.writing import certificates, conflicts, quota, requests
 from hydria.api.writing.change import Change, carry_out, immutable, new, open_balancer, open_child
 from hydria.model import rules
 from hydria.model.errors import Unsupported
@@ -39,6 +39,7 @@ def create(call: Call, body: object, parent: str | None) -> dict[str, object]:  
         )
         if pool is not None:
             rules.pool_fits_listener(ListenerProtocol(str(values["protocol"])), pool.protocol)
+        certificates.judge(call, Listener, completed, change.balancer.project_id)
         refuse_policies(given, change.provider.name)
         requests.not_here(Listener, given)
         quota.reserve(call, tx, change.balancer.project_id, {Listener: 1})
@@ -71,6 +72,7 @@ def update(call: Call, identifier: str, body: object, parent: str | None) -> dic
         )
         if pool is not None:
             rules.pool_fits_listener(item.protocol, pool.protocol)
+        certificates.judge(call, Listener, completed, change.balancer.project_id, item)
         change.admit_update(item)
         _admit_pool(pool)
         updated = change.update(item, completed)

@@ -45,6 +45,7 @@ def create(call: Call, body: object, parent: str | None) -> dict[str, object]:  
         cast("list[str]", values["vip_sg_ids"]),
         sriov=chosen.member_sriov,
     )
+    graph.judge_certificates(call, nested, str(values["project_id"]))
     member.check_subnets(call, nested.members)
     provider = chosen.provider(call, None if given.get("provider") is None else str(values["provider"]))
     for listener in requests.records("listeners", given.get("listeners")):

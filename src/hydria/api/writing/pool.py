@@ -8,7 +8,7 @@ import sqlalchemy as sa
 
 from hydria.api import views
 from hydria.api.call import Call
-from hydria.api.writing import quota, requests
+from hydria.api.writing import certificates, quota, requests
 from hydria.api.writing.change import Change, carry_out, immutable, new, open_balancer, open_child
 from hydria.model import rules
 from hydria.model.errors import Conflict, validation
@@ -37,6 +37,7 @@ def create(call: Call, body: object, parent: str | None) -> dict[str, object]:  
         listener_id = values["listener_id"]
         listener = None if listener_id is None else change.find(Listener, str(listener_id))
         completed = rules.pool_created(values, call.services.deployment)
+        certificates.judge(call, Pool, completed, change.balancer.project_id)
         item = new(change.balancer, Pool, completed, change.generation)
         if listener is not None:
             rules.pool_fits_listener(listener.protocol, item.protocol)
@@ -64,6 +65,7 @@ def update(call: Call, identifier: str, body: object, parent: str | None) -> dic
         used = change.find_pool(identifier)
         change.authorize("pool:put")
         completed = rules.pool_updated(used.pool, given, call.services.deployment)
+        certificates.judge(call, Pool, completed, change.balancer.project_id, used.pool)
         change.admit_update(used.pool)
         updated = change.update(used.pool, completed)
         change.touch()

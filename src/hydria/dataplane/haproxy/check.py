@@ -31,19 +31,19 @@ def probe(section: Section, monitor: HealthMonitor, vip_address: str) -> None:
     section.add("http-check", "expect", "status", (monitor.expected_codes or "200").replace(" ", ""))
 
 
-def server_words(monitor: HealthMonitor) -> tuple[str, ...]:
-    """What each checked server says about it.
+def server_words(monitor: HealthMonitor, *, encrypted: bool) -> tuple[str, ...]:
+    """What each checked server says about it; ``encrypted``: it speaks TLS with its members anyway.
 
-    Over TLS, a check does not judge the member's certificate: it asks whether the member serves.
+    Otherwise, a check over TLS does not judge the member's certificate: it asks whether the member serves.
     """
     words = [
         *("check", "inter", _seconds(monitor.delay)),
         *("fall", str(monitor.max_retries_down), "rise", str(monitor.max_retries)),
     ]
-    if monitor.type in _OVER_TLS:
+    if monitor.type in _OVER_TLS and not encrypted:
         words += ["check-ssl", "verify", "none"]
-        if monitor.domain_name:
-            words += ["check-sni", plain(monitor.domain_name)]
+    if (monitor.type in _OVER_TLS or encrypted) and monitor.domain_name:
+        words += ["check-sni", plain(monitor.domain_name)]
     return tuple(words)
 
 

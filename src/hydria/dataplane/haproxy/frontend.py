@@ -5,40 +5,57 @@ from __future__ import annotations
 import ipaddress
 from collections.abc import Sequence
 
+from hydria.dataplane.haproxy import tls
 from hydria.dataplane.haproxy.process import connection_limit
+from hydria.dataplane.haproxy.tls import Files
 from hydria.dataplane.haproxy.writer import Section
 from hydria.dataplane.tuning import Tuning
 from hydria.model.listener import Listener
 from hydria.model.statuses import ListenerProtocol
 
 _PER_LINE = 50  # HAProxy reads 64 words of a line
+# What a client's certificate says, and whether it is one.
+_OF_TLS = {
+    "X-SSL-Client-Verify": "%[ssl_c_verify]",
+    "X-SSL-Client-Has-Cert": "%[ssl_c_used]",
+    "X-SSL-Client-DN": "%{+Q}[ssl_c_s_dn]",
+    "X-SSL-Client-CN": "%{+Q}[ssl_c_s_dn(cn)]",
+    "X-SSL-Issuer": "%{+Q}[ssl_c_i_dn]",
+    "X-SSL-Client-SHA1": "%{+Q}[ssl_c_sha1,hex]",
+    "X-SSL-Client-Not-Before": "%{+Q}[ssl_c_notbefore]",
+    "X-SSL-Client-Not-After": "%{+Q}[ssl_c_notafter]",
+}
 # Other products' names for the address of the client alone, whatever the client says it is.
+_HTTP = (ListenerProtocol.HTTP, ListenerProtocol.TERMINATED_HTTPS)
 _CLIENT_ADDRESS = {"X-Forwarded-IP", "X-Client-IP", "X-Real-IP"}
 
 
 def mode(listener: Listener) -> str:
     """What HAProxy understands of the listener's traffic; its backends have to have the same mode."""
-    return "http" if listener.protocol is ListenerProtocol.HTTP else "tcp"
+    return "http" if listener.protocol in _HTTP else "tcp"
 
 
-def frontend(listener: Listener, vip_addresses: Sequence[str], backend: str, tuning: Tuning) -> Section:
+def frontend(
+    listener: Listener, vip_addresses: Sequence[str], backend: str, tuning: Tuning, files: Files
+) -> Section:
     """``backend`` is where all traffic goes; "" refuses it: 503 for HTTP, others are closed."""
     section = Section.named("frontend", listener.id)
     section.add("mode", mode(listener))
     for address in vip_addresses:
-        section.add("bind", *_bind(address, listener.protocol_port))
+        section.add("bind", *_bind(address, listener.protocol_port), *tls.bind_words(listener, files))
     section.add("maxconn", connection_limit(listener, tuning))
     section.add("timeout", "client", f"{listener.timeout_client_data}ms")
     _restrict(section, listener)
     if listener.timeout_tcp_inspect:
         section.add("tcp-request", "inspect-delay", f"{listener.timeout_tcp_inspect}ms")
-    if listener.protocol is ListenerProtocol.HTTP:
+    if mode(listener) == "http":
         # A process that retires answers once more on an idle connection, so that it cuts no request short.
         section.add("option", "idle-close-on-response")
         _insert_headers(section, listener)
+        _strict_transport_security(section, listener)
     if backend:
         section.add("default_backend", backend)
-    elif listener.protocol is not ListenerProtocol.HTTP:
+    elif mode(listener) != "http":
         section.add("tcp-request", "connection", "reject")
     return section
 
@@ -65,6 +82,22 @@ def _insert_headers(section: Section, listener: Listener) -> None:
     if "X-Forwarded-Port" in wanted:
         section.add("http-request", "set-header", "X-Forwarded-Port", listener.protocol_port)
     if "X-Forwarded-Proto" in wanted:
-        section.add("http-request", "set-header", "X-Forwarded-Proto", "http")
+        scheme = "https" if tls.terminates(listener) else "http"
+        section.add("http-request", "set-header", "X-Forwarded-Proto", scheme)
     for name in sorted(wanted & _CLIENT_ADDRESS):
         section.add("http-request", "set-header", name, "%[src]")
+    for name, value in _OF_TLS.items():
+        if name in wanted:
+            section.add("http-request", "set-header", name, value)
+
+
+def _strict_transport_security(section: Section, listener: Listener) -> None:
+    """RFC 6797, section 6.1."""
+    if listener.hsts_max_age is None:
+        return
+    parts = [f"max-age={listener.hsts_max_age}"]
+    if listener.hsts_include_subdomains:
+        parts.append("includeSubDomains")
+    if listener.hsts_preload:
+        parts.append("preload")
+    section.add("http-response", "set-header", "Strict-Transport-Security", "; ".join(parts))

@@ -9,6 +9,7 @@ from dataclasses import dataclass
 
 from hydria.dataplane.haproxy import backend, persistence, process, server, writer
 from hydria.dataplane.haproxy.frontend import frontend, mode
+from hydria.dataplane.haproxy.tls import Files
 from hydria.dataplane.haproxy.writer import Section
 from hydria.dataplane.tuning import Tuning
 from hydria.model.health_monitor import HealthMonitor
@@ -16,7 +17,7 @@ from hydria.model.listener import Listener
 from hydria.model.member import Member
 from hydria.model.pool import Pool
 from hydria.model.tree import Tree
-from hydria.wire.state import Server
+from hydria.wire.state import File, Server
 
 
 @dataclass(frozen=True, slots=True)
@@ -26,11 +27,13 @@ class HAProxyArtifacts:
     config: str = ""
     structure: str = ""
     servers: tuple[Server, ...] = ()
+    files: tuple[File, ...] = ()
 
 
-def render(tree: Tree, tuning: Tuning) -> HAProxyArtifacts:
+def render(tree: Tree, tuning: Tuning, secrets: Mapping[str, str] | None = None) -> HAProxyArtifacts:
     """The configuration of a tree of desired objects (:meth:`Tree.desired`); "" if nothing is to be served.
 
+    secrets: PEM text of everything that listeners and pools refer to (:class:`~.tls.Files`).
     Takes time in proportion to the number of servers. Raises Invalid for a text that cannot be written.
     """
     vips = tree.vip_addresses()
@@ -38,25 +41,28 @@ def render(tree: Tree, tuning: Tuning) -> HAProxyArtifacts:
     if not (tree.load_balancer.admin_state_up and listeners and vips):
         return HAProxyArtifacts()
     listeners.sort(key=lambda listener: (listener.created_at, listener.id))
-    branches = _Branches(tree)
+    branches, files = _Branches(tree), Files(secrets or {})
     frontends: list[Section] = []
     backends: list[Section] = []
     servers: list[Server] = []
     for listener in listeners:
         pool = branches.pool_of(listener)
         name = backend.name(pool, listener) if pool else ""
-        frontends.append(frontend(listener, vips, name, tuning))
+        frontends.append(frontend(listener, vips, name, tuning, files))
         if pool:
             monitor = branches.monitors.get(pool.id)
             section = backend.backend(pool, listener, monitor, vips[0], tuning)
-            for each in server.servers(name, pool, branches.members[pool.id], monitor):
+            for each in server.servers(name, pool, listener, branches.members[pool.id], monitor, files):
                 section.add_server(*server.words(each))
                 servers.append(each)
             backends.append(section)
     sections = [*_process(listeners, branches, tuning), *frontends, *backends]
     structure = writer.text(sections, servers=False)
     return HAProxyArtifacts(
-        writer.text(sections), hashlib.sha256(structure.encode()).hexdigest(), tuple(servers)
+        writer.text(sections),
+        hashlib.sha256(structure.encode()).hexdigest(),
+        tuple(servers),
+        files.made(),
     )
 
 

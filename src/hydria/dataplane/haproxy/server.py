@@ -8,10 +8,12 @@ from __future__ import annotations
 import zlib
 from collections.abc import Iterable, Iterator, Mapping
 
-from hydria.dataplane.haproxy import check
+from hydria.dataplane.haproxy import check, tls
+from hydria.dataplane.haproxy.tls import Files
 from hydria.dataplane.haproxy.token import plain
 from hydria.model.health_monitor import HealthMonitor
 from hydria.model.kinds import plain_address
+from hydria.model.listener import Listener
 from hydria.model.member import Member
 from hydria.model.pool import Pool
 from hydria.model.statuses import Algorithm, PoolProtocol
@@ -26,11 +28,16 @@ _SENDS_PROXY: Mapping[PoolProtocol, tuple[str, ...]] = {
 
 
 def servers(
-    backend: str, pool: Pool, members: Iterable[Member], monitor: HealthMonitor | None
+    backend: str,
+    pool: Pool,
+    listener: Listener,
+    members: Iterable[Member],
+    monitor: HealthMonitor | None,
+    files: Files,
 ) -> Iterator[Server]:
     """A pool's members in one backend; ``monitor`` is the one that is enabled, if any."""
-    checked = check.server_words(monitor) if monitor else ()
-    sends = _SENDS_PROXY.get(pool.protocol, ())
+    checked = check.server_words(monitor, encrypted=pool.tls_enabled) if monitor else ()
+    sends = (*_SENDS_PROXY.get(pool.protocol, ()), *tls.server_words(pool, listener, files))
     numbers: set[int] = set()
     for member in members:
         options = (*_number(pool, member, numbers), *sends, *checked, *_probed_at(member, monitor))

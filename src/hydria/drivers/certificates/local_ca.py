@@ -111,8 +111,8 @@ class LocalCertificateAuthority:
     def _make(self) -> None:
         """A new CA, key and certificate at once: of several programs that try, one wins."""
         key = ec.generate_private_key(ec.SECP256R1())
-        name = _name(f"Hydria CA {secrets.token_hex(4)}")
-        builder = _builder(name, name, key, _CA_LIFE)
+        name = named(f"Hydria CA {secrets.token_hex(4)}")
+        builder = unsigned(name, name, key, _CA_LIFE)
         builder = builder.add_extension(x509.BasicConstraints(ca=True, path_length=0), critical=True)
         builder = builder.add_extension(_usage(signs_certificates=True), critical=True)
         builder = builder.add_extension(
@@ -121,7 +121,7 @@ class LocalCertificateAuthority:
         staged = self._directory.with_name(f".ca.{secrets.token_hex(4)}")
         self._make_directory(staged)
         try:
-            state_dir.replace(staged / _KEY, _pem_of_key(key))
+            state_dir.replace(staged / _KEY, pem_of_key(key))
             certificate = builder.sign(key, hashes.SHA256())
             state_dir.replace(staged / _CERTIFICATE, certificate.public_bytes(serialization.Encoding.PEM))
             with suppress(OSError):  # the directory of whoever was first is not empty
@@ -134,7 +134,7 @@ class LocalCertificateAuthority:
         authority = self._authority
         key = ec.generate_private_key(ec.SECP256R1())
         life = min(self._life, authority.certificate.not_valid_after_utc - datetime.now(UTC))
-        builder = _builder(_name(common_name), authority.certificate.subject, key, life)
+        builder = unsigned(named(common_name), authority.certificate.subject, key, life)
         extensions: Sequence[tuple[x509.ExtensionType, bool]] = (
             (x509.BasicConstraints(ca=False, path_length=None), True),
             (_usage(signs_certificates=False), True),
@@ -145,7 +145,7 @@ class LocalCertificateAuthority:
         for extension, critical in extensions:
             builder = builder.add_extension(extension, critical=critical)
         certificate = builder.sign(authority.key, hashes.SHA256())
-        return certificate, certificate.public_bytes(serialization.Encoding.PEM) + _pem_of_key(key)
+        return certificate, certificate.public_bytes(serialization.Encoding.PEM) + pem_of_key(key)
 
     def _fresh(self, path: Path) -> bool:
         """Whether the controllers' certificate is there, of this CA, and far from its end."""
@@ -164,9 +164,10 @@ class LocalCertificateAuthority:
             raise DriverError(f"Cannot make {path}: {error.strerror}.") from error
 
 
-def _builder(
+def unsigned(
     subject: x509.Name, issuer: x509.Name, key: ec.EllipticCurvePrivateKey, life: timedelta
 ) -> x509.CertificateBuilder:
+    """A certificate that is only to be given its purposes and signed."""
     now = datetime.now(UTC)
     return (
         x509.CertificateBuilder()
@@ -204,11 +205,13 @@ def _key_identifier(issuer: x509.Certificate) -> x509.AuthorityKeyIdentifier:
     return x509.AuthorityKeyIdentifier.from_issuer_subject_key_identifier(own)
 
 
-def _name(common_name: str) -> x509.Name:
+def named(common_name: str) -> x509.Name:
+    """A subject with nothing but a common name."""
     return x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, common_name)])
 
 
-def _pem_of_key(key: ec.EllipticCurvePrivateKey) -> bytes:
+def pem_of_key(key: ec.EllipticCurvePrivateKey) -> bytes:
+    """A private key without a pass phrase."""
     return key.private_bytes(
         serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8, serialization.NoEncryption()
     )

@@ -21,6 +21,7 @@ from hydria.store import amphorae, offers
 from hydria.wire.boot import CLIENT_CA_PEM, SERVER_PEM, Boot
 from hydria.wire.heartbeat import derive_key
 from hydria.wire.state import Interface
+from hydria.worker.secrets import read_secrets
 from hydria.worker.steps.step import Step
 from hydria.worker.tools import Interrupted, Tools
 
@@ -192,7 +193,8 @@ class Serving(Step):
 
     def _apply(self, amphora: Amphora) -> None:
         interface = vip_interface(self.tools, amphora, self.tree)
-        self.tools.amphorae.apply(amphora, desired_state(self.tree, (interface,), self.tools.tuning))
+        secrets = read_secrets(self.tools.certificates, self.tree)
+        self.tools.amphorae.apply(amphora, desired_state(self.tree, (interface,), self.tools.tuning, secrets))
 
     def _record(self, tx: sa.Connection, **more: Any) -> None:
         generation = self.tree.load_balancer.generation

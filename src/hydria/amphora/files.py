@@ -1,0 +1,61 @@
+"""The files that HAProxy's configuration refers to: certificates, keys and the like (``tls/``).
+
+HAProxy reads them only when it starts, so they can be replaced below a running process. In a namespace
+amphora they are in memory, and so is all that is kept of them: ``state.json`` has their names alone.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Iterator
+from pathlib import Path
+
+from hydria.amphora import workdir
+from hydria.wire.state import DesiredState, File
+
+DIRECTORY = "tls"
+
+
+def path(file: File) -> str:
+    """Where a file is, and what HAProxy calls it."""
+    return f"{DIRECTORY}/{file.name}"
+
+
+def switch(old: DesiredState, new: DesiredState) -> None:
+    """Write what is new or has changed; what is not needed any more stays until :func:`tidy`."""
+    there = {file.name: file.content for file in old.files}
+    for file in new.files:
+        if there.get(file.name) != file.content:
+            Path(DIRECTORY).mkdir(mode=0o700, exist_ok=True)
+            workdir.write(path(file), file.content)
+
+
+def tidy(state: DesiredState) -> None:
+    """Remove what the state does not name."""
+    kept = {file.name for file in state.files}
+    for found in Path(DIRECTORY).glob("*"):
+        if found.name not in kept:
+            found.unlink()
+
+
+def renewed(old: DesiredState, new: DesiredState) -> Iterator[File]:
+    """The files that both states have, with another content."""
+    there = {file.name: file.content for file in old.files}
+    return (file for file in new.files if there.get(file.name, file.content) != file.content)
+
+
+def without_contents(state: DesiredState) -> DesiredState:
+    """What may be kept on disk."""
+    return dataclasses.replace(state, files=tuple(File(file.name) for file in state.files))
+
+
+def with_contents(state: DesiredState) -> DesiredState | None:
+    """A state that was kept on disk, with its files as they are; None when some are gone."""
+    contents = [workdir.read(path(file)) for file in state.files]
+    if any(content is None for content in contents):
+        return None
+    files = (
+        File(file.name, (content or b"").decode())
+        for file, content in zip(state.files, contents, strict=True)
+    )
+    return dataclasses.replace(state, files=tuple(files))

@@ -1,0 +1,58 @@
+"""What Hydria asks of a store of tenants' certificates and secrets.
+
+A reference is what users write into listeners and pools. Every method may be called from any thread; each
+raises NotFound when the project has no such secret, Invalid when it is not what it is asked for as, and
+DriverError when the store does not answer.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Iterable
+from dataclasses import dataclass, field
+from datetime import datetime
+from typing import Protocol
+
+from hydria.model.errors import Invalid, NotFound
+from hydria.model.secrets import SecretKind
+
+
+@dataclass(frozen=True, slots=True)
+class Certificate:
+    """A server's or client's certificate, all PEM; ``names``: its CN and DNS names; ``expires``: UTC."""
+
+    certificate: str
+    private_key: str = field(repr=False)
+    intermediates: str
+    names: tuple[str, ...]
+    expires: datetime
+
+    @property
+    def bundle(self) -> str:
+        """Certificate, intermediates and key in one file, as HAProxy wants them."""
+        return self.certificate + self.intermediates + self.private_key
+
+
+class CertificateManager(Protocol):
+    """Reads secrets."""
+
+    def certificate(self, reference: str, project_id: str) -> Certificate:
+        """A certificate with its private key."""
+
+    def text(self, reference: str, project_id: str, kind: SecretKind) -> str:
+        """The PEM text of a CA or a CRL."""
+
+    def version(self, reference: str, project_id: str) -> str:
+        """Something short that is another when the secret is another; cheap, for it is asked for often."""
+
+
+def versions(manager: CertificateManager, references: Iterable[str], project_id: str) -> str:
+    """One text for the versions of all these secrets, "" for none; one that is gone is a version, too."""
+    found = []
+    for reference in sorted(references):
+        try:
+            version = manager.version(reference, project_id)
+        except (NotFound, Invalid):
+            version = "gone"
+        found.append(f"{reference}\0{version}")
+    return hashlib.sha256("\0".join(found).encode()).hexdigest() if found else ""

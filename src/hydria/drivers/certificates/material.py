@@ -1,0 +1,111 @@
+"""Certificates, keys, CAs and CRLs as they come, made into what can be used, or refused with a reason."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from cryptography import x509
+from cryptography.hazmat.primitives import serialization
+from cryptography.hazmat.primitives.asymmetric.types import PrivateKeyTypes
+from cryptography.hazmat.primitives.serialization import pkcs12
+from cryptography.x509.oid import NameOID
+
+from hydria.drivers.certificates.manager import Certificate
+from hydria.model.errors import Invalid, validation
+from hydria.model.secrets import SecretKind
+
+_PEM = serialization.Encoding.PEM
+_PKCS12_UNREADABLE = (
+    "The PKCS12 bundle is unreadable. Please check the PKCS12 bundle validity. In addition, make sure it does"
+    " not require a pass phrase. Error: {}"
+)
+
+
+def of_pem(certificates: bytes, private_key: bytes) -> Certificate:
+    """From PEM files: the first certificate is the one that the key belongs to, the others lead to its CA."""
+    try:
+        chain = x509.load_pem_x509_certificates(certificates)
+        key = serialization.load_pem_private_key(private_key, password=None)
+    except (ValueError, TypeError) as error:
+        raise Invalid(
+            f"The certificate or its private key is unreadable: {error}. Give PEM files, the key without a"
+            " pass phrase."
+        ) from error
+    return _certificate(chain[0], key, chain[1:])
+
+
+def of_pkcs12(bundle: bytes) -> Certificate:
+    """From a PKCS #12 bundle without a pass phrase."""
+    try:
+        key, certificate, others = pkcs12.load_key_and_certificates(bundle, None)
+    except ValueError as error:
+        raise Invalid(_PKCS12_UNREADABLE.format(error)) from error
+    if key is None or certificate is None:
+        raise Invalid(_PKCS12_UNREADABLE.format("it has no certificate or no private key"))
+    return _certificate(certificate, key, others)
+
+
+def checked_text(text: str, kind: SecretKind) -> str:
+    """A CA or CRL as it is; Invalid when it is none."""
+    if kind is SecretKind.CRL:
+        _crl(text)
+    else:
+        _ca(text)
+    return text
+
+
+def check_crl_of(crl: str, ca: str) -> None:
+    """Raise Invalid unless one of the CA's certificates has signed the list."""
+    revoked = _crl(crl)
+    for certificate in _ca(ca):
+        if revoked.is_signature_valid(certificate.public_key()):  # type: ignore[arg-type]  # of any CA
+            return
+    raise validation("The CRL specified is not valid for client certificate authority reference supplied.")
+
+
+def _certificate(
+    certificate: x509.Certificate, key: PrivateKeyTypes, others: list[x509.Certificate]
+) -> Certificate:
+    if key.public_key() != certificate.public_key():
+        raise Invalid("The private key is not that of the certificate.")
+    names = tuple(dict.fromkeys(_names(certificate)))
+    if not names:
+        raise Invalid("No CN or DNSName(s) found in certificate. The certificate is invalid.")
+    return Certificate(
+        certificate=certificate.public_bytes(_PEM).decode(),
+        private_key=key.private_bytes(
+            _PEM, serialization.PrivateFormat.PKCS8, serialization.NoEncryption()
+        ).decode(),
+        intermediates="".join(other.public_bytes(_PEM).decode() for other in others),
+        names=names,
+        expires=certificate.not_valid_after_utc,
+    )
+
+
+def _names(certificate: x509.Certificate) -> Iterator[str]:
+    for attribute in certificate.subject.get_attributes_for_oid(NameOID.COMMON_NAME):
+        yield str(attribute.value)
+    try:
+        extension = certificate.extensions.get_extension_for_class(x509.SubjectAlternativeName)
+    except x509.ExtensionNotFound:
+        return
+    yield from extension.value.get_values_for_type(x509.DNSName)
+
+
+def _ca(text: str) -> list[x509.Certificate]:
+    try:
+        return x509.load_pem_x509_certificates(text.encode())
+    except ValueError as error:
+        raise validation(
+            "The client authentication CA certificate is invalid. It must be a valid x509 PEM format"
+            f" certificate. Error: {error}"
+        ) from error
+
+
+def _crl(text: str) -> x509.CertificateRevocationList:
+    try:
+        return x509.load_pem_x509_crl(text.encode())
+    except ValueError as error:
+        raise validation(
+            f"The certificate revocation list is invalid. It must be in PEM format. Error: {error}"
+        ) from error
