@@ -61,7 +61,19 @@ class ApiSettings:
     bind_host: str = option("127.0.0.1", "Address to listen on.")
     bind_port: int = option(9876, "Port to listen on.", port=True)
     auth_strategy: str = option(
-        "noauth", "How callers are identified; noauth serves loopback addresses alone.", choices=("noauth",)
+        "noauth",
+        "How callers are identified; noauth serves loopback addresses alone.",
+        choices=("noauth", "keystone", "http_basic"),
+    )
+    tls_certificate_file: str = option("", "Certificate of the API with its chain, PEM; empty: no TLS.")
+    tls_key_file: str = option("", "Its private key, PEM; empty: in the file of the certificate.")
+    http_basic_auth_user_file: str = option(
+        "/etc/hydria/htpasswd", "Users of auth_strategy http_basic: htpasswd, bcrypt alone."
+    )
+    http_basic_admin_users: tuple[str, ...] = option((), "Those of them who have the role admin.")
+    http_basic_reader_users: tuple[str, ...] = option((), "Those of them who may look and not change.")
+    http_basic_user_projects: dict[str, str] = option(
+        {}, "Projects of users, user:project, …; others have one of their own, named like them."
     )
     threads: int = option(10, "Requests that are served at a time.")
     api_base_uri: str = option("", "Base of the links in responses; empty: as the request came in.")
@@ -97,7 +109,34 @@ class ApiSettings:
     minimum_tls_version: str = option("", "Oldest TLS version that anybody may use; empty: any.")
     healthcheck_enabled: bool = option(False, "Serve /healthcheck.")
     healthcheck_refresh_interval: int = option(5, "Seconds that a health check's result is kept.")
+
+
+@dataclass(frozen=True, slots=True)
+class OsloMiddlewareSettings:
+    """``[oslo_middleware]``"""
+
     max_request_body_size: int = option(114688, "Longest request body, bytes.")
+    enable_proxy_headers_parsing: bool = option(
+        False, "A proxy is in front: believe its Forwarded and X-Forwarded headers."
+    )
+
+
+@dataclass(frozen=True, slots=True)
+class CorsSettings:
+    """``[cors]``; oslo.middleware has more options in it"""
+
+    allowed_origin: tuple[str, ...] = option((), "Origins whose pages in browsers may ask; empty: none.")
+
+
+@dataclass(frozen=True, slots=True)
+class AuditSettings:
+    """``[audit]``"""
+
+    enabled: bool = option(False, "Send an audit event for each request (with auth_strategy keystone).")
+    audit_map_file: str = option(
+        "/etc/hydria/hydria_api_audit_map.conf", "Names of what requests are about, for audit events."
+    )
+    ignore_req_list: str = option("", "Methods without audit events, separated by commas.")
 
 
 @dataclass(frozen=True, slots=True)
@@ -282,6 +321,9 @@ class Settings:
     DEFAULT: DefaultSettings = field(default_factory=DefaultSettings)
     database: DatabaseSettings = field(default_factory=DatabaseSettings)
     api_settings: ApiSettings = field(default_factory=ApiSettings)
+    oslo_middleware: OsloMiddlewareSettings = field(default_factory=OsloMiddlewareSettings)
+    cors: CorsSettings = field(default_factory=CorsSettings)
+    audit: AuditSettings = field(default_factory=AuditSettings)
     health_manager: HealthManagerSettings = field(default_factory=HealthManagerSettings)
     controller_worker: WorkerSettings = field(default_factory=WorkerSettings)
     haproxy_amphora: HaproxyAmphoraSettings = field(default_factory=HaproxyAmphoraSettings)
@@ -365,6 +407,13 @@ def load(
         return Settings(config_files=tuple(files), **read)
     except (cfg.Error, ValueError) as error:
         raise Invalid(f"Configuration ({', '.join(files) or 'defaults'}): {error}") from error
+
+
+def library_options(files: Sequence[str]) -> cfg.ConfigOpts:
+    """The same files for a library that has options of its own in them, as [oslo_policy]."""
+    conf = cfg.ConfigOpts()
+    conf([], project="hydria", default_config_files=list(files), default_config_dirs=[])
+    return conf
 
 
 def _options(settings: type[Any]) -> Iterator[cfg.Opt]:

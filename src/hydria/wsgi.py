@@ -49,11 +49,10 @@ def _make() -> WSGIApplication:
     # Late, so that importing this module for its name alone stays cheap.
     from hydria import settings  # noqa: PLC0415
     from hydria.api import program  # noqa: PLC0415
-    from hydria.api.app import make_app  # noqa: PLC0415
     from hydria.controllers import Parts  # noqa: PLC0415
 
     parts = Parts(settings.load(configuration_files()))
-    return make_app(program.services(parts.settings, parts.store, parts.network, parts.wakeups))
+    return program.application(program.services(parts.settings, parts.store, parts.network, parts.wakeups))
 
 
 application = _Application()

@@ -121,7 +121,7 @@ def test_media_types_that_are(api: Api) -> None:
 
 
 def test_bodies_that_are_too_long(api: Api) -> None:
-    longest = api.settings.api_settings.max_request_body_size
+    longest = api.settings.oslo_middleware.max_request_body_size
     for method in ("POST", "GET", "DELETE"):
         answer = api.ask(method, BALANCERS, body="x" * (longest + 1), headers=JSON)
         assert (answer.status_code, answer.json["code"]) == (413, 413)

@@ -1,18 +1,22 @@
-"""What callers see who are no administrators (contract 1.21); until there is an identity, by a stand-in."""
+"""What callers see who are no administrators (contract 1.21), with the roles of Keystone's defaults."""
 
+import dataclasses
 from pathlib import Path
 
 import pytest
 
 from hydria.api import reading
 from hydria.api.call import Call, Caller
+from hydria.api.policy.enforcement import Enforcement
 from hydria.model.errors import Forbidden
 from hydria.model.listener import Listener
 from hydria.model.load_balancer import LoadBalancer
 from hydria.model.member import Member
+from hydria.settings import Settings
 from hydria.testing import trees
 from tests.unit.api_reading import Api, new_store
 
+RULES = Enforcement(Settings())
 OTHER = trees.identifier(LoadBalancer, 2)
 OTHER_POOL = trees.identifier(trees.Pool, 2)
 
@@ -28,7 +32,9 @@ def api(tmp_path: Path) -> Api:
 
 
 def call(api: Api, project_id: str, *, admin: bool = False) -> Call:
-    return Call(api.services, Caller(project_id, admin), "http://x")
+    roles = ("admin", "member", "reader") if admin else ("reader",)
+    services = dataclasses.replace(api.services, policy=RULES)
+    return Call(services, Caller(project_id, roles=roles), "http://x")
 
 
 def seen(caller: Call, parent: str | None = None, **params: str) -> list[object]:

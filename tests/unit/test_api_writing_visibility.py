@@ -8,14 +8,17 @@ import pytest
 
 from hydria.api import writing
 from hydria.api.call import Caller
+from hydria.api.policy.enforcement import Enforcement
 from hydria.model.errors import Forbidden, Invalid, NotFound
 from hydria.model.health_monitor import HealthMonitor
 from hydria.model.listener import Listener
 from hydria.model.load_balancer import LoadBalancer
 from hydria.model.member import Member
 from hydria.model.pool import Pool
+from hydria.settings import Settings
 from tests.unit.api_writing import GRAPH, MONITOR, PROJECT, Api, new_store
 
+RULES = Enforcement(Settings())
 MEMBER = {"address": "192.0.2.9", "protocol_port": 80}
 NOWHERE = "00000000-0000-4000-8000-000000000000"
 
@@ -29,8 +32,15 @@ def api(tmp_path: Path) -> Api:
 def tree(api: Api) -> dict[str, Any]:
     """A load balancer with one of everything; from now on the caller is of another project."""
     made = api.create(LoadBalancer, **GRAPH, vip_subnet_id=api.network.default_vip_subnet_id)
-    api.call = dataclasses.replace(api.call, caller=Caller("p2", admin=False))
+    become(api, "p2")
     return made
+
+
+def become(api: Api, project_id: str) -> None:
+    """From now on a member of the project asks."""
+    services = dataclasses.replace(api.call.services, policy=RULES)
+    caller = Caller(project_id, roles=("member", "reader"))
+    api.call = dataclasses.replace(api.call, services=services, caller=caller)
 
 
 def writes(tree: dict[str, Any]) -> list[Any]:
@@ -80,7 +90,7 @@ def test_what_is_not_there_is_said_first(api: Api, tree: dict[str, Any]) -> None
 
 
 def test_the_owner_may(api: Api, tree: dict[str, Any]) -> None:
-    api.call = dataclasses.replace(api.call, caller=Caller(PROJECT, admin=False))
+    become(api, PROJECT)
     api.update(LoadBalancer, tree["id"], name="mine")
     api.batch(tree["pools"][0]["id"], MEMBER)
     with pytest.raises(Invalid):

@@ -9,9 +9,10 @@ import falcon
 
 from hydria.api import faults
 from hydria.api.call import Services
+from hydria.api.caller import NOAUTH, OPEN_PATHS, identifier
 from hydria.api.endpoints import Collection, Item, Members, Statistics, Statuses
 from hydria.api.healthcheck import Healthcheck
-from hydria.api.middleware import Transport
+from hydria.api.middleware import Identification, Transport
 from hydria.api.networks import Networks, Subnets
 from hydria.api.openapi.document import PATH, document
 from hydria.api.openapi.publication import Publication
@@ -24,6 +25,7 @@ from hydria.model.load_balancer import LoadBalancer
 from hydria.model.member import Member
 from hydria.model.pool import Pool
 from hydria.model.resource import Declared, url_path
+from hydria.settings import ApiSettings
 from hydria.store.tables import OFFERED
 
 # The same API, with and without the service's name in front, under both names of the version, and for clients
@@ -49,7 +51,9 @@ class App(falcon.App[falcon.Request, falcon.Response]):
 def make_app(services: Services) -> App:
     """The WSGI application."""
     settings = services.settings.api_settings
-    app = App(middleware=[Transport(settings.max_request_body_size)], cors_enable=False)
+    longest_body = services.settings.oslo_middleware.max_request_body_size
+    identification = Identification(identifier(services.settings), _open_paths(settings))
+    app = App(middleware=[Transport(longest_body), identification])
     app.req_options.strip_url_path_trailing_slash = True
     faults.install(app)
     discovery, index, routes = Discovery(), Index(), list(_routes(services))
@@ -66,6 +70,13 @@ def make_app(services: Services) -> App:
         if settings.healthcheck_enabled:
             app.add_route(f"{service}/healthcheck", _healthcheck(services))
     return app
+
+
+def _open_paths(settings: ApiSettings) -> frozenset[str]:
+    """Where nobody asks who asks. The description of the API is nobody's secret on this host."""
+    if settings.auth_strategy != NOAUTH:
+        return OPEN_PATHS
+    return OPEN_PATHS | {f"{service}{PATH}" for service in SERVICES}
 
 
 def _routes(services: Services) -> Iterator[tuple[str, object]]:

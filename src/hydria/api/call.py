@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+from typing import Protocol
 
 from hydria.drivers.certificates.manager import CertificateManager
 from hydria.drivers.network.interface import NetworkDriver
@@ -12,6 +13,43 @@ from hydria.model.rules import Deployment
 from hydria.providers.registry import Registry
 from hydria.settings import Settings
 from hydria.store import Store
+
+
+@dataclass(frozen=True, slots=True)
+class Caller:
+    """Who asks. What the identity does not name is empty.
+
+    admin: the administrator, whatever rules say; only without identity.
+    project_id, domain_id, system_scope: what the caller's rights are about.
+    service_…: the service that passes on the request of a user.
+    """
+
+    project_id: str
+    admin: bool = False
+    user_id: str = ""
+    roles: tuple[str, ...] = ()
+    system_scope: str = ""
+    domain_id: str = ""
+    user_domain_id: str = ""
+    project_domain_id: str = ""
+    service_user_id: str = ""
+    service_project_id: str = ""
+    service_roles: tuple[str, ...] = ()
+
+
+class Judge(Protocol):
+    """Who knows what callers may do; asked through hydria.api.policy."""
+
+    def allows(self, caller: Caller, rule: str, project_id: str | None) -> bool:
+        """Whether the caller may do this; the arguments are those of :func:`hydria.api.policy.authorize`."""
+
+
+class Administrators:
+    """Without identity: everybody on this host is the administrator, and there is nobody else."""
+
+    def allows(self, caller: Caller, rule: str, project_id: str | None) -> bool:  # noqa: ARG002  (a Judge's)
+        """Whether the caller is the administrator."""
+        return caller.admin
 
 
 @dataclass(frozen=True, slots=True)
@@ -29,14 +67,7 @@ class Services:
     deployment: Deployment
     defaults: Mapping[str, object]
     certificates: CertificateManager
-
-
-@dataclass(frozen=True, slots=True)
-class Caller:
-    """Who asks. ``project_id`` is empty when the identity names none."""
-
-    project_id: str
-    admin: bool
+    policy: Judge = field(default_factory=Administrators)
 
 
 @dataclass(frozen=True, slots=True)

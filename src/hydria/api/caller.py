@@ -1,7 +1,6 @@
 """Who asks.
 
-A strategy turns a request into a :class:`~hydria.api.call.Caller`, or raises. There is one so far; Keystone
-and HTTP basic take their places in ``_STRATEGIES``.
+A strategy turns a request into a :class:`~hydria.api.call.Caller`, or raises.
 
 Without identity, everything on this host is the administrator; a web page in a browser of this host is not of
 this host (docs/adr/0003-names-without-identity.md).
@@ -21,17 +20,21 @@ from hydria.api.call import Caller
 from hydria.model import kinds
 from hydria.model.errors import Forbidden
 from hydria.model.resource import bad_value
-from hydria.settings import ApiSettings
+from hydria.settings import Settings
 
 Identify = Callable[[falcon.Request], Caller]
 
 NOAUTH = "noauth"
+KEYSTONE = "keystone"
+HTTP_BASIC = "http_basic"
+# Anybody may ask for the versions and whether the API is well (contract 1.1).
+OPEN_PATHS = frozenset({"/", "/load-balancer/", "/healthcheck", "/load-balancer/healthcheck"})
 DEFAULT_PROJECT = "default"
 
 
-def identifier(settings: ApiSettings) -> Identify:
+def identifier(settings: Settings) -> Identify:
     """The strategy that ``[api_settings] auth_strategy`` names."""
-    return _STRATEGIES[settings.auth_strategy](settings)
+    return _STRATEGIES[settings.api_settings.auth_strategy](settings)
 
 
 def is_loopback(address: str) -> bool:
@@ -42,11 +45,24 @@ def is_loopback(address: str) -> bool:
         return False
 
 
-def _noauth(settings: ApiSettings) -> Identify:
-    configured = {settings.bind_host.lower()}
-    if settings.api_base_uri:
-        configured.add(urlsplit(settings.api_base_uri).hostname or "")
+def _noauth(settings: Settings) -> Identify:
+    options = settings.api_settings
+    configured = {options.bind_host.lower()}
+    if options.api_base_uri:
+        configured.add(urlsplit(options.api_base_uri).hostname or "")
     return partial(_anybody, configured)
+
+
+def _keystone(_settings: Settings) -> Identify:
+    from hydria.api import keystone  # noqa: PLC0415  (what only this strategy needs is large)
+
+    return keystone.identify
+
+
+def _http_basic(settings: Settings) -> Identify:
+    from hydria.api.http_basic import HttpBasic  # noqa: PLC0415  (the same)
+
+    return HttpBasic(settings)
 
 
 def _anybody(configured: Collection[str], request: falcon.Request) -> Caller:
@@ -84,4 +100,8 @@ def _is_here(text: str, configured: Collection[str]) -> bool:
 
 
 _AUTHORITY = re.compile(r"(?:https?://)?(?:\[(?P<v6>[0-9A-Fa-f:.]+)\]|(?P<host>[A-Za-z0-9._-]+))(?::[0-9]*)?")
-_STRATEGIES: dict[str, Callable[[ApiSettings], Identify]] = {NOAUTH: _noauth}
+_STRATEGIES: dict[str, Callable[[Settings], Identify]] = {
+    NOAUTH: _noauth,
+    KEYSTONE: _keystone,
+    HTTP_BASIC: _http_basic,
+}

@@ -15,7 +15,6 @@ import msgspec
 
 from hydria.api import conditions, envelope, reading, writing
 from hydria.api.call import Call, Services
-from hydria.api.caller import identifier as strategy
 from hydria.api.faults import UnknownParent
 from hydria.model import kinds
 from hydria.model.errors import NotFound
@@ -31,7 +30,7 @@ class Endpoint:
     def __init__(self, services: Services, resource: type[Declared]) -> None:
         self._services = services
         self._settings = services.settings.api_settings
-        self._identify = strategy(self._settings)
+        self._longest_body = services.settings.oslo_middleware.max_request_body_size
         self._resource = resource
 
     @property
@@ -42,11 +41,11 @@ class Endpoint:
     def _call(self, req: falcon.Request) -> Call:
         base_url = self._settings.api_base_uri.rstrip("/") or req.prefix
         if_match = conditions.parse(req.get_header("If-Match"))
-        return Call(self._services, self._identify(req), base_url, req.context.request_id, if_match)
+        return Call(self._services, req.context.caller, base_url, req.context.request_id, if_match)
 
     def _body(self, req: falcon.Request) -> object:
         resource = self._resource
-        return envelope.read(req, resource.root, resource.argument, self._settings.max_request_body_size)
+        return envelope.read(req, resource.root, resource.argument, self._longest_body)
 
     def _answer_with(self, resp: falcon.Response, written: dict[str, object]) -> None:
         """Show an object as a request has left it."""
@@ -88,7 +87,7 @@ class Members(Collection):
         call = self._call(req)
         envelope.no_arguments(req, ("additive_only",))
         pool = _pool(identifier)
-        body = envelope.read(req, Member.plural, f"{Member.plural}_", self._settings.max_request_body_size)
+        body = envelope.read(req, Member.plural, f"{Member.plural}_", self._longest_body)
         with _routed(pool):
             writing.batch_members(call, pool, body, additive_only=envelope.flag(req, "additive_only"))
         resp.status = HTTPStatus.ACCEPTED

@@ -41,8 +41,17 @@ class UnknownMediaType(HydriaError):  # noqa: N818  (named as its kin in model/e
         super().__init__(f"Unknown mimetype: {media_type}")
 
 
+class Unauthorized(HydriaError):  # noqa: N818  (the same)
+    """Nobody knows who asks. ``challenge``: how to say it, for the header WWW-Authenticate."""
+
+    def __init__(self, challenge: str) -> None:
+        super().__init__("The request you have made requires authentication.")
+        self.challenge = challenge
+
+
 _STATUSES: dict[type[BaseException], HTTPStatus] = {
     Invalid: HTTPStatus.BAD_REQUEST,
+    Unauthorized: HTTPStatus.UNAUTHORIZED,
     UnknownMediaType: HTTPStatus.UNSUPPORTED_MEDIA_TYPE,
     Forbidden: HTTPStatus.FORBIDDEN,
     QuotaExceeded: HTTPStatus.FORBIDDEN,
@@ -69,6 +78,7 @@ def install(app: falcon.App[falcon.Request, falcon.Response]) -> None:
     app.add_error_handler(Exception, _unexpected)
     app.add_error_handler(HydriaError, _refused)
     app.add_error_handler(UnknownParent, _unroutable)
+    app.add_error_handler(Unauthorized, _unknown_caller)
     app.set_error_serializer(_of_routing)
 
 
@@ -94,6 +104,17 @@ def _unroutable(_req: falcon.Request, resp: falcon.Response, error: HydriaError,
     status = status_of(error)
     resp.status = status
     resp.data = _routing_body(status, status.phrase, error.message)
+
+
+def _unknown_caller(
+    _req: falcon.Request, resp: falcon.Response, error: Unauthorized, _params: object
+) -> None:
+    status = HTTPStatus.UNAUTHORIZED
+    resp.status = status
+    resp.set_header("WWW-Authenticate", error.challenge)
+    # As Keystone's middleware says it.
+    body = {"message": error.message, "code": int(status), "title": status.phrase}
+    resp.data = msgspec.json.encode({"error": body})
 
 
 def _of_routing(_req: falcon.Request, resp: falcon.Response, error: falcon.HTTPError) -> None:

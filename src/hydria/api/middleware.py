@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import uuid
+from collections.abc import Container
 
 import falcon
 from falcon import mediatypes
 
+from hydria.api.caller import Identify
 from hydria.api.envelope import too_large
 
 _ANYTHING = frozenset({"", "*/*", "application/json"})
@@ -20,7 +22,7 @@ class Transport:
 
     def process_request(self, req: falcon.Request, _resp: falcon.Response) -> None:
         """Refuse what cannot be answered in JSON or is too long."""
-        req.context.request_id = f"req-{uuid.uuid4()}"
+        req.context.request_id = req.env.get("openstack.request_id") or f"req-{uuid.uuid4()}"
         if req.path.endswith(".json"):
             req.path = req.path.removesuffix(".json")
         accept = req.env.get("HTTP_ACCEPT", "")
@@ -34,6 +36,19 @@ class Transport:
     ) -> None:
         """Name the request, for whoever looks for it in the logs."""
         resp.set_header("X-Openstack-Request-Id", req.context.request_id)
+
+
+class Identification:
+    """Who asks, for every request but those that anybody may send."""
+
+    def __init__(self, identify: Identify, open_paths: Container[str]) -> None:
+        self._identify = identify
+        self._open_paths = open_paths
+
+    def process_request(self, req: falcon.Request, _resp: falcon.Response) -> None:
+        """Note the caller; refuse those who are not known."""
+        if req.env["PATH_INFO"] not in self._open_paths:
+            req.context.caller = self._identify(req)
 
 
 def _accepts_json(accept: str) -> bool:

@@ -13,7 +13,6 @@ import falcon
 import msgspec
 
 from hydria.api.call import Services
-from hydria.api.caller import identifier as strategy
 from hydria.drivers.network.interface import Network, Subnet
 from hydria.model import kinds
 from hydria.model.errors import NotFound
@@ -24,11 +23,9 @@ class Networks:
 
     def __init__(self, services: Services) -> None:
         self._network = services.network
-        self._identify = strategy(services.settings.api_settings)
 
     def on_get(self, req: falcon.Request, resp: falcon.Response, identifier: str = "") -> None:
         """List networks, or show the one named."""
-        self._identify(req)
         _answer(req, resp, "network", map(_network, self._network.networks()), identifier)
 
 
@@ -37,11 +34,9 @@ class Subnets:
 
     def __init__(self, services: Services) -> None:
         self._network = services.network
-        self._identify = strategy(services.settings.api_settings)
 
     def on_get(self, req: falcon.Request, resp: falcon.Response, identifier: str = "") -> None:
         """List subnets, or show the one named."""
-        self._identify(req)
         _answer(req, resp, "subnet", self._subnets(), identifier)
 
     def _subnets(self) -> Iterator[dict[str, object]]:

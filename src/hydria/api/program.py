@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 import logging
+from typing import TYPE_CHECKING
 
+from hydria.api import pipeline
 from hydria.api.app import make_app
-from hydria.api.call import Services
+from hydria.api.call import Administrators, Judge, Services
+from hydria.api.caller import NOAUTH
 from hydria.api.serve import Server
 from hydria.drivers import loading
 from hydria.drivers.network.interface import NetworkDriver
@@ -16,6 +19,9 @@ from hydria.model.statuses import ALPNProtocol, TLSVersion
 from hydria.providers.registry import Registry
 from hydria.settings import Settings
 from hydria.store import Store
+
+if TYPE_CHECKING:
+    from _typeshed.wsgi import WSGIApplication
 
 LOG = logging.getLogger(__name__)
 
@@ -38,7 +44,21 @@ def services(settings: Settings, store: Store, network: NetworkDriver, wakeups: 
             "timeout_tcp_inspect": haproxy.timeout_tcp_inspect,
         },
         certificates=loading.certificate_manager(settings),
+        policy=_judge(settings),
     )
+
+
+def _judge(settings: Settings) -> Judge:
+    if settings.api_settings.auth_strategy == NOAUTH:
+        return Administrators()
+    from hydria.api.policy.enforcement import Enforcement  # noqa: PLC0415  (oslo.policy is large)
+
+    return Enforcement(settings)
+
+
+def application(services: Services) -> WSGIApplication:
+    """The API as it is to be served."""
+    return pipeline.around(make_app(services), services.settings)
 
 
 def deployment(settings: Settings) -> Deployment:
@@ -70,4 +90,4 @@ def make(settings: Settings, store: Store, network: NetworkDriver, wakeups: Wake
     """The API controller, ready to be started."""
     made = services(settings, store, network, wakeups)
     LOG.info("Providers: %s", ", ".join(made.providers.usable) or "none")
-    return Server(make_app(made), settings)
+    return Server(application(made), settings)

@@ -52,6 +52,7 @@ class Server:
     def __init__(self, app: WSGIApplication, settings: Settings) -> None:
         self._app = app
         self._settings = settings.api_settings
+        self._longest_body = settings.oslo_middleware.max_request_body_size
         self._stopping = threading.Event()
         self._sockets: dict[int, Any] = {}
         self._dispatcher: Any = None
@@ -73,7 +74,7 @@ class Server:
                 host=host or _EVERYWHERE,
                 port=port,
                 threads=self._settings.threads,
-                max_request_body_size=self._settings.max_request_body_size,
+                max_request_body_size=self._longest_body,
                 connection_limit=_connections(),
                 asyncore_use_poll=True,
                 ident=None,

@@ -3,6 +3,7 @@
 Every endpoint asks here, right after it has looked up the object that the request is about, or the parent
 of one that is to be made: first 404, then 403, then whatever is wrong with the request (contract 1.20).
 A rule is named by resource and action: ``loadbalancer:post`` is ``os_load-balancer_api:loadbalancer:post``.
+What the rules say is in rules.py, who evaluates them in enforcement.py.
 """
 
 from __future__ import annotations
@@ -33,7 +34,7 @@ def authorize(call: Call, rule: str, project_id: str | None = None) -> None:
     project_id: the load balancer's, whatever is below it; None: what belongs to no project (flavors,
     providers), which is judged as if it were the caller's own.
     """
-    if not _allowed(call, rule, call.caller.project_id if project_id is None else project_id):
+    if not call.services.policy.allows(call.caller, rule, project_id):
         raise forbidden()
 
 
@@ -43,7 +44,7 @@ def listed_project(call: Call, rule: str, asked: str | None) -> str | None:
     rule: ``loadbalancer:get_all``, which has a twin ``loadbalancer:get_all-global``. asked: the project that
     the request names. Raises Forbidden when the caller may not see that one, or has none.
     """
-    if _allowed(call, f"{rule}-global", asked):
+    if call.services.policy.allows(call.caller, f"{rule}-global", asked or ""):
         return None
     project_id = asked or call.caller.project_id
     if not project_id:
@@ -55,12 +56,3 @@ def listed_project(call: Call, rule: str, asked: str | None) -> str | None:
 def forbidden() -> Forbidden:
     """The refusal in the words that clients know."""
     return Forbidden("Policy does not allow this request to be performed.")
-
-
-def _allowed(call: Call, rule: str, project_id: str | None) -> bool:
-    caller = call.caller
-    if caller.admin:
-        return True
-    if rule.endswith("-global"):
-        return False
-    return bool(caller.project_id) and caller.project_id == project_id
