@@ -33,19 +33,20 @@ class Served:
         return f"http://127.0.0.1:{self.deployment.port}"
 
     def ask(
-        self, method: str, path: str, body: object = None, *, headers: Mapping[str, str] | None = None
+        self,
+        method: str,
+        path: str,
+        body: object = None,
+        *,
+        headers: Mapping[str, str] | None = None,
+        below: str = "/v2/lbaas",
     ) -> Answer:
-        """An answer as it is; ``path`` below ``/v2/lbaas``, or with its version."""
+        """An answer as it is."""
         connection = http.client.HTTPConnection("127.0.0.1", self.deployment.port, timeout=30)
         text = None if body is None else json.dumps(body)
         sent = {"Content-Type": "application/json"} if body is not None else {}
         with closing(connection):
-            connection.request(
-                method,
-                path if path.startswith("/v2") else f"/v2/lbaas{path}",
-                text,
-                sent | dict(headers or {}),
-            )
+            connection.request(method, below + path, text, sent | dict(headers or {}))
             response = connection.getresponse()
             answer = response.read()
         return Answer(response.status, json.loads(answer) if answer else None)
