@@ -6,16 +6,22 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
+from hydria.model.availability_zone import AvailabilityZone
+from hydria.model.availability_zone_profile import AvailabilityZoneProfile
 from hydria.model.errors import HydriaError, Invalid
+from hydria.model.flavor import Flavor
+from hydria.model.flavor_profile import FlavorProfile
 from hydria.model.health_monitor import HealthMonitor
 from hydria.model.listener import Listener
 from hydria.model.load_balancer import LoadBalancer
 from hydria.model.member import Member
 from hydria.model.pool import Pool
-from hydria.model.resource import Resource, attributes, wire_name
+from hydria.model.resource import Declared, attributes, wire_name
+from hydria.store.tables import OFFERED
 from hydria.testing import bodies
 from tests.unit.api_writing import MONITOR, ORDER, Api, everything, new_store
 
+EVERY = (*ORDER, *OFFERED)
 few = settings(max_examples=8, deadline=None, suppress_health_check=list(HealthCheck))
 some = settings(max_examples=30, deadline=None, suppress_health_check=list(HealthCheck))
 
@@ -30,33 +36,56 @@ class Bench:
         web = {"protocol": "HTTP", "lb_algorithm": "ROUND_ROBIN"}
         bare = api.create(Pool, loadbalancer_id=balancer, **web)["id"]
         api.apply()
-        self.valid: dict[type[Resource], dict[str, Any]] = {
+        profile = api.create(FlavorProfile, name="p", provider_name="noop_driver", flavor_data="{}")["id"]
+        gold = api.create(Flavor, name="gold", flavor_profile_id=profile)["id"]
+        place = api.create(
+            AvailabilityZoneProfile, name="p", provider_name="noop_driver", availability_zone_data="{}"
+        )["id"]
+        west = api.create(AvailabilityZone, name="west", availability_zone_profile_id=place)["name"]
+        self.ids |= {
+            "flavor_profiles": profile, "flavors": gold, "availability_zone_profiles": place,
+            "availability_zones": west,
+        }  # fmt: skip
+        self.valid: dict[type[Declared], dict[str, Any]] = {
             LoadBalancer: {},
             Listener: {"loadbalancer_id": balancer, "protocol": "TCP", "protocol_port": 9},
             Pool: {"loadbalancer_id": balancer, **web},
             Member: {"address": "192.0.2.9", "protocol_port": 9},
             HealthMonitor: {"pool_id": bare, **MONITOR},
+            FlavorProfile: {"name": "q", "provider_name": "noop_driver", "flavor_data": "{}"},
+            Flavor: {"name": "silver", "flavor_profile_id": profile},
+            AvailabilityZoneProfile: {
+                "name": "q",
+                "provider_name": "noop_driver",
+                "availability_zone_data": "{}",
+            },
+            AvailabilityZone: {"name": "east", "availability_zone_profile_id": place},
         }
         self.references = {
             "loadbalancer_id": balancer,
             "pool_id": bare,
             "listener_id": self.ids["listeners"],
             "default_pool_id": bare,
+            "flavor_id": gold,
+            "availability_zone": west,
+            "flavor_profile_id": profile,
+            "availability_zone_profile_id": place,
+            "provider_name": "noop_driver",
         }
 
-    def parent(self, resource: type[Resource]) -> str | None:
+    def parent(self, resource: type[Declared]) -> str | None:
         return self.ids["pools"] if resource is Member else None
 
-    def create(self, resource: type[Resource], body: dict[str, Any]) -> None:
+    def create(self, resource: type[Declared], body: dict[str, Any]) -> None:
         self.api.create(resource, self.parent(resource), **body)
 
-    def update(self, resource: type[Resource], body: dict[str, Any]) -> None:
+    def update(self, resource: type[Declared], body: dict[str, Any]) -> None:
         self.api.update(resource, self.ids[resource.table], self.parent(resource), **body)
 
-    def create_nested(self, resource: type[Resource], body: dict[str, Any]) -> None:
+    def create_nested(self, resource: type[Declared], body: dict[str, Any]) -> None:
         """The same object inside a fully populated create."""
         pool = {"name": "p", "protocol": "HTTP", "lb_algorithm": "ROUND_ROBIN"}
-        around: dict[type[Resource], dict[str, Any]] = {
+        around: dict[type[Declared], dict[str, Any]] = {
             Listener: {
                 "listeners": [{key: value for key, value in body.items() if key != "loadbalancer_id"}]
             },
@@ -77,7 +106,7 @@ def bench(tmp_path_factory: pytest.TempPathFactory) -> Bench:
 def cases(*, creating: bool) -> list[Any]:
     return [
         pytest.param(resource, wire_name(name, attribute), attribute.kind, id=f"{resource.root}-{name}")
-        for resource in ORDER
+        for resource in EVERY
         for name, attribute in attributes(resource).items()
         if bodies.accepted(attribute, creating=creating)
     ]
@@ -105,14 +134,14 @@ def _owned(bench: Bench, owner: str) -> bool:
 
 @pytest.mark.parametrize(("resource", "name", "kind"), cases(creating=True))
 def test_a_bad_value_in_a_post_changes_nothing(
-    bench: Bench, resource: type[Resource], name: str, kind: Any
+    bench: Bench, resource: type[Declared], name: str, kind: Any
 ) -> None:
     refused(bench, lambda value: bench.create(resource, {**bench.valid[resource], name: value}), name, kind)
 
 
 @pytest.mark.parametrize(("resource", "name", "kind"), cases(creating=False))
 def test_a_bad_value_in_a_put_changes_nothing(
-    bench: Bench, resource: type[Resource], name: str, kind: Any
+    bench: Bench, resource: type[Declared], name: str, kind: Any
 ) -> None:
     refused(bench, lambda value: bench.update(resource, {name: value}), name, kind)
 
@@ -122,12 +151,12 @@ def test_a_bad_value_in_a_put_changes_nothing(
     [
         case
         for case in cases(creating=True)
-        if case.values[0] is not LoadBalancer
+        if case.values[0] not in (LoadBalancer, *OFFERED)
         and case.values[1] not in ("loadbalancer_id", "pool_id", "listener_id", "project_id")
     ],
 )
 def test_a_bad_value_in_a_nested_object_changes_nothing(
-    bench: Bench, resource: type[Resource], name: str, kind: Any
+    bench: Bench, resource: type[Declared], name: str, kind: Any
 ) -> None:
     refused(
         bench,
@@ -138,9 +167,9 @@ def test_a_bad_value_in_a_nested_object_changes_nothing(
 
 
 @pytest.mark.parametrize("creating", [True, False], ids=["POST", "PUT"])
-@pytest.mark.parametrize("resource", ORDER)
+@pytest.mark.parametrize("resource", EVERY)
 def test_a_body_of_valid_values_is_served_or_refused_without_a_trace(
-    bench: Bench, resource: type[Resource], creating: bool
+    bench: Bench, resource: type[Declared], creating: bool
 ) -> None:
     references = {
         wire_name(name, attribute)

@@ -2,7 +2,11 @@
 
 import pytest
 
+from hydria.model.availability_zone import AvailabilityZone
+from hydria.model.availability_zone_profile import AvailabilityZoneProfile
 from hydria.model.errors import Invalid
+from hydria.model.flavor import Flavor
+from hydria.model.flavor_profile import FlavorProfile
 from hydria.model.health_monitor import HealthMonitor
 from hydria.model.listener import Listener
 from hydria.model.load_balancer import LoadBalancer
@@ -24,6 +28,10 @@ MINIMAL = {
     Pool: {"loadbalancer_id": UUID, "protocol": "HTTP", "lb_algorithm": "ROUND_ROBIN"},
     Member: {"address": "192.0.2.1", "protocol_port": 80},
     HealthMonitor: {"pool_id": UUID, "type": "TCP", "delay": 5, "timeout": 3, "max_retries": 2},
+    FlavorProfile: {"name": "p", "provider_name": "amphora", "flavor_data": "{}"},
+    Flavor: {"name": "gold", "flavor_profile_id": UUID},
+    AvailabilityZoneProfile: {"name": "p", "provider_name": "amphora", "availability_zone_data": "{}"},
+    AvailabilityZone: {"name": "west", "availability_zone_profile_id": UUID},
 }
 
 # What null means on PUT, by hand from the contract (None: cleared).
@@ -92,8 +100,18 @@ NULLS = {
         "domain_name": None,
         "tags": [],
     },
+    FlavorProfile: {},
+    Flavor: {"description": "", "enabled": True},
+    AvailabilityZoneProfile: {},
+    AvailabilityZone: {"description": "", "enabled": True},
 }
-REFUSED_NULLS = {Pool: {"lb_algorithm"}, HealthMonitor: {"delay", "timeout", "max_retries"}}
+REFUSED_NULLS = {
+    Pool: {"lb_algorithm"},
+    HealthMonitor: {"delay", "timeout", "max_retries"},
+    FlavorProfile: {"name", "provider_name", "flavor_data"},
+    Flavor: {"name"},
+    AvailabilityZoneProfile: {"name", "provider_name", "availability_zone_data"},
+}
 
 
 @pytest.mark.parametrize("resource", NULLS)

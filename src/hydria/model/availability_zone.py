@@ -9,13 +9,6 @@ from hydria.model.availability_zone_profile import AvailabilityZoneProfile
 from hydria.model.offer import PROFILE_ID, Offer, Profile
 from hydria.model.resource import Attribute, Use
 
-# It is the last part of a URL, so it must be one: not empty, not two, and not what the URL drops.
-ZONE_NAME = kinds.Pattern(
-    r"(?!\.{1,2}$)(?!.*\.json$)[^/]+",
-    "Value should be usable in a URL: without '/', not '.' or '..', and not ending in '.json'.",
-    least=1,
-)
-
 
 class AvailabilityZone(Offer, frozen=True, kw_only=True):
     """An availability zone profile under the name that projects know, which is its key, too."""
@@ -32,5 +25,5 @@ class AvailabilityZone(Offer, frozen=True, kw_only=True):
     chosen_by: ClassVar[str] = "availability_zone"
     option: ClassVar[str] = "availability_zone"
 
-    name: Annotated[str, Attribute(kind=ZONE_NAME, create=Use.REQUIRED, update=False)]
+    name: Annotated[str, Attribute(kind=kinds.UrlPart(), create=Use.REQUIRED, update=False)]
     availability_zone_profile_id: Annotated[str, PROFILE_ID]

@@ -120,6 +120,27 @@ class Pattern:
 
 
 @dataclass(frozen=True, slots=True)
+class UrlPart:
+    """Text that names an object in URLs: one part of a path, which nothing on the way takes apart."""
+
+    limit: int = 255
+
+    @property
+    def column(self) -> str:
+        return f"text:{self.limit}"
+
+    def parse(self, value: object) -> str:
+        text = Text(self.limit).parse(value)
+        if not text or "/" in text or text in (".", "..") or text.endswith(".json"):
+            raise BadValue("Value should fit into a URL: not empty, without '/', and not ending in '.json'.")
+        return text
+
+    def schema(self) -> Schema:
+        pattern = r"^(?!\.{1,2}$)(?!.*\.json$)[^/\x00-\x1f\x7f-\x9f\u2028\u2029]+$"
+        return {"type": "string", "maxLength": self.limit, "pattern": pattern}
+
+
+@dataclass(frozen=True, slots=True)
 class Identifier:
     """A UUID; accepted with or without dashes, kept dashed and in lower case."""
 

@@ -6,6 +6,7 @@ tables at the end. Values are JSON values as clients send them, in all the spell
 
 from __future__ import annotations
 
+import json
 import re
 from collections.abc import Callable, Collection, Mapping
 from typing import Any, TypeAlias
@@ -13,9 +14,11 @@ from typing import Any, TypeAlias
 from hypothesis import strategies as st
 
 from hydria.model import kinds
+from hydria.model.availability_zone_profile import AvailabilityZoneProfile
+from hydria.model.flavor_profile import FlavorProfile
 from hydria.model.listener import HEADERS, Listener
 from hydria.model.pool import Pool
-from hydria.model.resource import Attribute, Null, Resource, Use, attributes, wire_name
+from hydria.model.resource import Attribute, Declared, Null, Use, attributes, wire_name
 from hydria.model.statuses import PersistenceType
 
 JSON: TypeAlias = Any
@@ -32,7 +35,7 @@ _numbers = st.integers() | st.floats(allow_nan=False, allow_infinity=False)
 _containers = st.sampled_from(([], {}, [1], ["a"], {"a": 1}, [[]]))
 
 
-def valid_bodies(resource: type[Resource], *, creating: bool, without: Collection[str] = ()) -> Values:
+def valid_bodies(resource: type[Declared], *, creating: bool, without: Collection[str] = ()) -> Values:
     """Bodies of a POST (``creating``) or PUT, without the root key.
 
     Each attribute is valid by itself; together they may break a rule, and references point nowhere.
@@ -74,6 +77,12 @@ def _texts(kind: kinds.Text) -> Values:
     drawn = st.text(_TAME, max_size=min(kind.limit, 20))
     longest = st.just("\N{GRINNING FACE}" * kind.limit)
     return drawn | longest | st.just("one\n\ttwo\r\n") if kind.lines else drawn | longest
+
+
+def _url_parts(kind: kinds.UrlPart) -> Values:
+    drawn = st.text(_TAME.filter(lambda char: char != "/"), min_size=1, max_size=20)
+    drawn = drawn.filter(lambda text: text not in (".", "..") and not text.endswith(".json"))
+    return drawn | st.just("\N{GRINNING FACE}" * kind.limit)
 
 
 def _patterns(kind: kinds.Pattern) -> Values:
@@ -168,6 +177,11 @@ def _bad_texts(kind: kinds.Text) -> Values:
     tame = st.text("abc", min_size=2, max_size=9)
     controls = _CONTROLS_IN_LINES if kind.lines else _CONTROLS
     return _not_texts | st.just("x" * (kind.limit + 1)) | _spoilt(tame, controls)
+
+
+def _bad_url_parts(kind: kinds.UrlPart) -> Values:
+    bad = ("", ".", "..", "a/b", "/", "a.json", ".json", "x" * (kind.limit + 1))
+    return _not_texts | st.sampled_from(bad) | _spoilt(_url_parts(kinds.UrlPart(64)), _CONTROLS)
 
 
 def _bad_patterns(kind: kinds.Pattern) -> Values:
@@ -293,8 +307,14 @@ def _bad_expected_codes(_: kinds.ExpectedCodes) -> Values:
 
 # --- tables ----------------------------------------------------------------------------------------------
 
+_PROFILE_DATA = st.dictionaries(
+    st.text(_TAME, max_size=9), st.integers(-99, 99) | st.booleans() | st.text(_TAME, max_size=9), max_size=4
+).map(json.dumps)
+
 # Where what the kind takes is much more than what rules take.
-_OF_ATTRIBUTES: Mapping[tuple[type[Resource], str], Values] = {
+_OF_ATTRIBUTES: Mapping[tuple[type[Declared], str], Values] = {
+    (FlavorProfile, "flavor_data"): _PROFILE_DATA,
+    (AvailabilityZoneProfile, "availability_zone_data"): _PROFILE_DATA,
     (Listener, "insert_headers"): st.dictionaries(
         st.sampled_from(HEADERS), st.sampled_from(("true", "True", "false")), max_size=3
     ),
@@ -310,6 +330,7 @@ _OF_ATTRIBUTES: Mapping[tuple[type[Resource], str], Values] = {
 
 _VALID: Mapping[type[Any], Callable[[Any], Values]] = {
     kinds.Text: _texts,
+    kinds.UrlPart: _url_parts,
     kinds.Pattern: _patterns,
     kinds.Identifier: _identifiers,
     kinds.Integer: _integers,
@@ -326,6 +347,7 @@ _VALID: Mapping[type[Any], Callable[[Any], Values]] = {
 
 _INVALID: Mapping[type[Any], Callable[[Any], Values]] = {
     kinds.Text: _bad_texts,
+    kinds.UrlPart: _bad_url_parts,
     kinds.Pattern: _bad_patterns,
     kinds.Identifier: _bad_identifiers,
     kinds.Integer: _bad_integers,
