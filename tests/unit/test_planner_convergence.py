@@ -22,10 +22,12 @@ def amphora(
     status: AmphoraStatus = AmphoraStatus.ALLOCATED,
     role: AmphoraRole = AmphoraRole.STANDALONE,
     applied: int = 3,
+    *,
+    leaving: bool = False,
 ) -> Amphora:
     return Amphora(
         id=name, load_balancer_id=make.BALANCER, status=status, role=role, applied_generation=applied,
-        created_at=make.EPOCH,
+        created_at=make.EPOCH, failover_requested=leaving,
     )  # fmt: skip
 
 
@@ -64,6 +66,44 @@ def outline(found: Plan) -> tuple[str, list[str], list[str], list[str]]:
 )
 def test_one_amphora(amphorae: list[Amphora], expected: Any) -> None:
     assert outline(plan(tree(), amphorae)) == expected
+
+
+def test_one_that_is_to_be_replaced_serves_until_then() -> None:
+    old = amphora("a", leaving=True)
+    found = plan(tree(), [old])
+    assert outline(found) == ("replace", ["STANDALONE"], [], [])
+    assert (found.succeed, found.keep) == ((old,), ())
+    # A pass that failed may be followed by many more.
+    found = plan(tree(attempts=1), [old, amphora("b", AmphoraStatus.BOOTING)])
+    assert outline(found) == ("replace", ["b"], [], [])
+    assert (found.succeed, found.keep) == ((old,), (old,))
+
+
+@pytest.mark.parametrize(
+    ("amphorae", "expected"),
+    [
+        # The other one serves already: the pass that built it broke off.
+        ([amphora("a", leaving=True), amphora("b")], ("configure", [], [], ["a"])),
+        # Nobody needs to go on with one that is not wanted any more.
+        ([amphora("a", AmphoraStatus.BOOTING, leaving=True)], ("replace", ["STANDALONE"], [], ["a"])),
+        ([amphora("a", AmphoraStatus.ERROR, leaving=True)], ("replace", ["STANDALONE"], [], ["a"])),
+    ],
+)
+def test_failover_of_what_does_not_serve(amphorae: list[Amphora], expected: Any) -> None:
+    found = plan(tree(), amphorae)
+    assert outline(found) == expected
+    assert found.succeed == ()
+
+
+def test_both_of_a_pair_are_replaced() -> None:
+    pair = tree(topology=Topology.ACTIVE_STANDBY)
+    old = [
+        amphora("a", role=AmphoraRole.MASTER, leaving=True),
+        amphora("b", role=AmphoraRole.BACKUP, leaving=True),
+    ]
+    found = plan(pair, old)
+    assert outline(found) == ("replace", ["MASTER", "BACKUP"], [], [])
+    assert found.succeed == tuple(old)
 
 
 def test_everything_goes_with_the_load_balancer() -> None:

@@ -233,6 +233,76 @@ def test_a_fault_that_may_pass_is_shown_once_it_has_repeated(bench: Bench) -> No
         assert trees.due(tx, time.time(), rows.now(), 10) == [balancer_id]
 
 
+def request_failover(bench: Bench, balancer_id: str) -> None:
+    bench.store.transact(lambda tx: amphorae.request_failover(tx, load_balancer_id=balancer_id))
+    bench.touch(balancer_id)
+
+
+def test_failover_puts_another_amphora_in_the_place_of_one_that_serves(bench: Bench) -> None:
+    balancer_id = bench.add()
+    bench.converger.converge(balancer_id)
+    (old,) = bench.amphorae(balancer_id)
+    request_failover(bench, balancer_id)
+    there: list[set[str]] = []
+    bench.agent.during = lambda: there.append({each.name for each in bench.tools.compute.instances()})
+    outcome = bench.converger.converge(balancer_id)
+    assert outcome.result is Result.DONE
+    assert "replace" in outcome.sentence
+    assert "1 of its amphorae are to be replaced" in outcome.sentence
+    (new,) = bench.amphorae(balancer_id)
+    assert new.id != old.id
+    assert (new.status, new.failover_requested) == (AmphoraStatus.ALLOCATED, False)
+    assert there == [{f"amphora-{old.id}", f"amphora-{new.id}"}], (
+        "the old one is there when the new one begins"
+    )
+    assert [each.name for each in bench.tools.compute.instances()] == [f"amphora-{new.id}"]
+    assert bench.tree(balancer_id).load_balancer.provisioning_status == "ACTIVE"
+    assert bench.converger.converge(balancer_id).result is Result.IDLE
+
+
+def test_one_that_cannot_be_replaced_yet_goes_on_serving_what_is_wanted(bench: Bench) -> None:
+    balancer_id = bench.add()
+    bench.converger.converge(balancer_id)
+    (old,) = bench.amphorae(balancer_id)
+    bench.agent.states.clear()
+    request_failover(bench, balancer_id)
+
+    def refuse_the_new_one() -> None:
+        bench.agent.fails = Unreachable("nobody answers")
+
+    bench.agent.during = refuse_the_new_one
+    assert bench.converger.converge(balancer_id).result is Result.FAILED
+    assert [one.id for one in bench.amphorae(balancer_id) if one.status is AmphoraStatus.ALLOCATED] == [
+        old.id
+    ]
+    bench.agent.during = lambda: None
+    bench.agent.fails = None
+    bench.touch(balancer_id)
+    assert bench.converger.converge(balancer_id).result is Result.DONE
+    (new,) = bench.amphorae(balancer_id)
+    assert [name for name, _ in bench.agent.states] == [old.id, new.id]
+    assert [each.name for each in bench.tools.compute.instances()] == [f"amphora-{new.id}"]
+
+
+def test_a_dead_one_that_is_to_be_replaced_keeps_nobody_waiting(bench: Bench) -> None:
+    balancer_id = bench.add()
+    bench.converger.converge(balancer_id)
+    (old,) = bench.amphorae(balancer_id)
+    request_failover(bench, balancer_id)
+    row = tables.load_balancers
+    bench.store.transact(lambda tx: tx.execute(sa.update(row).values(attempts=1)))
+    apply = bench.agent.apply
+
+    def only_new(amphora: Amphora, state: DesiredState) -> Applied:
+        if amphora.id == old.id:
+            raise Unreachable("it is dead")
+        return apply(amphora, state)
+
+    bench.agent.apply = only_new  # type: ignore[method-assign]  # the old one alone is dead
+    assert bench.converger.converge(balancer_id).result is Result.DONE
+    assert [one.id for one in bench.amphorae(balancer_id)] != [old.id]
+
+
 def test_what_a_failed_build_left_is_retired(bench: Bench) -> None:
     balancer_id = bench.add()
     bench.agent.fails = Unreachable("nobody answers")

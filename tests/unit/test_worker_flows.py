@@ -37,6 +37,7 @@ PLANS = {
     "create": Plan(Kind.CREATE, "", build=(RESUMED,)),
     "configure": Plan(Kind.CONFIGURE, "", configure=(OLD, PEER)),
     "replace": Plan(Kind.REPLACE, "", build=(RESUMED,), configure=(PEER,), retire=(OLD,)),
+    "failover": Plan(Kind.REPLACE, "", build=(RESUMED,), succeed=(OLD,), keep=(OLD,)),
     "delete": Plan(Kind.DELETE, "", retire=(OLD, PEER)),
     "nothing": Plan(Kind.NOTHING, ""),
 }

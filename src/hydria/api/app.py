@@ -8,6 +8,14 @@ from typing import Any
 import falcon
 
 from hydria.api import faults
+from hydria.api.amphorae import (
+    AmphoraConfig,
+    Amphorae,
+    AmphoraFailover,
+    AmphoraItem,
+    AmphoraStatistics,
+    LoadBalancerFailover,
+)
 from hydria.api.call import Services
 from hydria.api.caller import NOAUTH, OPEN_PATHS, identifier
 from hydria.api.endpoints import Collection, Item, Members, Statistics, Statuses
@@ -57,6 +65,7 @@ def make_app(services: Services) -> App:
     app.req_options.strip_url_path_trailing_slash = True
     faults.install(app)
     discovery, index, routes = Discovery(), Index(), list(_routes(services))
+    operator_routes = list(_operator_routes(services))
     publication = Publication(lambda: document(app.routed, settings))
     for service in SERVICES:
         app.add_route(service or "/", discovery)
@@ -67,6 +76,8 @@ def make_app(services: Services) -> App:
             for suite in SUITES:
                 for path, endpoint in routes:
                     app.add_route(f"{service}{version}{suite}{path}", endpoint)
+            for path, endpoint in operator_routes:
+                app.add_route(f"{service}{version}/octavia{path}", endpoint)
         if settings.healthcheck_enabled:
             app.add_route(f"{service}/healthcheck", _healthcheck(services))
     return app
@@ -91,6 +102,7 @@ def _routes(services: Services) -> Iterator[tuple[str, object]]:
     yield "/loadbalancers/{identifier}/status", Statuses(services, LoadBalancer)
     yield "/loadbalancers/{identifier}/statuses", Statuses(services, LoadBalancer)
     yield "/listeners/{identifier}/stats", Statistics(services, Listener)
+    yield "/loadbalancers/{identifier}/failover", LoadBalancerFailover(services)
     yield "/quotas", Quotas(services)
     yield "/quotas/{project}", QuotasOfProject(services)
     yield "/quotas/{project}/default", QuotaDefaults(services)
@@ -102,6 +114,15 @@ def _routes(services: Services) -> Iterator[tuple[str, object]]:
         for path, endpoint in (("/networks", Networks(services)), ("/subnets", Subnets(services))):
             yield path, endpoint
             yield f"{path}/{{identifier}}", endpoint
+
+
+def _operator_routes(services: Services) -> Iterator[tuple[str, object]]:
+    """Path below ``octavia`` -> endpoint."""
+    yield "/amphorae", Amphorae(services)
+    yield "/amphorae/{amphora}", AmphoraItem(services)
+    yield "/amphorae/{amphora}/stats", AmphoraStatistics(services)
+    yield "/amphorae/{amphora}/config", AmphoraConfig(services)
+    yield "/amphorae/{amphora}/failover", AmphoraFailover(services)
 
 
 def _healthcheck(services: Services) -> Healthcheck:

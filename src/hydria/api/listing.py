@@ -6,6 +6,7 @@ from collections.abc import Collection, Iterator, Mapping, Sequence
 from urllib.parse import urlencode
 
 from hydria.model import kinds
+from hydria.model.amphora import Amphora
 from hydria.model.errors import Invalid
 from hydria.model.resource import Attribute, Declared, bad_value, by_wire_name, parse_key
 from hydria.settings import ApiSettings
@@ -18,6 +19,7 @@ _ORDER = ("sort", "sort_key", "sort_dir")
 _PLACE = ("limit", "marker", "page_reverse")
 # Lists know objects by this name too, as Octavia's do: openstacksdk's filter of listeners is called so.
 _ALIASES = {"load_balancer_id": "loadbalancer_id"}
+_PROJECT = ("project_id", "tenant_id")
 _MANY = {*_TAGS, *_ORDER, "fields"}
 _LONGEST = 2**31 - 1
 _MOST_TAGS = 100  # each is a query of its own for the database, which has its limits
@@ -36,12 +38,14 @@ def parse(
     for name, value in params.items():
         if isinstance(value, list) and name not in _MANY:
             raise _unclear()
-    filters, empty = _filters(settings, resource, params)
+    given, through = _through(resource, params)
+    filters, empty = _filters(settings, resource, given)
     marker = str(params["marker"]) if settings.allow_pagination and "marker" in params else None
     return ListQuery(
         scope=scope,
         filters={name: value for name, value in filters.items() if name not in scope},
         empty=empty or any(filters.get(name, value) != value for name, value in scope.items()),
+        through=through if settings.allow_filtering else None,
         tags=_tags(params) if settings.allow_filtering else TagFilter(),
         order=_order(resource, params) if settings.allow_sorting else last_keys(resource),
         limit=_limit(settings, params),
@@ -121,6 +125,17 @@ def _filters(
         values[field] = _value(name, attribute, str(text))
         empty = empty or values[field] is None
     return values, empty
+
+
+def _through(resource: type[Declared], params: Params) -> tuple[Params, str | None]:
+    """The other parameters, and the project whose load balancers' amphorae are asked for (contract 1.7)."""
+    if resource is not Amphora:
+        return params, None
+    others = {name: value for name, value in params.items() if name not in _PROJECT}
+    asked = {str(params[name]) for name in _PROJECT if name in params}
+    if len(asked) > 1:
+        raise _unclear()
+    return others, next(iter(asked), None)
 
 
 def _value(name: str, attribute: Attribute, text: str) -> object:

@@ -34,8 +34,9 @@ class Plan:
     """The steps of one pass, and why.
 
     build: amphorae to make. retire: amphorae to end. configure: those that serve and get the desired state.
-    Every built one is configured too. With nothing built, nothing retired and nothing configured, the pass
-    only records that the generation is applied.
+    succeed: amphorae that serve until those that are built take over, and end then. keep: those of them that
+    may have to serve for longer, and so get the desired state, too. Every built one is configured. With
+    nothing built, retired or configured, the pass only records that the generation is applied.
     """
 
     kind: Kind
@@ -43,6 +44,8 @@ class Plan:
     build: tuple[Build, ...] = ()
     configure: tuple[Amphora, ...] = ()
     retire: tuple[Amphora, ...] = ()
+    succeed: tuple[Amphora, ...] = ()
+    keep: tuple[Amphora, ...] = ()
 
 
 _ROLES = {
@@ -58,9 +61,15 @@ def plan(tree: Tree, amphorae: Sequence[Amphora]) -> Plan:
         return Plan(
             Kind.DELETE, f"it is being deleted, with {len(amphorae)} amphorae", retire=tuple(amphorae)
         )
-    serving = [amphora for amphora in amphorae if amphora.status is AmphoraStatus.ALLOCATED]
-    booting = [amphora for amphora in amphorae if amphora.status is AmphoraStatus.BOOTING]
-    spent = [amphora for amphora in amphorae if amphora not in serving and amphora not in booting]
+    wanted_on = [amphora for amphora in amphorae if not amphora.failover_requested]
+    serving = [amphora for amphora in wanted_on if amphora.status is AmphoraStatus.ALLOCATED]
+    booting = [amphora for amphora in wanted_on if amphora.status is AmphoraStatus.BOOTING]
+    leaving = tuple(
+        amphora
+        for amphora in amphorae
+        if amphora.failover_requested and amphora.status is AmphoraStatus.ALLOCATED
+    )
+    spent = [amphora for amphora in amphorae if amphora not in (*serving, *booting, *leaving)]
     wanted = list(_ROLES[balancer.topology])
     build: list[Build] = []
     surplus: list[Amphora] = []
@@ -77,6 +86,12 @@ def plan(tree: Tree, amphorae: Sequence[Amphora]) -> Plan:
             booting.remove(resumed)
         build.append(Build(role, resumed))
     retire = (*spent, *booting, *surplus)
+    if build and leaving:
+        reason = f"{len(leaving)} of its amphorae are to be replaced"
+        # They serve until then, and nobody knows how long that is once a pass has failed.
+        keep = leaving if balancer.attempts else ()
+        return Plan(Kind.REPLACE, reason, tuple(build), tuple(serving), retire, leaving, keep)
+    retire += leaving
     if build and (serving or spent):
         reason = f"{len(build)} of its amphorae are missing or dead"
         return Plan(Kind.REPLACE, reason, tuple(build), tuple(serving), retire)

@@ -76,6 +76,9 @@ class AmphoraProviderDriver(provider_base.ProviderDriver):
     def loadbalancer_delete(self, loadbalancer: Any, cascade: bool = False) -> None:
         """Workers do it."""
 
+    def loadbalancer_failover(self, loadbalancer_id: str) -> None:
+        """Workers do it."""
+
     def loadbalancer_update(self, old_loadbalancer: Any, new_loadbalancer: Any) -> None:  # noqa: ARG002
         _check(new_loadbalancer)
 

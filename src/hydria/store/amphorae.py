@@ -36,6 +36,19 @@ def update(tx: sa.Connection, amphora_id: str, **changes: Any) -> None:
         events.note_ids(tx, Amphora, [amphora_id], _MEANING.get(status, What.STATUS), status=str(status))
 
 
+def request_failover(
+    tx: sa.Connection, *, load_balancer_id: str | None = None, amphora_id: str | None = None
+) -> None:
+    """Want another amphora in the place of this one, or of each that a load balancer has."""
+    wanted = amphorae.c.id == amphora_id
+    if load_balancer_id is not None:
+        wanted = amphorae.c.load_balancer_id == load_balancer_id
+    living = amphorae.c.status.not_in([str(AmphoraStatus.PENDING_DELETE), str(AmphoraStatus.DELETED)])
+    tx.execute(
+        sa.update(amphorae).where(wanted, living).values(failover_requested=True, updated_at=rows.now())
+    )
+
+
 def watch(tx: sa.Connection, amphora_id: str, moment: float) -> None:
     """From now on its silence is noticed."""
     tx.execute(sa.delete(amphora_health).where(amphora_health.c.amphora_id == amphora_id))

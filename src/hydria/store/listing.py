@@ -17,9 +17,9 @@ import sqlalchemy as sa
 
 from hydria.model.errors import Invalid
 from hydria.model.resource import Declared, attributes
-from hydria.model.statuses import ProvisioningStatus
+from hydria.model.statuses import AmphoraStatus, ProvisioningStatus
 from hydria.store.moments import shown
-from hydria.store.tables import table_of, tags
+from hydria.store.tables import amphorae, load_balancers, table_of, tags
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,6 +52,7 @@ class ListQuery:
 
     scope: field -> value of every object of the list, and of the marker too (the pool, the project).
     filters: field -> value, besides. empty: some filter can match nothing.
+    through: the project of the load balancers that they are on, for objects that have none of their own.
     order: ends with the last_keys of the resource. limit: None for no end.
     marker: the page starts behind the object with this key, or with ``reverse`` ends before it; without a
     marker it is the first page, or with ``reverse`` the last.
@@ -60,6 +61,7 @@ class ListQuery:
     scope: Mapping[str, str] = field(default_factory=dict)
     filters: Mapping[str, object] = field(default_factory=dict)
     empty: bool = False
+    through: str | None = None
     tags: TagFilter = field(default_factory=TagFilter)
     order: tuple[SortKey, ...]
     limit: int | None = None
@@ -95,6 +97,9 @@ def page(
     keys = [SortKey(key.field, key.descending != query.reverse) for key in query.order]
     conditions = [*_living(table), *_equal(table, query.scope), *_equal(table, query.filters)]
     conditions += _tagged(table, query.tags)
+    if query.through is not None:
+        owned = sa.select(load_balancers.c.id).where(load_balancers.c.project_id == query.through)
+        conditions.append(table.c.load_balancer_id.in_(owned))
     if query.marker is not None:
         conditions.append(_behind(table, keys, _position(tx, resource, query)))
     found = tx.execute(
@@ -117,6 +122,8 @@ def _one(resource: type[Declared], fields: tuple[str, ...], *, in_pool: bool) ->
 
 
 def _living(table: sa.Table) -> tuple[sa.ColumnElement[bool], ...]:
+    if table is amphorae:
+        return (table.c.status != str(AmphoraStatus.DELETED),)
     if "provisioning_status" not in table.c:
         return ()
     return (table.c.provisioning_status != str(ProvisioningStatus.DELETED),)

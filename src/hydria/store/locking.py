@@ -11,11 +11,11 @@ import sqlalchemy as sa
 
 from hydria.model.load_balancer import LoadBalancer
 from hydria.model.pool import Pool
-from hydria.model.resource import Resource
+from hydria.model.resource import Declared
 from hydria.store import rows, tables
 
 
-def lock_owner(tx: sa.Connection, resource: type[Resource], identifier: str) -> LoadBalancer | None:
+def lock_owner(tx: sa.Connection, resource: type[Declared], identifier: str) -> LoadBalancer | None:
     """The load balancer that an object is on, unchanged by anybody else until the transaction ends.
 
     None when there is no such object. The object itself is to be read afterwards: it may have gone meanwhile.

@@ -22,6 +22,25 @@ def of_load_balancer(tx: sa.Connection, load_balancer_id: str) -> Mapping[str, i
     return _read(tx, _sums().where(listener_statistics.c.listener_id.in_(owned)))
 
 
+def of_amphora(tx: sa.Connection, amphora_id: str) -> list[dict[str, Any]]:
+    """The counters of an amphora, listener by listener; none when nothing was reported yet."""
+    counted = listener_statistics.c
+    totals = ((counted[name] + counted[f"base_{name}"]).label(name) for name in COUNTERS)
+    found = tx.execute(
+        sa.select(
+            counted.amphora_id.label("id"),
+            counted.listener_id,
+            listeners.c.load_balancer_id.label("loadbalancer_id"),
+            counted.active_connections,
+            *totals,
+        )
+        .join(listeners, listeners.c.id == counted.listener_id)
+        .where(counted.amphora_id == amphora_id)
+        .order_by(counted.listener_id)
+    )
+    return [dict(row) for row in found.mappings()]
+
+
 def _read(tx: sa.Connection, statement: sa.Select[Any]) -> Mapping[str, int]:
     # Engines sum whole numbers into decimals.
     return {name: int(value or 0) for name, value in tx.execute(statement).mappings().one().items()}

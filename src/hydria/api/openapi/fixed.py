@@ -13,8 +13,8 @@ _TEXT: Schema = {"type": "string"}
 _ID: Schema = {"type": "string", "format": "uuid"}
 _COUNTER: Schema = {"type": "integer", "minimum": 0}
 
-_COUNTED = ("active_connections", *COUNTERS)
-STATISTICS = closed(dict.fromkeys(_COUNTED, _COUNTER), _COUNTED)
+COUNTED = dict.fromkeys(("active_connections", *COUNTERS), _COUNTER)
+STATISTICS = closed(COUNTED, list(COUNTED))
 LINKS: Schema = {
     "type": "array",
     "items": closed({"rel": {"enum": ["next", "previous"]}, "href": _TEXT}, ["rel", "href"]),

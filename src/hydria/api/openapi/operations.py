@@ -6,11 +6,19 @@ from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass
 from http import HTTPStatus
 
+from hydria.api.amphorae import (
+    AmphoraConfig,
+    Amphorae,
+    AmphoraFailover,
+    AmphoraItem,
+    AmphoraStatistics,
+    LoadBalancerFailover,
+)
 from hydria.api.endpoints import Collection as ListEndpoint
 from hydria.api.endpoints import Item, Members, Statistics, Statuses
 from hydria.api.healthcheck import Healthcheck
 from hydria.api.networks import Networks, Subnets
-from hydria.api.openapi import queries, quotas
+from hydria.api.openapi import amphorae, queries, quotas
 from hydria.api.openapi.answers import CONDITIONAL, JSON, READING, WITH_BODY, WRITING, answer, errors
 from hydria.api.openapi.fixed import (
     LINKS,
@@ -288,6 +296,17 @@ DESCRIBED: Mapping[type, Mapping[str, Describe]] = {
     QuotaUsage: {"get": quotas.usage},
     Providers: {"get": _providers},
     Capabilities: {"get": _providers},
+    Amphorae: {"get": _list},
+    AmphoraItem: {
+        "get": amphorae.show,
+        "delete": amphorae.asked("remove one in ERROR", "delete_amphora", HTTPStatus.NO_CONTENT),
+    },
+    AmphoraStatistics: {"get": amphorae.statistics},
+    AmphoraConfig: {"put": amphorae.asked("give its agent everything anew", "configure_amphora")},
+    AmphoraFailover: {"put": amphorae.asked("put another one in its place", "failover_amphora")},
+    LoadBalancerFailover: {
+        "put": amphorae.asked("put other amphorae in the places of all it has", "failover_loadbalancer")
+    },
     Discovery: {"get": _discovery, "head": _discovery_head},
     Index: {"get": _index},
     Healthcheck: {"get": _healthcheck, "head": _healthcheck_head},

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from hydria.api.openapi.schemas import Schema
+from hydria.model.amphora import Amphora
 from hydria.model.resource import Declared, attributes, by_wire_name
 from hydria.settings import ApiSettings
 
@@ -53,6 +54,9 @@ def _filters(resource: type[Declared]) -> Iterator[Schema]:
     for name, (_, attribute) in by_wire_name(resource).items():
         if attribute.listed:
             yield parameter(name, dict(attribute.kind.schema()), f"Only objects with this {name}.")
+    if resource is Amphora:
+        for name in ("project_id", "tenant_id"):
+            yield parameter(name, _WORD, "Only amphorae of this project's load balancers.")
     if "tags" in attributes(resource):
         for name, meaning in _TAGS.items():
             yield parameter(name, _WORD, f"{meaning} {_COMMAS}")

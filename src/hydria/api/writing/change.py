@@ -14,6 +14,7 @@ import sqlalchemy as sa
 from hydria.api import conditions, policy, views
 from hydria.api.call import Call
 from hydria.model import kinds
+from hydria.model.amphora import Amphora
 from hydria.model.errors import Busy, NotFound
 from hydria.model.flavor import Flavor, allows_member_sriov
 from hydria.model.listener import Listener
@@ -199,7 +200,7 @@ def open_balancer(call: Call, tx: sa.Connection, identifier: str) -> Change:
     return Change(call, tx, balancer, balancer.generation + 1)
 
 
-def open_child(call: Call, tx: sa.Connection, resource: type[Resource], identifier: str) -> Change:
+def open_child(call: Call, tx: sa.Connection, resource: type[Declared], identifier: str) -> Change:
     """Lock the load balancer that an object is on; NotFound when there is no such object."""
     balancer = locking.lock_owner(tx, resource, known_id(resource, identifier))
     if balancer is None:
@@ -238,6 +239,6 @@ def known_id(resource: type[Declared], identifier: str) -> str:
         raise NotFound(resource.label, kinds.shown(identifier)) from None
 
 
-def immutable(item: Resource) -> Busy:
+def immutable(item: Resource | Amphora) -> Busy:
     """The error for an object that is locked, or on its way out."""
     return Busy(f"{item.label} {item.id} is immutable and cannot be updated.")

@@ -82,7 +82,7 @@ def update(call: Call, identifier: str, body: object, parent: str | None) -> dic
         change.authorize("loadbalancer:put")
         if "vip_sg_ids" in given:
             change.authorize("loadbalancer:put:vip_sg_ids")
-        _admit(change, (ProvisioningStatus.ACTIVE,))
+        admit(change, (ProvisioningStatus.ACTIVE,))
         updated = change.update_balancer(given)
         shown = change.shown(updated)
         change.hand_over(
@@ -104,7 +104,7 @@ def delete(call: Call, identifier: str, parent: str | None, *, cascade: bool) ->
         remaining = change.find_tree().desired()
         if not cascade and any(remaining.children()):
             raise validation(f"Cannot delete Load Balancer {change.balancer.id} - it has children")
-        _admit(change, _DELETABLE)
+        admit(change, _DELETABLE)
         change.touch(provisioning_status=ProvisioningStatus.PENDING_DELETE)
         change.hand_over("loadbalancer_delete", objects.of_tree(remaining, **change.choices()), cascade)
         return None, change
@@ -139,7 +139,7 @@ def _write(change: Change, tree: Tree, chosen: Choices) -> tuple[dict[str, objec
     return graph.shown(tree), change
 
 
-def _admit(change: Change, classic: tuple[ProvisioningStatus, ...]) -> None:
+def admit(change: Change, classic: tuple[ProvisioningStatus, ...]) -> None:
     """Raise Busy unless the load balancer itself may change; ``classic``: when, for providers that lock."""
     status = change.balancer.provisioning_status
     if status.going or (change.classic and status not in classic):

@@ -47,16 +47,19 @@ def replace(plan: Plan, tree: Tree, tools: Tools) -> Flow:
     """Amphorae in the place of dead ones.
 
     The replacement is built first and gets the VIP last: in between the dead one is fenced, since whatever is
-    left of it could still answer for the VIP.
+    left of it could still answer for the VIP. One that somebody wants replaced serves until the other has the
+    VIP, too.
     """
     flow = linear_flow.Flow("replace amphorae")
     flow.add(ClaimVip(tools, tree.load_balancer))
+    flow.add(_all("keep leaving amphorae", [steps.Keep(tools, one, tree) for one in plan.keep]))
     new = [_new(item, tree) for item in plan.build]
     pairs = zip(new, plan.build, strict=True)
     flow.add(_all("build amphorae", [_booted(one, item, tree, tools) for one, item in pairs]))
     flow.add(_retired(plan, tools))
     flow.add(_all("commission amphorae", [steps.Commission(tools, one, tree) for one in new]))
     flow.add(_configured(plan, tree, tools))
+    flow.add(_all("retire leaving amphorae", [steps.Retire(tools, one) for one in plan.succeed]))
     return flow
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import time
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -25,6 +26,7 @@ from hydria.worker.secrets import read_secrets
 from hydria.worker.steps.step import Step
 from hydria.worker.tools import Interrupted, Tools
 
+LOG = logging.getLogger(__name__)
 # What ends a pass and says nothing against the amphora: another one would fare no better.
 _NOT_ITS_FAULT = (Refused, Interrupted, Busy, Unavailable)
 # Seconds between looks at an amphora that boots, and at whether anybody still waits for it.
@@ -207,6 +209,16 @@ class Configure(Serving):
     def execute(self) -> None:
         self._apply(self.amphora)
         self.tools.write(self._record)
+
+
+class Keep(Configure):
+    """Have one that is to be replaced serve the desired state until then, if it answers."""
+
+    def execute(self) -> None:
+        try:
+            super().execute()
+        except DriverError as error:
+            LOG.warning("Amphora %s, which is to be replaced: %s", self.amphora.id, error)
 
 
 class Commission(Serving):
