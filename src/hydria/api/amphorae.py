@@ -39,8 +39,9 @@ class AmphoraItem(_OfAmphorae):
 
     def on_get(self, req: falcon.Request, resp: falcon.Response, amphora: str) -> None:
         """Show one."""
-        found = reading.show(self._call(req), Amphora, self._id(amphora), req.params)
-        _answer(resp, {Amphora.root: found})
+        call = self._call(req)
+        found = reading.show(call, Amphora, self._id(amphora))
+        _answer(resp, {Amphora.root: reading.chosen(call, found, req.params)})
 
     def on_delete(self, req: falcon.Request, resp: falcon.Response, amphora: str) -> None:
         """Remove one that has failed."""
