@@ -141,12 +141,14 @@ retry_max = 5
 
     # --- the API
 
-    def request(self, method: str, path: str, body: Any = None, timeout: float = 30) -> Answer:
+    def request(
+        self, method: str, path: str, body: Any = None, timeout: float = 30, root: str = "/v2/lbaas"
+    ) -> Answer:
         connection = http.client.HTTPConnection("127.0.0.1", self.port, timeout=timeout)
         try:
             headers = {"Content-Type": "application/json"} if body is not None else {}
             text = None if body is None else json.dumps(body)
-            connection.request(method, f"/v2/lbaas{path}", text, headers)
+            connection.request(method, f"{root}{path}", text, headers)
             response = connection.getresponse()
             answer = response.read()
         finally:
@@ -156,6 +158,12 @@ retry_max = 5
     def call(self, method: str, path: str, body: Any = None) -> Any:
         """The body of an answer that must not be a refusal."""
         answer = self.request(method, path, body)
+        assert answer.status < 400, (method, path, answer)
+        return answer.body
+
+    def operate(self, method: str, path: str) -> Any:
+        """The same of a request to the operators' API."""
+        answer = self.request(method, path, root="/v2/octavia")
         assert answer.status < 400, (method, path, answer)
         return answer.body
 
@@ -204,6 +212,10 @@ retry_max = 5
     def namespaces(self) -> set[str]:
         listed = subprocess.run(["ip", "netns", "list"], capture_output=True, text=True, check=True).stdout
         return {line.split()[0] for line in listed.splitlines() if line.startswith(f"hy{self.instance}")}
+
+    def agent_log(self, amphora_id: str) -> str:
+        """What the agent of an amphora has written."""
+        return (self.state_dir / "amphorae" / amphora_id / "agent.log").read_text()
 
     def processes_of(self, namespace: str) -> dict[int, str]:
         """Process id -> command name of an amphora's processes."""

@@ -9,7 +9,7 @@ from hydria.amphora import payload
 from hydria.amphora.faults import Malformed
 from hydria.amphora.haproxy import fault
 from hydria.amphora.limits import fitted_maxconn
-from hydria.wire.state import DesiredState, Interface, Server, encode
+from hydria.wire.state import DesiredState, Heartbeats, Interface, Server, encode
 
 STATE = DesiredState(
     3,
@@ -18,6 +18,7 @@ STATE = DesiredState(
     structure="s",
     servers=(Server("pool:listener", "one", "2001:db8::1", 80, options=("check", "inter", "5s")),),
     nftables="",
+    heartbeats=Heartbeats(("192.0.2.9:5555", "[2001:db8::9]:5555"), 0.5),
 )
 
 
@@ -36,6 +37,15 @@ def test_good_state() -> None:
         {"structure": 1},
         {"surprise": 1},
         {"servers": 5},
+        {"heartbeats": 5},
+        {"heartbeats": {"controllers": ["a:1"]}},
+        {"heartbeats": {"controllers": ["a:1"], "interval": 0}},
+        {"heartbeats": {"controllers": ["a:1"], "interval": "1"}},
+        {"heartbeats": {"controllers": ["a:1"], "interval": 1e9}},
+        {"heartbeats": {"controllers": ["a"], "interval": 1}},
+        {"heartbeats": {"controllers": [5], "interval": 1}},
+        {"heartbeats": {"controllers": ["a b:1"], "interval": 1}},
+        {"heartbeats": {"controllers": ["a:x"], "interval": 1}},
         {"interfaces": [{"mac": "x"}]},
     ],
 )

@@ -252,9 +252,11 @@ def test_failover_puts_another_amphora_in_the_place_of_one_that_serves(bench: Be
     (new,) = bench.amphorae(balancer_id)
     assert new.id != old.id
     assert (new.status, new.failover_requested) == (AmphoraStatus.ALLOCATED, False)
-    assert there == [{f"amphora-{old.id}", f"amphora-{new.id}"}], (
-        "the old one is there when the new one begins"
-    )
+    assert there == [{f"amphora-{old.id}", f"amphora-{new.id}"}] * 2, "the old one is there for so long"
+    prepared, serving = [state for name, state in bench.agent.states if name == new.id]
+    assert prepared.haproxy == serving.haproxy
+    assert [interface.vips for interface in prepared.interfaces] == [()]
+    assert [bool(interface.vips) for interface in serving.interfaces] == [True]
     assert [each.name for each in bench.tools.compute.instances()] == [f"amphora-{new.id}"]
     assert bench.tree(balancer_id).load_balancer.provisioning_status == "ACTIVE"
     assert bench.converger.converge(balancer_id).result is Result.IDLE
@@ -280,7 +282,7 @@ def test_one_that_cannot_be_replaced_yet_goes_on_serving_what_is_wanted(bench: B
     bench.touch(balancer_id)
     assert bench.converger.converge(balancer_id).result is Result.DONE
     (new,) = bench.amphorae(balancer_id)
-    assert [name for name, _ in bench.agent.states] == [old.id, new.id]
+    assert [name for name, _ in bench.agent.states] == [old.id, new.id, new.id]
     assert [each.name for each in bench.tools.compute.instances()] == [f"amphora-{new.id}"]
 
 

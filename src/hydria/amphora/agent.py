@@ -24,6 +24,7 @@ from hydria.amphora.log import log
 from hydria.amphora.root_part import RootPart
 from hydria.wire.boot import Boot
 from hydria.wire.heartbeat import Report
+from hydria.wire.state import Heartbeats
 
 _BACK_OFF = (0.0, 0.5, 1.0, 2.0, 5.0, 10.0)  # seconds before each further start of an HAProxy that dies young
 _GROWN_UP = 10.0  # seconds after which HAProxy's death is a new story
@@ -50,6 +51,7 @@ class _Agent:
         self._wakeup = os.eventfd(0, os.EFD_NONBLOCK | os.EFD_CLOEXEC)
         self._applier = Applier(root, boot, self._wake)
         self._sender = Sender(boot.controllers, boot.heartbeat_key)
+        self._heartbeats = Heartbeats(boot.controllers, boot.heartbeat_interval)
         self._began = time.monotonic()
         self._haproxy_version = ""
         self._sent = False
@@ -75,7 +77,8 @@ class _Agent:
                 self._announce_at = float("inf")
                 self._applier.announce_again()
             if now >= self._beat_at:
-                self._beat_at = now + self._boot.heartbeat_interval
+                self._mind_heartbeats()
+                self._beat_at = now + self._heartbeats.interval
                 self._beat()
 
     def _wait(self) -> None:
@@ -118,6 +121,14 @@ class _Agent:
         pause = _SWEEPS[min(self._sweeps, len(_SWEEPS) - 1)]
         self._sweep_at = now + pause if waiting else float("inf")
 
+    def _mind_heartbeats(self) -> None:
+        """Send them where the applied state says, from the next one on."""
+        told = self._applier.heartbeats
+        if told is not None and told != self._heartbeats:
+            self._heartbeats = told
+            self._sender.send_to(told.controllers)
+            log("agent", f"heartbeats go to {', '.join(told.controllers)} every {told.interval:g} s")
+
     def _beat(self) -> None:
         if self._sent and not self._haproxy_version:
             self._haproxy_version = (
@@ -126,7 +137,7 @@ class _Agent:
         self._sent = True
         # First: a state that is applied meanwhile must not be said to have been looked at.
         generation = self._applier.generation
-        listeners, seen = self._applier.statistics(self._boot.heartbeat_interval / 2)
+        listeners, seen = self._applier.statistics(self._heartbeats.interval / 2)
         self._sender.send(
             Report(
                 amphora_id=self._boot.amphora_id,

@@ -20,7 +20,7 @@ from hydria.amphora.runtime import CommandFailed, Runtime
 from hydria.amphora.servers import carried_over, difference
 from hydria.wire.boot import Boot
 from hydria.wire.heartbeat import ListenerReport
-from hydria.wire.state import Applied, DesiredState, encode
+from hydria.wire.state import Applied, DesiredState, Heartbeats, encode
 
 _LOOK_SECONDS = 1.0  # an HAProxy that is slower than this must not keep heartbeats waiting
 
@@ -45,6 +45,11 @@ class Applier:
     def generation(self) -> int:
         """The applied one."""
         return self._state.generation
+
+    @property
+    def heartbeats(self) -> Heartbeats | None:
+        """Where they shall go, as far as a controller has said."""
+        return self._state.heartbeats
 
     @property
     def healthy(self) -> bool:

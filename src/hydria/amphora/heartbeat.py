@@ -18,8 +18,13 @@ class Sender:
         self._key = key
         self._unreachable: set[str] = set()
         self._sockets: dict[int, socket.socket] = {}
-        self._controllers = {controller: _endpoint(controller) for controller in controllers}
+        self._controllers: dict[str, tuple[bytes, int]] = {}
         self._sequence = 0
+        self.send_to(controllers)
+
+    def send_to(self, controllers: Iterable[str]) -> None:
+        """Send to these from now on."""
+        self._controllers = {controller: _endpoint(controller) for controller in controllers}
 
     def sequence(self) -> int:
         """The next sequence number; grows across the agent's lives, because an epoch may outlive one."""

@@ -11,9 +11,11 @@ import socket
 
 from hydria.amphora.faults import Malformed
 from hydria.wire import state as wire
-from hydria.wire.state import DesiredState, File, Interface, Server
+from hydria.wire.state import DesiredState, File, Heartbeats, Interface, Server
 
 _GENERATIONS = 2**63
+_DAY = 86_400
+_PORT = re.compile(r"[0-9]{1,5}")
 # Printable, and without what separates, quotes or escapes on HAProxy's command line.
 _FILE_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9-]{0,99}\.(pem|ca|crl|list)")
 _TOKEN = re.compile(r"""[^\x00-\x20\x7f-\uffff;\\"'#<]+""")
@@ -28,6 +30,8 @@ def decode(body: bytes) -> DesiredState:
     _expect(_whole(state.generation, 0, _GENERATIONS), "generation", state.generation)
     for name in ("haproxy", "structure", "nftables"):
         _expect(isinstance(getattr(state, name), str), name, getattr(state, name))
+    if state.heartbeats is not None:
+        _heartbeats(state.heartbeats)
     for interface in state.interfaces:
         _interface(interface)
     for server in state.servers:
@@ -45,6 +49,14 @@ def _file(file: File) -> None:
     _expect(isinstance(file.name, str) and bool(_FILE_NAME.fullmatch(file.name)), "file name", file.name)
     text = isinstance(file.content, str) and file.content.isascii() and "\n\n" not in file.content
     _expect(text, "content of file", file.name)
+
+
+def _heartbeats(told: Heartbeats) -> None:
+    _expect(type(told.interval) in (int, float) and 0 < told.interval <= _DAY, "interval", told.interval)
+    for controller in told.controllers:
+        host, _, port = str(controller).rpartition(":")
+        valid = isinstance(controller, str) and _TOKEN.fullmatch(host) and _PORT.fullmatch(port)
+        _expect(bool(valid), "controller", controller)
 
 
 def _interface(interface: Interface) -> None:

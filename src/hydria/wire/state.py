@@ -60,6 +60,14 @@ class File:
 
 
 @dataclass(frozen=True, slots=True)
+class Heartbeats:
+    """Where an agent's heartbeats go, and how often: ``host:port`` of every health manager, and seconds."""
+
+    controllers: tuple[str, ...]
+    interval: float
+
+
+@dataclass(frozen=True, slots=True)
 class DesiredState:
     """Everything one amphora shall do.
 
@@ -70,6 +78,7 @@ class DesiredState:
     nftables: the whole ruleset of the amphora's own table, as ``nft -f`` reads it; "" for none.
     files: what the configuration refers to. While only the content of files changes that it refers to
     already, HAProxy takes it up without a reload.
+    heartbeats: in the place of what the agent was born with; None: as it is.
     """
 
     generation: int
@@ -79,6 +88,7 @@ class DesiredState:
     servers: tuple[Server, ...] = ()
     nftables: str = ""
     files: tuple[File, ...] = ()
+    heartbeats: Heartbeats | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -108,7 +118,9 @@ def decode_state(body: bytes) -> DesiredState:
     )
     servers = tuple(Server(**{**item, "options": tuple(item["options"])}) for item in fields.pop("servers"))
     files = tuple(File(**item) for item in fields.pop("files", ()))
-    return DesiredState(interfaces=interfaces, servers=servers, files=files, **fields)
+    told = fields.pop("heartbeats", None)
+    heartbeats = told and Heartbeats(tuple(told["controllers"]), told["interval"])
+    return DesiredState(interfaces=interfaces, servers=servers, files=files, heartbeats=heartbeats, **fields)
 
 
 def decode_applied(body: bytes) -> Applied:

@@ -55,7 +55,10 @@ def replace(plan: Plan, tree: Tree, tools: Tools) -> Flow:
     flow.add(_all("keep leaving amphorae", [steps.Keep(tools, one, tree) for one in plan.keep]))
     new = [_new(item, tree) for item in plan.build]
     pairs = zip(new, plan.build, strict=True)
-    flow.add(_all("build amphorae", [_booted(one, item, tree, tools) for one, item in pairs]))
+    built = [_booted(one, item, tree, tools) for one, item in pairs]
+    for one, building in zip(new, built, strict=True):
+        building.add(steps.Prepare(tools, one, tree))
+    flow.add(_all("build amphorae", built))
     flow.add(_retired(plan, tools))
     flow.add(_all("commission amphorae", [steps.Commission(tools, one, tree) for one in new]))
     flow.add(_configured(plan, tree, tools))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import logging
 import time
 from collections.abc import Mapping
@@ -21,7 +22,7 @@ from hydria.providers import capabilities
 from hydria.store import amphorae, offers
 from hydria.wire.boot import CLIENT_CA_PEM, SERVER_PEM, Boot
 from hydria.wire.heartbeat import derive_key
-from hydria.wire.state import Interface
+from hydria.wire.state import Heartbeats, Interface
 from hydria.worker.secrets import read_secrets
 from hydria.worker.steps.step import Step
 from hydria.worker.tools import Interrupted, Tools
@@ -193,10 +194,15 @@ class Serving(Step):
         self.amphora = amphora
         self.tree = tree
 
-    def _apply(self, amphora: Amphora) -> None:
+    def _apply(self, amphora: Amphora, *, with_vip: bool = True) -> None:
         interface = vip_interface(self.tools, amphora, self.tree)
+        if not with_vip:
+            interface = dataclasses.replace(interface, vips=())
         secrets = read_secrets(self.tools.certificates, self.tree)
-        self.tools.amphorae.apply(amphora, desired_state(self.tree, (interface,), self.tools.tuning, secrets))
+        state = desired_state(self.tree, (interface,), self.tools.tuning, secrets)
+        interval = self.tools.settings.health_manager.heartbeat_interval
+        told = Heartbeats(self.tools.controllers, interval)
+        self.tools.amphorae.apply(amphora, dataclasses.replace(state, heartbeats=told))
 
     def _record(self, tx: sa.Connection, **more: Any) -> None:
         generation = self.tree.load_balancer.generation
@@ -219,6 +225,16 @@ class Keep(Configure):
             super().execute()
         except DriverError as error:
             LOG.warning("Amphora %s, which is to be replaced: %s", self.amphora.id, error)
+
+
+class Prepare(Serving):
+    """Have a new amphora ready to serve, all but the VIP: until it has that, another one may serve."""
+
+    def __init__(self, tools: Tools, amphora: Amphora, tree: Tree) -> None:
+        super().__init__(tools, amphora, tree, rebind=[f"ready:{amphora.id}"])
+
+    def execute(self, ready: Amphora) -> None:
+        self._apply(ready, with_vip=False)
 
 
 class Commission(Serving):
