@@ -12,6 +12,10 @@ import pytest
 from octavia_lib.api.drivers import data_models, driver_lib, exceptions
 
 from hydria.driver_agent.program import DriverAgent
+from hydria.model.availability_zone import AvailabilityZone
+from hydria.model.availability_zone_profile import AvailabilityZoneProfile
+from hydria.model.flavor import Flavor
+from hydria.model.flavor_profile import FlavorProfile
 from hydria.model.listener import Listener
 from hydria.model.load_balancer import LoadBalancer
 from hydria.model.member import Member
@@ -251,6 +255,23 @@ def test_look_ups_are_the_library_s_own_objects(api: Api, library: driver_lib.Dr
     for look in (library.get_loadbalancer, library.get_listener, library.get_pool, library.get_member):
         assert look(UNKNOWN) is None
         assert look("no id") is None
+
+
+def test_a_load_balancer_is_looked_up_with_what_its_flavor_and_zone_say(
+    api: Api, library: driver_lib.DriverLibrary
+) -> None:
+    said = {"flavor_data": '{"a": [1]}', "availability_zone_data": '{"b": "c"}'}
+    profiles = [
+        api.create(kind, name="p", provider_name="noop_driver", **{kind.data_field: said[kind.data_field]})[
+            "id"
+        ]
+        for kind in (FlavorProfile, AvailabilityZoneProfile)
+    ]
+    gold = api.create(Flavor, name="gold", flavor_profile_id=profiles[0])["id"]
+    api.create(AvailabilityZone, name="west", availability_zone_profile_id=profiles[1])
+    made = api.create(LoadBalancer, flavor_id=gold, availability_zone="west")["id"]
+    found = library.get_loadbalancer(made)
+    assert (found.flavor, found.availability_zone) == ({"a": [1]}, {"b": "c"})
 
 
 def test_a_look_up_that_fails_is_no_absence(api: Api, library: driver_lib.DriverLibrary) -> None:

@@ -120,6 +120,15 @@ def test_an_offer_lives(operator: Operator, kind: Kind) -> None:
 
 
 @BOTH
+def test_reading_takes_one_statement(operator: Operator, kind: Kind) -> None:
+    url = f"{kind.url}/{kind.key(operator.offer(kind))}"
+    for path in (url, kind.url):
+        with operator.api.statements() as seen:
+            operator.ask("GET", path, 200)
+        assert len(seen) == 1, seen
+
+
+@BOTH
 def test_a_name_is_given_once(operator: Operator, kind: Kind) -> None:
     operator.offer(kind, name="gold")
     message = f"A {kind.label.lower()} of gold already exists."

@@ -152,8 +152,12 @@ def test_a_zone_in_another_providers_words(api: Api) -> None:
 
 def test_a_vip_on_a_virtual_function(api: Api) -> None:
     direct = flavor(api, sriov_vip=True)
-    assert api.create(LoadBalancer, flavor_id=direct)["vip_vnic_type"] == "direct"
+    made = api.create(LoadBalancer, flavor_id=direct)
+    assert made["vip_vnic_type"] == "direct"
     group = "11111111-2222-4333-8444-555555555555"
+    with api.unchanged(Invalid, f"{VALIDATION}VIP Security Groups are not allowed with VNIC direct type"):
+        api.update(LoadBalancer, made["id"], vip_sg_ids=[group])
+    api.update(LoadBalancer, made["id"], vip_sg_ids=[])
     with api.unchanged(Invalid, f"{VALIDATION}VIP Security Groups are not allowed with VNIC direct type"):
         api.create(LoadBalancer, flavor_id=direct, vip_sg_ids=[group])
 

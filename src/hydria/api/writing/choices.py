@@ -54,13 +54,12 @@ class Choices:
     def attributes(self, values: Values, configured: str) -> dict[str, object]:
         """The load balancer's attributes that follow, ``configured`` being the topology without a flavor."""
         said = self.flavor.metadata if self.flavor else {}
-        direct = said.get("sriov_vip") is True
-        if direct and values["vip_sg_ids"]:
-            raise validation("VIP Security Groups are not allowed with VNIC direct type")
+        vnic_type = VnicType.DIRECT if said.get("sriov_vip") is True else VnicType.NORMAL
+        groups_fit(vnic_type, values)
         topology = said.get("loadbalancer_topology")
         return {
             "topology": topology if topology in tuple(Topology) else configured,
-            "vip_vnic_type": VnicType.DIRECT if direct else VnicType.NORMAL,
+            "vip_vnic_type": vnic_type,
         }
 
     def hold(self, tx: sa.Connection) -> None:
@@ -78,6 +77,12 @@ def read(call: Call, values: Values) -> Choices:
     with call.services.store.read() as tx:
         flavor, zone = (None if key is None else _usable(tx, offer, key) for offer, key in keys.items())
     return Choices(flavor, zone)
+
+
+def groups_fit(vnic_type: VnicType, values: Values) -> None:
+    """Raise Invalid when a VIP that no security group can be put on is to have some."""
+    if vnic_type is VnicType.DIRECT and values.get("vip_sg_ids"):
+        raise validation("VIP Security Groups are not allowed with VNIC direct type")
 
 
 def _usable(tx: sa.Connection, offer: type[Offer], key: str, *, share: bool = False) -> Choice:

@@ -82,6 +82,7 @@ def update(call: Call, identifier: str, body: object, parent: str | None) -> dic
         change.authorize("loadbalancer:put")
         if "vip_sg_ids" in given:
             change.authorize("loadbalancer:put:vip_sg_ids")
+        choices.groups_fit(change.balancer.vip_vnic_type, given)
         admit(change, (ProvisioningStatus.ACTIVE,))
         updated = change.update_balancer(given)
         shown = change.shown(updated)
