@@ -20,7 +20,7 @@ from pathlib import Path
 import pytest
 
 from hydria.drivers.compute import enclosure, launch, namespaces
-from hydria.drivers.compute.interface import AmphoraSpec, ComputeStatus
+from hydria.drivers.compute.interface import AmphoraSpec, ComputeStatus, Selection
 from hydria.drivers.compute.netns import NetnsComputeDriver
 from hydria.drivers.network.interface import FixedAddress
 from hydria.model.errors import DriverError, Invalid
@@ -149,6 +149,27 @@ def test_an_amphora_is_limited(tmp_path: Path) -> None:
         wait_for(lambda: not _running(host, built.compute_id), "the kernel ends what eats too much")
         (memory,) = (group for group in groups if group.parent.parent.name == "memory")
         assert "oom_kill 1" in (memory / "memory.oom_control").read_text()
+
+
+@pytest.mark.skipif(
+    not Path("/sys/fs/cgroup/memory/memory.limit_in_bytes").exists(),
+    reason="this host has no memory cgroup of version 1",
+)
+def test_an_amphora_has_the_size_that_its_flavor_names(tmp_path: Path) -> None:
+    with driver_lab.host(tmp_path, *IDLE, netns={"compute_flavors": {"small": "96/0.5"}}) as host:
+        orders = [
+            dataclasses.replace(host.order(), selection=Selection(flavor=name)) for name in ("small", "")
+        ]
+        limits = []
+        for spec in orders:
+            built = host.compute.build(spec)
+            (group,) = Path("/sys/fs/cgroup/memory").glob(f"hydria-*/{built.compute_id}")
+            limits.append(int((group / "memory.limit_in_bytes").read_text()) // 1024**2)
+        assert limits == [96, 256]
+        unknown = dataclasses.replace(host.order(), selection=Selection(flavor="large"))
+        with pytest.raises(DriverError, match="compute_flavor 'large' is not one of"):
+            host.compute.build(unknown)
+        assert traces(host, unknown) == []
 
 
 def test_an_amphora_outlives_its_controller(host: Host) -> None:
