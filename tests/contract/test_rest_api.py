@@ -6,6 +6,7 @@ they are made anew when too many have been deleted.
 
 import re
 import uuid
+import zlib
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -14,6 +15,7 @@ import pytest
 import schemathesis
 from falcon.testing import TestClient
 from hypothesis import HealthCheck, given, settings
+from hypothesis.errors import Unsatisfiable
 from jsonschema import Draft202012Validator
 from schemathesis import Case, GenerationMode
 from schemathesis.specs.openapi import checks
@@ -27,7 +29,7 @@ from hydria.testing.network import FakeNetwork
 from tests.unit.api_reading import new_store
 from tests.unit.api_writing import GRAPH, embedded_network
 
-EXAMPLES = 25
+EXAMPLES = 20
 SPARE = {"name": "spare", "protocol": "TCP", "lb_algorithm": "ROUND_ROBIN"}
 WEB: dict[str, Any] = {**GRAPH, "pools": [*GRAPH["pools"], SPARE]}  # type: ignore[misc]
 SETTINGS = Settings(
@@ -50,6 +52,22 @@ LISTS = {
     "vip_network_id": "networks", "flavor_profile_id": "flavorprofiles",
     "availability_zone_profile_id": "availabilityzoneprofiles",
 }  # fmt: skip
+# Texts of which a provider takes few.
+TEXTS = {
+    "provider_name": "noop_driver",
+    "provider": "noop_driver",
+    "flavor_data": "{}",
+    "availability_zone_data": "{}",
+}
+OFFERED = {
+    "flavorprofiles": ("flavorprofile", {"name": "f", "provider_name": "noop_driver", "flavor_data": "{}"}),
+    "flavors": ("flavor", {"name": "f", "flavor_profile_id": None}),
+    "availabilityzoneprofiles": (
+        "availability_zone_profile",
+        {"name": "a", "provider_name": "noop_driver", "availability_zone_data": "{}"},
+    ),
+    "availabilityzones": ("availability_zone", {"name": "a", "availability_zone_profile_id": None}),
+}
 
 
 def application(store: Store, network: FakeNetwork) -> Any:
@@ -80,53 +98,78 @@ class World:
         self.client = TestClient(self.app, headers={"Host": "localhost"})
         self.schema = schemathesis.openapi.from_wsgi("/openapi.json", self.app)
         self.document: Any = self.schema.raw_schema
+        self.known: dict[str, list[str]] = {}
+
+    def call(self, case: Case) -> Any:
+        """Ask, and forget what was known if that may have changed it."""
+        answer = case.call()
+        if case.method != "GET":
+            self.known.clear()
+        return answer
 
     def ids(self, path: str) -> list[str]:
-        answer = self.client.simulate_get(path)
-        if answer.status_code != 200:
-            return []
-        listed = next(iter(answer.json.values()))
-        return [item.get("id", item.get("name", item.get("project_id"))) for item in listed]
+        """What names the objects of a list."""
+        if path not in self.known:
+            answer = self.client.simulate_get(path)
+            listed = next(iter(answer.json.values())) if answer.status_code == 200 else []
+            self.known[path] = [each.get("id", each.get("name", each.get("project_id"))) for each in listed]
+        return self.known[path]
 
     def fill(self) -> None:
-        """See to it that there is a load balancer with everything."""
+        """See to it that there is something of everything."""
         pools = [f"/v2/lbaas/pools/{each}/members" for each in self.ids("/v2/lbaas/pools")]
-        if not all(map(self.ids, ("/v2/lbaas/healthmonitors", "/v2/lbaas/listeners", *pools[:1]))):
-            answer = self.client.simulate_post("/v2/lbaas/loadbalancers", json={"loadbalancer": WEB})
-            assert answer.status_code == 201, answer.text
+        needed = ("/v2/lbaas/healthmonitors", "/v2/lbaas/listeners", *pools[:1])
+        if not pools or not all(map(self.ids, needed)):
+            self._make("loadbalancers", {"loadbalancer": WEB})
+        for plural, (root, body) in OFFERED.items():
+            if not self.ids(f"/v2/lbaas/{plural}"):
+                given = {
+                    key: self.ids(f"/v2/lbaas/{LISTS[key]}")[0] if key in LISTS else value
+                    for key, value in body.items()
+                }
+                self._make(plural, {root: given})
 
-    def aim(self, case: Case) -> None:
+    def _make(self, plural: str, body: Any) -> None:
+        answer = self.client.simulate_post(f"/v2/lbaas/{plural}", json=body)
+        assert answer.status_code == 201, answer.text
+        self.known.clear()
+
+    def aim(self, case: Case, mode: GenerationMode) -> None:
         """Have a request meant for what exists, three times of four."""
         at = ""
         for part, name in re.findall(r"/([^/{}]+)|/\{(\w+)\}", case.path):
             if name:
-                self._replace(case.path_parameters, name, at)
+                self._replace(case.path_parameters, name, at, mode)
                 at += f"/{case.path_parameters[name]}"
             else:
                 at += f"/{part}"
-        self._aim_body(case.body)
+        self._aim_body(case.body, mode)
         if case.path == "/v2/lbaas/pools" and case.method == "POST" and isinstance(case.body, dict):
             # One of two keys is needed, which no schema says that others can read.
             pool = case.body.get("pool")
             if isinstance(pool, dict) and pool.get("listener_id") is None:
                 pool["loadbalancer_id"] = self.ids("/v2/lbaas/loadbalancers")[0]
 
-    def _aim_body(self, body: Any) -> None:
+    def _aim_body(self, body: Any, mode: GenerationMode) -> None:
         if isinstance(body, list):
             for item in body:
-                self._aim_body(item)
+                self._aim_body(item, mode)
         elif isinstance(body, dict):
             for key, value in body.items():
                 if key in LISTS and isinstance(value, str):
-                    self._replace(body, key, f"/v2/lbaas/{LISTS[key]}")
+                    self._replace(body, key, f"/v2/lbaas/{LISTS[key]}", mode)
+                elif key in TEXTS and isinstance(value, str) and mode is GenerationMode.POSITIVE:
+                    body[key] = TEXTS[key]
                 else:
-                    self._aim_body(value)
+                    self._aim_body(value, mode)
 
-    def _replace(self, values: dict[str, Any], key: str, path: str) -> None:
+    def _replace(self, values: dict[str, Any], key: str, path: str, mode: GenerationMode) -> None:
         try:
             dice = uuid.UUID(values[key]).int
         except (ValueError, TypeError, AttributeError):
-            return
+            if mode is GenerationMode.NEGATIVE:
+                return
+            dice = zlib.crc32(str(values[key]).encode("utf-8", "replace"))
         known = self.ids(path)
         if known and dice % 4:
             values[key] = known[dice // 4 % len(known)]
@@ -153,15 +196,19 @@ def test_answers_are_as_the_document_says(world: World, label: str, mode: Genera
     @given(case=operation.as_strategy(mode))
     def ask(case: Case) -> None:
         world.fill()
-        world.aim(case)
-        answer = case.call()
+        world.aim(case, mode)
+        answer = world.call(case)
         codes.add(answer.status_code)
         # What a document may announce is one thing; that it happens is a defect, but for what providers lack.
         assert answer.status_code < 500 or answer.status_code == 501, answer.text
         case.validate_response(answer, checks=CHECKS)
         exactly(world.document, case, answer)
 
-    ask()
+    try:
+        ask()
+    except Unsatisfiable:
+        assert mode is GenerationMode.NEGATIVE, "only what takes any text can never be wrong"
+        return
     assert mode is GenerationMode.NEGATIVE or min(codes) < 300, f"nothing was reached: {codes}"
 
 

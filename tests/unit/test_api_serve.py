@@ -2,6 +2,7 @@
 
 import dataclasses
 import http.client
+import json
 import os
 import resource
 import socket
@@ -151,6 +152,46 @@ def test_an_address_that_cannot_be_split_is_the_clients_error(
     with socket.create_connection(("127.0.0.1", server.port), timeout=10) as client:
         client.sendall(b"GET http://[::1/ HTTP/1.1\r\nHost: localhost\r\n\r\n")
         assert client.recv(100).startswith(b"HTTP/1.1 400 Bad Request")
+    assert caplog.text == ""
+
+
+@pytest.mark.parametrize(
+    ("sent", "status", "said"),
+    [
+        (b"GET http://[::1/ HTTP/1.1\r\nHost: localhost\r\n\r\n", 400, "Bad URI"),
+        (b"nonsense\r\n\r\n", 400, "Start line is invalid"),
+        (b"G\x00T / HTTP/1.1\r\n\r\n", 400, "Start line is invalid"),
+        (b"GET / HTTP/1.1\r\nno colon\r\n\r\n", 400, "Invalid header"),
+        (b"GET / HTTP/1.1\r\nHost: x\nX: y\r\n\r\n", 400, "Bare CR or LF"),
+        (b"POST / HTTP/1.1\r\nContent-Length: -1\r\n\r\n", 400, "Content-Length is invalid"),
+        (b"POST / HTTP/1.1\r\nContent-Length: 1\r\nContent-Length: 2\r\n\r\n", 400, "Content-Length"),
+        (
+            b"POST / HTTP/1.1\r\nTransfer-Encoding: gzip\r\n\r\n",
+            501,
+            "Transfer-Encoding requested is not supported.",
+        ),
+        (b"POST / HTTP/1.1\r\nTransfer-Encoding: chunked\r\n\r\nxyz\r\n", 400, "Invalid chunk size"),
+        (b"POST / HTTP/1.1\r\nContent-Length: 9999999\r\n\r\n", 413, "exceeds max_body"),
+        (b"GET / HTTP/1.1\r\nX: " + b"a" * 300_000 + b"\r\n\r\n", 431, "exceeds max_header"),
+    ],
+)
+def test_what_is_no_http_is_answered_in_json(
+    server: serve.Server, sent: bytes, status: int, said: str, caplog: pytest.LogCaptureFixture
+) -> None:
+    with socket.create_connection(("127.0.0.1", server.port), timeout=10) as client:
+        client.sendall(sent)
+        answer = http.client.HTTPResponse(client)
+        answer.begin()
+        body = json.loads(answer.read())
+    assert (answer.status, answer.headers["Content-Type"], body["code"]) == (
+        status,
+        "application/json",
+        status,
+    )
+    assert set(body) == {"code", "title", "description"}
+    assert body["description"].startswith("The server cannot take this request: ")
+    assert said in body["description"]
+    assert answer.headers["X-Openstack-Request-Id"].startswith("req-")
     assert caplog.text == ""
 
 

@@ -408,3 +408,130 @@ def test_health_is_asked_for_once_per_interval(tmp_path: Path) -> None:
         for _ in range(5):
             assert api.ask("GET", "/healthcheck").status_code == 200
     assert len(seen) == 1
+
+
+# --- bodies and queries that nobody sends by mistake
+
+
+POOL = f"/v2/lbaas/pools/{trees.POOL}"
+
+
+@pytest.fixture
+def web(tmp_path: Path) -> Api:
+    api = Api(
+        new_store(tmp_path),
+        default_provider_driver="noop_driver",
+        enabled_provider_drivers={"noop_driver": ""},
+    )
+    api.insert(
+        trees.load_balancer(provider="noop_driver"),
+        trees.pool(),
+        trees.listener(),
+        trees.member(1),
+        trees.monitor(),
+    )
+    return api
+
+
+def test_of_a_key_that_is_there_twice_the_last_one_counts(web: Api) -> None:
+    """As Python's own decoder has it, so as Octavia has it."""
+    body = '{"pool": {"name": "a"}, "pool": {"name": "b", "name": "c"}}'
+    answer = web.ask("PUT", POOL, body=body, headers=JSON)
+    assert (answer.status_code, answer.json["pool"]["name"]) == (200, "c")
+
+
+@pytest.mark.parametrize(
+    ("body", "message"),
+    [
+        (b'\xef\xbb\xbf{"pool": {}}', "Request is not in valid JSON format"),
+        ('{"pool": {}}'.encode("utf-16"), "Request is not in valid JSON format"),
+        ('{"pool": {}} {}', "Request is not in valid JSON format"),
+        (" ", "Request is not in valid JSON format"),
+        ('{"pool": {"name": "a\\ud800b"}}', "Request is not in valid JSON format"),
+        ('{"pool": {"name": "a\x00b"}}', "Request is not in valid JSON format"),
+        ('{"pool": {"name": "a\\u0000b"}}',
+         "Invalid input for field/attribute name. Value: 'a\\x00b'. Value should not contain control characters."),
+        ("null", "Invalid input for field/attribute pool_. Value: 'None'. Expected an object with the key \"pool\"."),
+        ('"pool"', "Invalid input for field/attribute pool_. Value: 'pool'. Expected an object with the key \"pool\"."),
+        ('{"pool": "x"}', "Invalid input for field/attribute pool. Value: 'x'. Expected an object."),
+        ('{"pool": {"": 1}}', "Unknown attribute for argument pool_.pool: "),
+        ('{"pool": {"b": 1, "a": 2}}', "Unknown attributes for argument pool_.pool: a, b"),
+        ('{"pool": {"tags": [null]}}',
+         "Invalid input for field/attribute tags. Value: '[None]'. Expected a string, not null."),
+        ('{"pool": {"name": %s}}' % ("[" * 40 + "]" * 40),
+         "Invalid input for field/attribute name. Value: '%s'. Expected a string, not a list." % ("[" * 40 + "]" * 40)),
+        ('{"pool": {"admin_state_up": 1e300}}',
+         ("Invalid input for field/attribute admin_state_up. Value: '1e+300'."
+         " Unable to convert the value to a boolean; use true or false.")),
+    ],
+)  # fmt: skip
+def test_bodies_that_are_refused(web: Api, body: str | bytes, message: str) -> None:
+    before = web.get(POOL)
+    answer = web.ask("PUT", POOL, body=body, headers=JSON)
+    assert (answer.status_code, answer.json) == (
+        400,
+        {"faultcode": "Client", "faultstring": message, "debuginfo": None},
+    )
+    assert web.get(POOL) == before
+
+
+@pytest.mark.parametrize(
+    "number", ["1e300", "-1e300", "1e400", "9" * 5000, f'"{"9" * 5000}"', "NaN", "-Infinity", "65536", "0.9"]
+)
+def test_numbers_that_no_port_has(web: Api, number: str) -> None:
+    body = f'{{"member": {{"address": "192.0.2.9", "protocol_port": {number}}}}}'
+    answer = web.ask("POST", f"{POOL}/members", body=body, headers=JSON)
+    assert (answer.status_code, answer.json["faultcode"]) == (400, "Client")
+    assert len(answer.text) < 1000
+    assert len(web.get(f"{POOL}/members")["members"]) == 1
+
+
+@pytest.mark.parametrize("depth", [1_000, 10_000])
+def test_bodies_that_are_deep(web: Api, depth: int) -> None:
+    for body in (
+        '{"pool": ' + '{"a":' * depth + "1" + "}" * depth + "}",
+        '{"pool": {"tags": ' + "[" * depth + "]" * depth + "}}",
+    ):
+        answer = web.ask("PUT", POOL, body=body, headers=JSON)
+        assert (answer.status_code, answer.json["faultcode"]) == (400, "Client")
+        assert len(answer.text) < 1000
+
+
+@pytest.mark.parametrize(
+    ("query", "status"),
+    [("name=%00", 200), ("name=%FF%FE", 200), ("name", 200), ("&&&", 200), ("name=a&name=b", 400), ("=1", 400),
+     ("%00=1", 400), ("nonsense=1", 400), ("limit=abc", 400), ("limit=1&limit=2", 400), ("limit=" + "9" * 5000, 400),
+     ("limit=1_0x", 400), ("sort=name:up", 400), ("sort=nonsense", 400), ("marker=x", 400), ("page_reverse=maybe", 400),
+     ("tags=" + ",".join(map(str, range(101))), 400), ("fields=nonsense", 200), ("created_at=never", 400)],
+)  # fmt: skip
+def test_queries_of_lists(web: Api, query: str, status: int) -> None:
+    answer = web.ask("GET", "/v2/lbaas/pools", query_string=query)
+    assert answer.status_code == status, answer.text
+    if status == 400:
+        assert set(answer.json) == {"faultcode", "faultstring", "debuginfo"}
+        assert len(answer.text) < 1000
+
+
+@pytest.mark.parametrize("identifier", ["a%00b", "%FF", "..", "x" * 3000, "%E2%82%AC", "1b000000", "%20"])
+def test_ids_that_are_none(web: Api, identifier: str) -> None:
+    for method in ("GET", "PUT", "DELETE"):
+        answer = web.ask(
+            method, f"/v2/lbaas/pools/{identifier}", json={"pool": {}} if method == "PUT" else None
+        )
+        assert (answer.status_code, answer.json["faultcode"]) == (404, "Client")
+        assert len(answer.text) < 1000
+        answer = web.ask(method, f"/v2/lbaas/pools/{identifier}/members/{trees.MEMBER}", json={"member": {}})
+        assert (answer.status_code, answer.json["code"]) == (404, 404), "the pool is looked up on the way"
+
+
+def test_a_body_where_none_is_expected_is_not_looked_at(web: Api) -> None:
+    answer = web.ask("DELETE", POOL, body="no JSON", headers={"Content-Type": "text/plain"})
+    assert answer.status_code == 204
+
+
+def test_a_health_check_that_fails_says_when_to_ask_again(tmp_path: Path) -> None:
+    Api(new_store(tmp_path))
+    api = Api(Store(f"sqlite:///{tmp_path / 'nowhere' / 'hydria.db'}"), healthcheck_enabled=True)
+    for method in ("GET", "HEAD"):
+        answer = api.ask(method, "/healthcheck")
+        assert (answer.status_code, answer.headers["retry-after"]) == (503, "5")

@@ -88,8 +88,6 @@ def _refused(req: falcon.Request, resp: falcon.Response, error: HydriaError, _pa
         LOG.error("%s: %s", _request(req), error, exc_info=error)
     elif status > HTTPStatus.INTERNAL_SERVER_ERROR:
         LOG.warning("%s: %s", _request(req), error)
-    if status == HTTPStatus.SERVICE_UNAVAILABLE:
-        resp.set_header("Retry-After", RETRY_SECONDS)
     _fault(resp, status, error.message)
 
 
@@ -103,7 +101,7 @@ def _unexpected(req: falcon.Request, resp: falcon.Response, error: Exception, _p
 def _unroutable(_req: falcon.Request, resp: falcon.Response, error: HydriaError, _params: object) -> None:
     status = status_of(error)
     resp.status = status
-    resp.data = _routing_body(status, status.phrase, error.message)
+    resp.data = routing_body(status, error.message)
 
 
 def _unknown_caller(
@@ -120,7 +118,7 @@ def _unknown_caller(
 def _of_routing(_req: falcon.Request, resp: falcon.Response, error: falcon.HTTPError) -> None:
     status = HTTPStatus(falcon.http_status_to_code(error.status))
     resp.content_type = falcon.MEDIA_JSON
-    resp.data = _routing_body(status, status.phrase, error.description or status.description or status.phrase)
+    resp.data = routing_body(status, error.description or status.description or status.phrase)
 
 
 def _fault(resp: falcon.Response, status: HTTPStatus, message: str) -> None:
@@ -129,8 +127,9 @@ def _fault(resp: falcon.Response, status: HTTPStatus, message: str) -> None:
     resp.data = msgspec.json.encode({"faultcode": code, "faultstring": message, "debuginfo": None})
 
 
-def _routing_body(status: HTTPStatus, title: str, description: str) -> bytes:
-    return msgspec.json.encode({"code": int(status), "title": title, "description": description})
+def routing_body(status: HTTPStatus, description: str) -> bytes:
+    """The body of an answer to what reached no handler."""
+    return msgspec.json.encode({"code": int(status), "title": status.phrase, "description": description})
 
 
 def _request(req: falcon.Request) -> str:

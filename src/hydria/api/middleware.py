@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import uuid
 from collections.abc import Container
+from http import HTTPStatus
 
 import falcon
 from falcon import mediatypes
 
 from hydria.api.caller import Identify
 from hydria.api.envelope import too_large
+from hydria.api.faults import RETRY_SECONDS
 
 _ANYTHING = frozenset({"", "*/*", "application/json"})
 
@@ -34,8 +36,10 @@ class Transport:
     def process_response(
         self, req: falcon.Request, resp: falcon.Response, _resource: object, _succeeded: bool
     ) -> None:
-        """Name the request, for whoever looks for it in the logs."""
+        """Name the request, for who looks for it in the logs; say when to repeat what failed for now."""
         resp.set_header("X-Openstack-Request-Id", req.context.request_id)
+        if resp.status_code == HTTPStatus.SERVICE_UNAVAILABLE:
+            resp.set_header("Retry-After", RETRY_SECONDS)
 
 
 class Identification:

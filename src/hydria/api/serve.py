@@ -16,6 +16,7 @@ from waitress.parser import HTTPRequestParser, ParsingError
 from waitress.server import BaseWSGIServer, create_server
 
 from hydria.api.caller import NOAUTH, is_loopback
+from hydria.api.malformed import MalformedTask
 from hydria.model.errors import Forbidden, Unavailable
 from hydria.settings import ApiSettings, Settings
 
@@ -38,6 +39,7 @@ class _Parser(HTTPRequestParser):  # type: ignore[misc]  # waitress has no types
 
 class _Channel(HTTPChannel):  # type: ignore[misc]  # the same
     parser_class = _Parser
+    error_task_class = MalformedTask
 
 
 # Requests beyond the threads wait in line; clients that wait to be read cost nothing but a socket each.

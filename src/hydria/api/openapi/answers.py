@@ -81,9 +81,12 @@ def errors(
             shapes = ("Fault", "RoutingError")
         refs = [components.ref(name, lambda name=name: _SHAPES[name]) for name in shapes]  # type: ignore[misc]
         response = answer(said, refs[0] if len(refs) == 1 else {"anyOf": refs})
-        if status is HTTPStatus.SERVICE_UNAVAILABLE:
-            response["headers"] = {"Retry-After": _RETRY_AFTER}
-        yield str(int(status)), response
+        yield str(int(status)), later(response) if status is HTTPStatus.SERVICE_UNAVAILABLE else response
+
+
+def later(response: Schema) -> Schema:
+    """A response that says when to try again."""
+    return response | {"headers": {"Retry-After": _RETRY_AFTER}}
 
 
 def answer(description: str, schema: Schema | None = None) -> Schema:

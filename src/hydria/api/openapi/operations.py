@@ -19,7 +19,7 @@ from hydria.api.endpoints import Item, Members, Statistics, Statuses
 from hydria.api.healthcheck import Healthcheck
 from hydria.api.networks import Networks, Subnets
 from hydria.api.openapi import amphorae, queries, quotas
-from hydria.api.openapi.answers import CONDITIONAL, JSON, READING, WITH_BODY, WRITING, answer, errors
+from hydria.api.openapi.answers import CONDITIONAL, JSON, READING, WITH_BODY, WRITING, answer, errors, later
 from hydria.api.openapi.fixed import (
     LINKS,
     STATISTICS,
@@ -242,7 +242,7 @@ def _index(route: Route) -> Schema:
 def _healthcheck(route: Route) -> Schema:
     responses = {
         HTTPStatus.OK: healthcheck_body("The database answers."),
-        HTTPStatus.SERVICE_UNAVAILABLE: healthcheck_body("The database does not answer."),
+        HTTPStatus.SERVICE_UNAVAILABLE: later(healthcheck_body("The database does not answer.")),
     }
     return route.operation("Ask whether the service works", "healthcheck", responses, failures=())
 
@@ -250,7 +250,7 @@ def _healthcheck(route: Route) -> Schema:
 def _healthcheck_head(route: Route) -> Schema:
     responses = {
         HTTPStatus.NO_CONTENT: answer("The database answers."),
-        HTTPStatus.SERVICE_UNAVAILABLE: answer("The database does not answer."),
+        HTTPStatus.SERVICE_UNAVAILABLE: later(answer("The database does not answer.")),
     }
     return route.operation("Ask the same by the status alone", "head_healthcheck", responses, failures=())
 
