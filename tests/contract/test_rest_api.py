@@ -144,6 +144,8 @@ class World:
             else:
                 at += f"/{part}"
         self._aim_body(case.body, mode)
+        if "If-Match" in case.headers and zlib.crc32(case.headers["If-Match"].encode()) % 4:
+            case.headers["If-Match"] = "*"
         if case.path == "/v2/lbaas/pools" and case.method == "POST" and isinstance(case.body, dict):
             # One of two keys is needed, which no schema says that others can read.
             pool = case.body.get("pool")
