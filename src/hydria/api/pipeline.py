@@ -8,9 +8,10 @@ application does the rest by itself, and nothing here is imported.
 from __future__ import annotations
 
 from collections.abc import Iterable
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from hydria.api.caller import KEYSTONE, NOAUTH, OPEN_PATHS
+from hydria.api.faults import RETRY_SECONDS
 from hydria.model.errors import Invalid
 from hydria.settings import Settings, library_options
 
@@ -30,7 +31,7 @@ def around(app: WSGIApplication, settings: Settings) -> WSGIApplication:
     if strategy == KEYSTONE:
         from hydria.api import keystone  # noqa: PLC0415  (only with this strategy; it is large)
 
-        app = _Except(OPEN_PATHS, app, keystone.protected(app, settings))
+        app = _Except(OPEN_PATHS, app, _Later(keystone.protected(app, settings)))
     if settings.oslo_middleware.enable_proxy_headers_parsing:
         from oslo_middleware import http_proxy_to_wsgi  # noqa: PLC0415  (webob and more)
 
@@ -54,6 +55,21 @@ def _cors(app: WSGIApplication, conf: cfg.ConfigOpts) -> WSGIApplication:
     conf.set_default("expose_headers", _HEADERS, group="cors")
     made: WSGIApplication = cors.CORS(app, conf)
     return made
+
+
+class _Later:
+    """Says when to try again what failed for now (503), where the application behind it does not."""
+
+    def __init__(self, app: WSGIApplication) -> None:
+        self._app = app
+
+    def __call__(self, environ: WSGIEnvironment, start_response: StartResponse) -> Iterable[bytes]:
+        def start(status: str, headers: list[tuple[str, str]], *more: Any) -> Any:
+            if status.startswith("503") and not any(name.lower() == "retry-after" for name, _ in headers):
+                headers = [*headers, ("Retry-After", RETRY_SECONDS)]
+            return start_response(status, headers, *more)
+
+        return self._app(environ, start)
 
 
 class _Except:

@@ -22,7 +22,7 @@ Octavia's load-balancing API v2. Every path below `/v2` is served below `/v2.0` 
 or a slash at the end of a path changes nothing. Requests are described in their canonical form: digits for
 integers, `yes` and `no` for booleans and UUIDs without dashes are accepted, too.
 
-`/`, `/healthcheck` and `/openapi.json` need no identity.
+`/` and `/healthcheck` need no identity, `/openapi.json` any that the deployment knows.
 """
 
 

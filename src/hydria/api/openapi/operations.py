@@ -263,7 +263,7 @@ def _publication(route: Route) -> Schema:
         "openapi",
         {HTTPStatus.OK: _tagged(found), HTTPStatus.NOT_MODIFIED: _tagged(same)},
         parameters=[_header("If-None-Match")],
-        failures=(HTTPStatus.NOT_ACCEPTABLE,),
+        failures=(HTTPStatus.UNAUTHORIZED, HTTPStatus.NOT_ACCEPTABLE),
     )
 
 

@@ -1,4 +1,4 @@
-"""``/openapi.json``: the document, for whoever asks; it says nothing of anybody's objects."""
+"""``/openapi.json``: the document, which says nothing of anybody's objects."""
 
 from __future__ import annotations
 
