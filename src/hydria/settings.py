@@ -269,6 +269,10 @@ class HouseKeepingSettings:
     cleanup_interval: float = option(30.0, "Seconds between passes.")
     load_balancer_expiry_age: int = option(604_800, "Seconds that a deleted load balancer's row is kept.")
     amphora_expiry_age: int = option(604_800, "Seconds that a deleted amphora's row is kept.")
+    handover_age: float = option(
+        3600.0,
+        "Seconds after which a change is undone whose third-party driver has not returned.",
+    )
     orphan_age: float = option(120.0, "Seconds that something without an owner is left alone.")
 
 

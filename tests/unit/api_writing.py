@@ -92,7 +92,7 @@ class Api:
         self, store: Store, *, network: NetworkDriver | None = None, provider: str = "amphora"
     ) -> None:
         self.network = network or embedded_network()
-        enabled = {"amphora": "", "noop_driver": "", "third": "", "absent": ""}
+        enabled = {"amphora": "", "noop_driver": "", "third": "", "absent": "", "thirdparty": ""}
         self.settings = Settings(
             api_settings=ApiSettings(enabled_provider_drivers=enabled, default_provider_driver=provider)
         )
@@ -166,23 +166,38 @@ class Api:
             if load_balancer_id in (None, balancer.id):
                 self.store.transact(lambda tx, balancer=balancer: _apply(tx, balancer))
 
-    def dump(self) -> dict[str, list[Any]]:
+    def dump(self, *, taken_back: bool = False) -> dict[str, list[Any]]:
         """Every row of every table."""
+        left_out = {("load_balancers", "generation"), ("load_balancers", "applied_generation")}
         with self.store.read() as tx:
             return {
-                table.name: sorted(map(repr, tx.execute(sa.select(table))))
+                table.name: sorted(
+                    repr(
+                        [
+                            value
+                            for name, value in row.items()
+                            if not taken_back or (table.name, name) not in left_out
+                        ]
+                    )
+                    for row in tx.execute(sa.select(table)).mappings()
+                )
                 for table in tables.metadata.sorted_tables
             }
 
     @contextmanager
-    def unchanged(self, error: type[HydriaError], message: str) -> Iterator[None]:
-        """The block raises this error, word by word, and leaves nothing behind."""
-        before, ports = self.dump(), list(self.network.ports())
+    def unchanged(
+        self, error: type[HydriaError], message: str, *, taken_back: bool = False
+    ) -> Iterator[None]:
+        """The block raises this error, word by word, and leaves nothing behind.
+
+        ``taken_back``: but that what was taken back has used up a generation.
+        """
+        before, ports = self.dump(taken_back=taken_back), list(self.network.ports())
         woken = list(self.wakeups.woken)
         with pytest.raises(HydriaError) as raised:
             yield
         assert (raised.value.message, type(raised.value)) == (message, error)
-        assert self.dump() == before
+        assert self.dump(taken_back=taken_back) == before
         assert list(self.network.ports()) == ports
         assert self.wakeups.woken == woken
 

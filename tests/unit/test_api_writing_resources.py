@@ -273,7 +273,7 @@ def test_what_the_provider_refuses_is_rolled_back(
         lambda: api.update(HealthMonitor, ids["health_monitors"], delay=9),
         lambda: api.batch(ids["pools"], {"address": "192.0.2.8", "protocol_port": 80}),
     ):
-        with api.unchanged(error, message):
+        with api.unchanged(error, message, taken_back=True):
             request()
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import logging
 import threading
 import time
@@ -15,8 +16,9 @@ from hydria.drivers.compute.interface import ComputeDriver
 from hydria.drivers.network.interface import NetworkDriver
 from hydria.housekeeping.renewals import Renewals
 from hydria.model.errors import HydriaError
+from hydria.processes import has_died
 from hydria.settings import Settings
-from hydria.store import Store, rows, tables
+from hydria.store import Store, handovers, rows, tables
 
 LOG = logging.getLogger(__name__)
 
@@ -29,6 +31,7 @@ class Swept:
     amphorae: int = 0
     instances: int = 0
     ports: int = 0
+    handovers: int = 0
 
     @property
     def sentence(self) -> str:
@@ -38,6 +41,7 @@ class Swept:
             f"{self.amphorae} deleted amphorae purged" if self.amphorae else "",
             f"{self.instances} instances without an owner removed" if self.instances else "",
             f"{self.ports} ports without an owner removed" if self.ports else "",
+            f"{self.handovers} changes that no provider has taken undone" if self.handovers else "",
         ]
         return ", ".join(part for part in parts if part)
 
@@ -58,6 +62,7 @@ class Housekeeping:
         renewals: Renewals | None = None,
     ) -> None:
         self._settings = settings.house_keeping
+        self._host = settings.controller_name
         self._store = store
         self._compute = compute
         self._network = network
@@ -94,8 +99,24 @@ class Housekeeping:
     def sweep(self) -> Swept:
         """One pass."""
         load_balancers, amphorae = self._store.transact(self._purge)
+        undone = self._undo_abandoned()
         instances, ports = self._remove_orphans()
-        return Swept(load_balancers, amphorae, instances, ports)
+        return Swept(load_balancers, amphorae, instances, ports, undone)
+
+    def _undo_abandoned(self) -> int:
+        """Take changes back whose API program has ended before the provider had taken them."""
+        with self._store.read() as tx:
+            found = handovers.abandoned(
+                tx, lambda owner: has_died(owner, self._host), self._settings.handover_age
+            )
+        undone = 0
+        for key in found:
+            if self._store.transact(
+                functools.partial(handovers.undo, load_balancer_id=key[0], generation=key[1])
+            ):
+                LOG.warning("Load balancer %s: nobody has taken generation %d, which is undone", *key)
+                undone += 1
+        return undone
 
     def _purge(self, tx: sa.Connection) -> tuple[int, int]:
         old = rows.now() - timedelta(seconds=self._settings.amphora_expiry_age)

@@ -13,13 +13,31 @@ from typing import Any, TypeAlias
 from octavia_lib.api.drivers import exceptions, provider_base
 
 from hydria.drivers.network.interface import NetworkDriver
-from hydria.model.errors import Conflict, Invalid, NotFound, ProviderFailed, Unavailable, Unsupported
+from hydria.model.errors import (
+    Conflict,
+    HydriaError,
+    Invalid,
+    NotFound,
+    ProviderFailed,
+    Unavailable,
+    Unsupported,
+)
 from hydria.settings import Settings
 
 LOG = logging.getLogger(__name__)
 NAMESPACE = "octavia.api.drivers"
 
 VipDict: TypeAlias = dict[str, Any]
+
+
+# What octavia-lib has drivers say, each with a text for the caller and one for the operator (contract 3.2).
+_SPOKEN = (
+    exceptions.NotImplementedError,
+    exceptions.UnsupportedOptionError,
+    exceptions.Conflict,
+    exceptions.NotFound,
+    exceptions.DriverError,
+)
 
 
 class Completion(Enum):
@@ -48,20 +66,24 @@ class Provider:
         """Call a method of octavia-lib's ProviderDriver; its errors become Hydria's (contract 3.2)."""
         try:
             return getattr(self.driver, method)(*arguments)
-        except exceptions.NotImplementedError as error:
-            raise Unimplemented(self.name, error.user_fault_string) from error
-        except exceptions.UnsupportedOptionError as error:
-            raise Unsupported(self.name, error.user_fault_string) from error
-        except exceptions.Conflict as error:
-            raise address_taken(error.user_fault_string) from error
-        except exceptions.DriverError as error:
-            LOG.error("Provider '%s', %s: %s", self.name, method, error.operator_fault_string)  # noqa: TRY400  (the cause is chained)
-            raise ProviderFailed(self.name, error.user_fault_string) from error
+        except _SPOKEN as error:
+            LOG.warning("Provider '%s' in %s: %s", self.name, method, error.operator_fault_string)
+            raise self._translated(error) from error
         except (NotFound, Invalid, Conflict, Unavailable, Unsupported):
             raise  # Hydria's own drivers speak its words
         except Exception as error:
             LOG.exception("Provider '%s' failed in %s", self.name, method)
             raise ProviderFailed(self.name, str(error)) from error
+
+    def _translated(self, error: Any) -> HydriaError:
+        text = str(error.user_fault_string)
+        if isinstance(error, exceptions.NotImplementedError):
+            return Unimplemented(self.name, text)
+        if isinstance(error, exceptions.UnsupportedOptionError):
+            return Unsupported(self.name, text)
+        if isinstance(error, exceptions.Conflict):
+            return address_taken(text)
+        return ProviderFailed(self.name, text)
 
     def create_vip_port(
         self, load_balancer_id: str, project_id: str, vip: VipDict, additional: list[VipDict]
@@ -71,14 +93,26 @@ class Provider:
         The dictionaries have the keys of contract 3.2; in the answer they are filled in.
         """
         try:
-            made, more = self.call("create_vip_port", load_balancer_id, project_id, vip, additional)
+            answer = self.call("create_vip_port", load_balancer_id, project_id, vip, additional)
         except Unimplemented:
             return None
-        return dict(made), [dict(each) for each in more]
+        try:
+            made, more = answer
+            found = dict(made), [dict(each) for each in more or ()]
+        except (TypeError, ValueError) as error:
+            raise ProviderFailed(self.name, "create_vip_port did not return a VIP and a list.") from error
+        missing = [key for key in ("vip_address", "vip_port_id") if not (vip | found[0]).get(key)]
+        if missing:
+            raise ProviderFailed(self.name, f"create_vip_port did not return {' and '.join(missing)}.")
+        return found
 
 
 class Registry:
-    """Providers by name, each loaded once, when it is first asked for."""
+    """Providers by name, each loaded when it is first asked for.
+
+    There is one object of each of Hydria's own drivers, and one for each request of every other: drivers
+    written for Octavia are used so there, and need not stand several threads at a time.
+    """
 
     def __init__(self, settings: Settings, network: NetworkDriver) -> None:
         self._settings = settings
@@ -111,9 +145,16 @@ class Registry:
         """
         if name in self._loaded:
             return self._loaded[name]
-        for found in metadata.entry_points(group=NAMESPACE, name=name):
-            # Drivers for Octavia are made without arguments; Hydria's own ask for what they need.
-            return self.add(name, found.load()())
+        try:
+            for found in metadata.entry_points(group=NAMESPACE, name=name):
+                # Drivers for Octavia are made without arguments; Hydria's own ask for what they need.
+                provider = self._made(name, found.load()())
+                if provider.completion is not Completion.REPORTED:
+                    self._loaded[name] = provider
+                return provider
+        except Exception as error:
+            LOG.exception("The driver of provider '%s' cannot be loaded", name)
+            raise ProviderMissing(name) from error
         raise ProviderMissing(name)
 
     def choose(self, name: str | None) -> Provider:
@@ -135,15 +176,18 @@ class Registry:
         return self._reporting[name]
 
     def add(self, name: str, driver: Any) -> Provider:
-        """Take in a driver under this name."""
+        """Take in a driver under this name, for all requests."""
+        self._loaded[name] = self._made(name, driver)
+        return self._loaded[name]
+
+    def _made(self, name: str, driver: Any) -> Provider:
         if not isinstance(driver, provider_base.ProviderDriver):
             raise ProviderFailed(name, "its entry point is not an octavia-lib ProviderDriver.")
         connect = getattr(driver, "hydria_connect", None)
         if connect is not None:
             connect(self._settings, self._network)
-        completion = getattr(driver, "hydria_completion", Completion.REPORTED)
-        self._loaded[name] = Provider(name, driver, completion)
-        return self._loaded[name]
+        driver.name = name
+        return Provider(name, driver, getattr(driver, "hydria_completion", Completion.REPORTED))
 
 
 class Unimplemented(Unsupported):

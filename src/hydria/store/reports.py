@@ -14,7 +14,7 @@ from sqlalchemy import exc
 from hydria.model.load_balancer import LoadBalancer
 from hydria.model.resource import Resource
 from hydria.model.statuses import OperatingStatus, ProvisioningStatus
-from hydria.store import events, rows, tables, trees
+from hydria.store import events, handovers, rows, tables, trees
 from hydria.store.tables import COUNTERS, listener_statistics
 
 _BATCH = 1000
@@ -65,6 +65,7 @@ def record(tx: sa.Connection, reports: Sequence[Report], may_report: Reports) ->
         check_provider(report, balancer.provider, may_report)
         written[report] = item
     _write(tx, written)
+    handovers.taken(tx, [report.id for report in written if _is_done(report)])
 
 
 def check_provider(report: Report, provider: str, may_report: Reports) -> None:
@@ -188,6 +189,14 @@ def _delete(tx: sa.Connection, resource: type[Resource], ids: Sequence[str]) -> 
         tree = trees.load_tree(tx, identifier)
         if tree is not None:
             trees.mark_deleted(tx, tree, rows.now())
+
+
+def _is_done(report: Report) -> bool:
+    """Whether the provider has done what it was asked, so that it has taken the change."""
+    return report.resource is LoadBalancer and report.provisioning in (
+        ProvisioningStatus.ACTIVE,
+        ProvisioningStatus.DELETED,
+    )
 
 
 def _comes_back(report: Report, item: Resource) -> bool:

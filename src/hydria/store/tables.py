@@ -142,6 +142,24 @@ leases = sa.Table(
     **_OPTIONS,
 )
 
+# A change that is being handed to a provider which reports by itself: what it replaced, as JSON, to take it
+# back when the provider refuses it. begun_at is seconds since 1970.
+handovers = sa.Table(
+    "handovers",
+    metadata,
+    sa.Column(
+        "load_balancer_id",
+        sa.String(36),
+        sa.ForeignKey("load_balancers.id", ondelete="CASCADE"),
+        primary_key=True,
+    ),
+    sa.Column("generation", sa.BigInteger, nullable=False),
+    sa.Column("owner", sa.String(255), nullable=False),
+    sa.Column("begun_at", sa.Double, nullable=False),
+    sa.Column("undo", JSON_TEXT, nullable=False),
+    **_OPTIONS,
+)
+
 # The last heartbeat of each amphora; seen is seconds since 1970.
 amphora_health = sa.Table(
     "amphora_health",

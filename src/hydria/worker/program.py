@@ -12,6 +12,7 @@ from contextlib import suppress
 
 from hydria.messages import Wakeups
 from hydria.model.errors import Unavailable
+from hydria.processes import lives
 from hydria.store import leases, rows, trees
 from hydria.worker.converger import Converger, Outcome, Result
 from hydria.worker.leasekeeper import LeaseKeeper
@@ -119,12 +120,5 @@ class Worker:
 
 
 def _lives(process: int) -> bool:
-    if process == os.getpid():
-        return False  # a lease of an earlier process that had this id
-    try:
-        os.kill(process, 0)
-    except ProcessLookupError:
-        return False
-    except PermissionError:
-        return True
-    return True
+    # A lease of an earlier process that had this id is nobody's.
+    return process != os.getpid() and lives(process)

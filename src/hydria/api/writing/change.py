@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 import uuid
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any, TypeVar
 
 import msgspec
@@ -15,7 +15,7 @@ from hydria.api import conditions, policy, views
 from hydria.api.call import Call
 from hydria.model import kinds
 from hydria.model.amphora import Amphora
-from hydria.model.errors import Busy, NotFound
+from hydria.model.errors import Busy, NotFound, Unavailable
 from hydria.model.flavor import Flavor, allows_member_sriov
 from hydria.model.listener import Listener
 from hydria.model.load_balancer import LoadBalancer
@@ -24,7 +24,8 @@ from hydria.model.resource import IDENTIFIER, Declared, Resource, build
 from hydria.model.statuses import OperatingStatus, ProvisioningStatus
 from hydria.model.tree import Tree
 from hydria.providers.registry import Completion, Provider
-from hydria.store import changes, locking, offers, relations, rows, trees
+from hydria.store import changes, handovers, locking, offers, relations, rows, trees
+from hydria.store.handovers import Snapshot
 from hydria.store.locking import PoolInUse
 
 LOG = logging.getLogger(__name__)
@@ -36,18 +37,24 @@ T = TypeVar("T")
 class Change:
     """One request's change, within its transaction, of a load balancer that is locked until it ends.
 
-    ``generation`` is the load balancer's once the change is made.
+    ``generation`` is the load balancer's once the change is made. ``before``: what there was, where the
+    provider is called after the transaction (:meth:`hand_over`).
     """
 
     call: Call
     tx: sa.Connection
     balancer: LoadBalancer
     generation: int
+    before: Snapshot = handovers.NOTHING
+    chosen: list[Provider] = field(default_factory=list)
+    deferred: list[tuple[str, tuple[Any, ...]]] = field(default_factory=list)
 
     @property
     def provider(self) -> Provider:
         """Who builds the load balancer. Raises Unsupported when that driver is not installed any more."""
-        return self.call.services.providers.get(self.balancer.provider)
+        if not self.chosen:
+            self.chosen.append(self.call.services.providers.get(self.balancer.provider))
+        return self.chosen[0]
 
     @property
     def classic(self) -> bool:
@@ -161,7 +168,15 @@ class Change:
         changes.touch_objects(self.tx, Listener, used.listener_ids, self.generation)
 
     def hand_over(self, method: str, *arguments: Any) -> None:
-        """Call the provider, as the very last step; what is done when it returns is marked so."""
+        """Call the provider, as the very last step; what is done when it returns is marked so.
+
+        One that reports by itself is called once the change is committed: see :func:`carry_out`.
+        """
+        if self.classic:
+            owner = self.call.services.settings.controller_name
+            handovers.begin(self.tx, self.balancer.id, self.generation, owner, self.before)
+            self.deferred.append((method, arguments))
+            return
         self.provider.call(method, *arguments)
         if self.provider.completion is not Completion.IMMEDIATE:
             return
@@ -170,6 +185,29 @@ class Change:
             trees.mark_applied(self.tx, tree, self.generation)
         else:
             trees.mark_deleted(self.tx, tree, rows.now())
+
+    def deliver(self) -> None:
+        """Call the provider for what was committed; the change is taken back when the call fails."""
+        store, key = self.call.services.store, (self.balancer.id, self.generation)
+        try:
+            for method, arguments in self.deferred:
+                self.provider.call(method, *arguments)
+        except BaseException:
+            self._take_back()
+            raise
+        if self.deferred:
+            store.transact(lambda tx: handovers.end(tx, *key))
+
+    def _take_back(self) -> None:
+        store, key = self.call.services.store, (self.balancer.id, self.generation)
+        try:
+            if not store.transact(lambda tx: handovers.undo(tx, *key)):
+                LOG.warning(
+                    "Load balancer %s: the provider has failed after it had reported that generation %d is"
+                    " done, which therefore stays", *key,
+                )  # fmt: skip
+        except Unavailable as error:
+            LOG.warning("Load balancer %s: housekeeping has to take generation %d back: %s", *key, error)
 
     def shown(self, item: Resource) -> dict[str, object]:
         """A changed object as the response shows it."""
@@ -180,8 +218,14 @@ def carry_out(call: Call, work: Callable[[sa.Connection], tuple[T, Change | None
     """Run ``work`` in a transaction, then have a worker look at what it changed; its answer.
 
     ``work`` may run again after a lost race, so it changes nothing but the database, until it hands over.
+
+    A provider that reports by itself is called when the change is committed. Its driver may be slow, which
+    keeps nobody from the database then, and may look up and report while it is called. Meanwhile the classic
+    lock keeps the tree as it is, so that the change can be taken back when the call fails.
     """
     answer, change = call.services.store.transact(work)
+    if change is not None:
+        change.deliver()
     if change is not None:
         balancer = change.balancer
         LOG.info(
@@ -197,7 +241,7 @@ def open_balancer(call: Call, tx: sa.Connection, identifier: str) -> Change:
     balancer = changes.lock(tx, known_id(LoadBalancer, identifier))
     if balancer is None or balancer.provisioning_status is ProvisioningStatus.DELETED:
         raise NotFound(LoadBalancer.label, identifier)
-    return Change(call, tx, balancer, balancer.generation + 1)
+    return _opened(call, tx, balancer)
 
 
 def open_child(call: Call, tx: sa.Connection, resource: type[Declared], identifier: str) -> Change:
@@ -205,7 +249,13 @@ def open_child(call: Call, tx: sa.Connection, resource: type[Declared], identifi
     balancer = locking.lock_owner(tx, resource, known_id(resource, identifier))
     if balancer is None:
         raise NotFound(resource.label, identifier)
-    return Change(call, tx, balancer, balancer.generation + 1)
+    return _opened(call, tx, balancer)
+
+
+def _opened(call: Call, tx: sa.Connection, balancer: LoadBalancer) -> Change:
+    reports = call.services.providers.reports(balancer.provider)
+    before = handovers.snapshot(tx, balancer.id) if reports else handovers.NOTHING
+    return Change(call, tx, balancer, balancer.generation + 1, before)
 
 
 def new(

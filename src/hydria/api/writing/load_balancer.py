@@ -59,7 +59,7 @@ def create(call: Call, body: object, parent: str | None) -> dict[str, object]:  
 
         def work(tx: sa.Connection) -> tuple[dict[str, object], Change]:
             quota.reserve(call, tx, balancer.project_id, wanted, limits)
-            return _write(Change(call, tx, balancer, balancer.generation), tree, chosen)
+            return _write(Change(call, tx, balancer, balancer.generation, chosen=[provider]), tree, chosen)
 
         return carry_out(call, work)
     except Unavailable as away:
