@@ -85,6 +85,10 @@ orphan_age = 3
 [controller_worker]
 lease_seconds = 10
 retry_max = 5
+[driver_agent]
+status_socket_path = {self.state_dir}/status.sock
+stats_socket_path = {self.state_dir}/stats.sock
+get_socket_path = {self.state_dir}/get.sock
 {self.options}
 """
         )

@@ -1,0 +1,1 @@
+"""A provider that loads no balance; see the README."""
