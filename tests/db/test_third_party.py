@@ -9,6 +9,7 @@ from typing import Any
 
 import pytest
 
+from hydria.api.writing.amphora import failover_load_balancer
 from hydria.driver_agent.program import DriverAgent
 from hydria.housekeeping.program import Housekeeping
 from hydria.model.errors import Busy, Conflict, HydriaError, ProviderFailed, Unsupported
@@ -131,6 +132,7 @@ REQUESTS: dict[str, Callable[[Api, dict[str, str]], object]] = {
         LoadBalancer, its["load_balancers"], name="n", tags=["t"]
     ),
     "loadbalancer_delete": lambda api, its: api.delete(LoadBalancer, its["load_balancers"], cascade=True),
+    "loadbalancer_failover": lambda api, its: failover_load_balancer(api.call, its["load_balancers"]),
     "listener_create": lambda api, its: api.create(
         Listener, loadbalancer_id=its["load_balancers"], protocol="TCP", protocol_port=81, tags=["t"]
     ),

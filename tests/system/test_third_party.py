@@ -185,7 +185,8 @@ def test_the_life_of_a_load_balancer(running: ThirdParty) -> None:
     for method, path, body in changes_of(ids).values():
         assert running.refusal(409, method, path, body) == locked
     put = ("PUT", f"/loadbalancers/{balancer}", {"loadbalancer": {"name": "n"}})
-    for method, path, body in (put, ("DELETE", f"/loadbalancers/{balancer}?cascade=true", None)):
+    failover = ("PUT", f"/loadbalancers/{balancer}/failover", None)
+    for method, path, body in (put, failover, ("DELETE", f"/loadbalancers/{balancer}?cascade=true", None)):
         assert running.refusal(409, method, path, body) == state
 
     running.settle(ids)
@@ -261,6 +262,9 @@ def test_error_is_followed_by_the_deletion_alone(running: ThirdParty) -> None:
     assert shown["provisioning_status"] == "ERROR"
     for method, path, body in changes_of(ids).values():
         running.refusal(409, method, path, body)
+    running.call("PUT", f"/loadbalancers/{made['id']}/failover")
+    assert running.appliance.calls("loadbalancer_failover")[0][0]["loadbalancer_id"] == made["id"]
+    running.report(loadbalancers=[{"id": made["id"], "provisioning_status": "ERROR"}])
     running.call("DELETE", f"/loadbalancers/{made['id']}?cascade=true")
     running.report(loadbalancers=[{"id": made["id"], "provisioning_status": "DELETED"}])
     assert running.deployment.request("GET", f"/loadbalancers/{made['id']}").status == 404
