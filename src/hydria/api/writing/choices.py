@@ -62,6 +62,11 @@ class Choices:
             "vip_vnic_type": vnic_type,
         }
 
+    def expanded(self) -> dict[str, Values]:
+        """What they say, as the provider is shown it."""
+        both = {"flavor": self.flavor, "availability_zone": self.zone}
+        return {name: choice.metadata for name, choice in both.items() if choice is not None}
+
     def hold(self, tx: sa.Connection) -> None:
         """Keep both as they are until the transaction ends; raise when one is not as it was any more."""
         for offer, choice in ((Flavor, self.flavor), (AvailabilityZone, self.zone)):

@@ -136,7 +136,7 @@ def _write(change: Change, tree: Tree, chosen: Choices) -> tuple[dict[str, objec
     changes.add_load_balancer(tx, tree.load_balancer)
     for items in (tree.pools, tree.listeners, tree.members, tree.health_monitors):
         rows.insert(tx, items)
-    change.hand_over("loadbalancer_create", objects.of_tree(tree, **change.choices()))
+    change.hand_over("loadbalancer_create", objects.of_tree(tree, **chosen.expanded()))
     return graph.shown(tree), change
 
 
