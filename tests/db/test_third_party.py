@@ -198,10 +198,9 @@ def test_what_was_reported_as_done_is_not_taken_back(api: Api, appliance: Applia
 def test_a_later_change_is_not_taken_back_with_an_earlier_one(api: Api, appliance: Appliance) -> None:
     ids = everything(api)
     settle(api, appliance)
-    before = handovers.NOTHING
     for generation in (7, 8):
         api.store.transact(
-            lambda tx, number=generation: handovers.begin(tx, ids["load_balancers"], number, "h:1", before)
+            lambda tx, number=generation: handovers.begin(tx, api.store, ids["load_balancers"], number, "h:1")
         )
     assert not api.store.transact(lambda tx: handovers.undo(tx, ids["load_balancers"], 7))
     assert api.get(LoadBalancer, ids["load_balancers"]) is not None

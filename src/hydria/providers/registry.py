@@ -67,7 +67,9 @@ class Provider:
         try:
             return getattr(self.driver, method)(*arguments)
         except _SPOKEN as error:
-            LOG.warning("Provider '%s' in %s: %s", self.name, method, error.operator_fault_string)
+            usual = method == "create_vip_port" and isinstance(error, exceptions.NotImplementedError)
+            level = logging.DEBUG if usual else logging.WARNING
+            LOG.log(level, "Provider '%s' in %s: %s", self.name, method, error.operator_fault_string)
             raise self._translated(error) from error
         except (NotFound, Invalid, Conflict, Unavailable, Unsupported):
             raise  # Hydria's own drivers speak its words

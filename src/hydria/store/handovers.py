@@ -8,7 +8,7 @@ of the tree only what differs.
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Collection, Mapping
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
@@ -17,8 +17,10 @@ import msgspec
 import sqlalchemy as sa
 
 from hydria.model.load_balancer import LoadBalancer
+from hydria.model.member import Member
 from hydria.model.statuses import ProvisioningStatus
 from hydria.store import events, rows, tables
+from hydria.store.engine import Store
 from hydria.store.events import What
 
 _BATCH = 5000
@@ -43,28 +45,17 @@ class _Undo(msgspec.Struct, frozen=True):
     tags: dict[str, list[str]]
 
 
-NOTHING = Snapshot({}, {})
+def begin(tx: sa.Connection, store: Store, load_balancer_id: str, generation: int, owner: str) -> None:
+    """Note how to undo what the transaction has changed, which holds the lock on the load balancer.
 
-
-def snapshot(tx: sa.Connection, load_balancer_id: str) -> Snapshot:
-    """A load balancer with everything below it, as it is now."""
-    found: dict[str, dict[str, Mapping[str, Any]]] = {}
-    for resource in tables.RESOURCES:
-        table = tables.table_of(resource)
-        owner = table.c.id if resource is LoadBalancer else table.c.load_balancer_id
-        selected = tx.execute(sa.select(table).where(owner == load_balancer_id)).mappings()
-        found[table.name] = {row["id"]: dict(row) for row in selected}
-    ids = [identifier for listed in found.values() for identifier in listed]
-    tags: dict[str, list[str]] = {}
-    for batch in _batches(ids):
-        for row in tx.execute(sa.select(tables.tags).where(tables.tags.c.resource_id.in_(batch))):
-            tags.setdefault(row.resource_id, []).append(row.tag)
-    return Snapshot(found, {owner: sorted(listed) for owner, listed in tags.items()})
-
-
-def begin(tx: sa.Connection, load_balancer_id: str, generation: int, owner: str, before: Snapshot) -> None:
-    """Note how to undo what the transaction has changed. ``owner``: the program that calls the provider."""
-    undo = _difference(before, snapshot(tx, load_balancer_id))
+    ``store`` still has what there was before. ``owner``: the program that calls the provider.
+    """
+    members = tables.members.c
+    changed = sa.and_(members.load_balancer_id == load_balancer_id, members.generation == generation)
+    after = _snapshot(tx, load_balancer_id, list(tx.execute(sa.select(members.id).where(changed)).scalars()))
+    with store.read() as committed:
+        before = _snapshot(committed, load_balancer_id, list(after.rows[tables.members.name]))
+    undo = _difference(before, after)
     handovers = tables.handovers
     tx.execute(sa.delete(handovers).where(handovers.c.load_balancer_id == load_balancer_id))
     tx.execute(
@@ -76,6 +67,31 @@ def begin(tx: sa.Connection, load_balancer_id: str, generation: int, owner: str,
             undo=msgspec.json.encode(undo).decode(),
         )
     )
+
+
+def _snapshot(tx: sa.Connection, load_balancer_id: str, members: Sequence[str]) -> Snapshot:
+    """A load balancer with what is below it, as this connection sees it.
+
+    Of the members, which may be many, only these: a change marks every one that it touches.
+    """
+    found: dict[str, dict[str, Mapping[str, Any]]] = {}
+    for resource in tables.RESOURCES:
+        table = tables.table_of(resource)
+        parts: list[sa.ColumnElement[bool]]
+        if resource is Member:
+            parts = [table.c.id.in_(batch) for batch in _batches(members)]
+        else:
+            parts = [
+                (table.c.id if resource is LoadBalancer else table.c.load_balancer_id) == load_balancer_id
+            ]
+        selected = (tx.execute(sa.select(table).where(part)).mappings() for part in parts)
+        found[table.name] = {row["id"]: dict(row) for listed in selected for row in listed}
+    ids = [identifier for listed in found.values() for identifier in listed]
+    tags: dict[str, list[str]] = {}
+    for batch in _batches(ids):
+        for row in tx.execute(sa.select(tables.tags).where(tables.tags.c.resource_id.in_(batch))):
+            tags.setdefault(row.resource_id, []).append(row.tag)
+    return Snapshot(found, {owner: sorted(listed) for owner, listed in tags.items()})
 
 
 def end(tx: sa.Connection, load_balancer_id: str, generation: int) -> None:

@@ -25,7 +25,6 @@ from hydria.model.statuses import OperatingStatus, ProvisioningStatus
 from hydria.model.tree import Tree
 from hydria.providers.registry import Completion, Provider
 from hydria.store import changes, handovers, locking, offers, relations, rows, trees
-from hydria.store.handovers import Snapshot
 from hydria.store.locking import PoolInUse
 
 LOG = logging.getLogger(__name__)
@@ -37,15 +36,13 @@ T = TypeVar("T")
 class Change:
     """One request's change, within its transaction, of a load balancer that is locked until it ends.
 
-    ``generation`` is the load balancer's once the change is made. ``before``: what there was, where the
-    provider is called after the transaction (:meth:`hand_over`).
+    ``generation`` is the load balancer's once the change is made.
     """
 
     call: Call
     tx: sa.Connection
     balancer: LoadBalancer
     generation: int
-    before: Snapshot = handovers.NOTHING
     chosen: list[Provider] = field(default_factory=list)
     deferred: list[tuple[str, tuple[Any, ...]]] = field(default_factory=list)
 
@@ -173,8 +170,9 @@ class Change:
         One that reports by itself is called once the change is committed: see :func:`carry_out`.
         """
         if self.classic:
-            owner = self.call.services.settings.controller_name
-            handovers.begin(self.tx, self.balancer.id, self.generation, owner, self.before)
+            services = self.call.services
+            owner = services.settings.controller_name
+            handovers.begin(self.tx, services.store, self.balancer.id, self.generation, owner)
             self.deferred.append((method, arguments))
             return
         self.provider.call(method, *arguments)
@@ -241,7 +239,7 @@ def open_balancer(call: Call, tx: sa.Connection, identifier: str) -> Change:
     balancer = changes.lock(tx, known_id(LoadBalancer, identifier))
     if balancer is None or balancer.provisioning_status is ProvisioningStatus.DELETED:
         raise NotFound(LoadBalancer.label, identifier)
-    return _opened(call, tx, balancer)
+    return Change(call, tx, balancer, balancer.generation + 1)
 
 
 def open_child(call: Call, tx: sa.Connection, resource: type[Declared], identifier: str) -> Change:
@@ -249,13 +247,7 @@ def open_child(call: Call, tx: sa.Connection, resource: type[Declared], identifi
     balancer = locking.lock_owner(tx, resource, known_id(resource, identifier))
     if balancer is None:
         raise NotFound(resource.label, identifier)
-    return _opened(call, tx, balancer)
-
-
-def _opened(call: Call, tx: sa.Connection, balancer: LoadBalancer) -> Change:
-    reports = call.services.providers.reports(balancer.provider)
-    before = handovers.snapshot(tx, balancer.id) if reports else handovers.NOTHING
-    return Change(call, tx, balancer, balancer.generation + 1, before)
+    return Change(call, tx, balancer, balancer.generation + 1)
 
 
 def new(

@@ -81,7 +81,8 @@ def delete(call: Call, identifier: str, parent: str | None, *, cascade: bool) ->
         if change.gone(item, used.pool):
             return None, None
         changes.delete_object(tx, item, change.generation)
-        bulk.forget_monitoring(tx, used.pool.id)
+        if not change.classic:  # whose provider reports how its members do
+            bulk.forget_monitoring(tx, used.pool.id)
         change.touch(used)
         change.hand_over("health_monitor_delete", objects.of(item))
         return None, change
