@@ -208,6 +208,9 @@ class NetworkingSettings:
     allow_vip_port_id: bool = option(True, "Requests may name the VIP's port.")
     valid_vip_networks: tuple[str, ...] = option((), "Networks that VIPs may be on; empty: all.")
     denylist_vip_networks: tuple[str, ...] = option((), "Networks that VIPs may not be on.")
+    allow_invisible_resource_usage: bool = option(
+        False, "Requests may name networks, ports and the like that their callers cannot see."
+    )
     reserved_ips: tuple[str, ...] = option(("169.254.169.254",), "Addresses that no member may have.")
 
 

@@ -289,9 +289,9 @@ def web_server(address: str, text: str = "ok") -> Iterator[int]:
         listener.close()
 
 
-def get(address: str, timeout: float = 1.0) -> str:
+def get(address: str, timeout: float = 1.0, port: int = 80) -> str:
     """What a request gets through a VIP; "" for nothing."""
-    connection = http.client.HTTPConnection(address, timeout=timeout)
+    connection = http.client.HTTPConnection(address, port, timeout=timeout)
     try:
         connection.request("GET", "/")
         response = connection.getresponse()

@@ -8,7 +8,8 @@ from typing import Any
 import pytest
 
 from hydria.drivers.network.interface import Network
-from hydria.model.errors import Conflict, Invalid, Unavailable, Unsupported
+from hydria.model.errors import Conflict, Invalid, NotFound, ProviderFailed, Unavailable, Unsupported
+from hydria.model.listener import Listener
 from hydria.model.load_balancer import LoadBalancer
 from hydria.testing.network import FakeNetwork
 from tests.unit.api_writing import Api, new_store
@@ -144,10 +145,137 @@ def test_a_taken_address_is_a_conflict(api: Api, both: Network) -> None:
 
 def test_a_full_subnet(api: Api, network: FakeNetwork) -> None:
     tiny = network.add_network("203.0.113.0/30")
-    for _ in range(2):
+    # One for the VIP, one for an amphora.
+    api.create(LoadBalancer, vip_network_id=tiny.id)
+    message = "Validation failure: Subnet(s) in the supplied network do not contain enough available IPs."
+    with api.unchanged(Invalid, message):
         api.create(LoadBalancer, vip_network_id=tiny.id)
+    api.create(LoadBalancer, vip_subnet_id=tiny.subnet_ids[0])
     with api.unchanged(Unavailable, f"No address is left in subnet {tiny.subnet_ids[0]}."):
-        api.create(LoadBalancer, vip_network_id=tiny.id)
+        api.create(LoadBalancer, vip_subnet_id=tiny.subnet_ids[0])
+
+
+def test_the_next_subnet_of_a_network_when_the_first_is_full(api: Api, network: FakeNetwork) -> None:
+    both = network.add_network("203.0.113.0/31", "2001:db8:1::/64")
+    assert vip(api.create(LoadBalancer, vip_network_id=both.id))[1] == both.subnet_ids[1]
+
+
+def test_a_network_without_port_security(api: Api, network: FakeNetwork) -> None:
+    open_to_all = network.add_network("203.0.113.0/24", port_security=False)
+    message = "Provider 'amphora' reports error: Port security must be enabled on the VIP network."
+    with api.unchanged(ProviderFailed, message):
+        api.create(LoadBalancer, vip_network_id=open_to_all.id)
+
+
+def test_what_the_caller_cannot_see(api: Api, network: FakeNetwork, both: Network) -> None:
+    port = network.add_port(both, (both.subnet_ids[1], "198.51.100.7"))
+    network.private = dict.fromkeys((both.id, *both.subnet_ids, port.id), "somebody else")
+    for source, label, identifier in (
+        ("vip_network_id", "Network", both.id),
+        ("vip_subnet_id", "Subnet", both.subnet_ids[0]),
+        ("vip_port_id", "Port", port.id),
+    ):
+        with api.unchanged(Invalid, f"{label} {identifier} not found."):
+            api.create(LoadBalancer, **{source: identifier})
+    api.networking(allow_invisible_resource_usage=True)
+    api.create(LoadBalancer, vip_network_id=both.id)
+
+
+# --- several addresses
+
+
+def test_additional_vips_are_on_the_same_port(api: Api, network: FakeNetwork, both: Network) -> None:
+    first, second = both.subnet_ids
+    made = api.create(LoadBalancer, vip_subnet_id=second, additional_vips=[{"subnet_id": first}])
+    port = network.port(made["vip_port_id"])
+    assert made["vip_address"] == "198.51.100.1"
+    assert made["additional_vips"] == [{"subnet_id": first, "ip_address": "2001:db8::1", "port_id": port.id}]
+    assert [each.address for each in port.addresses] == ["198.51.100.1", "2001:db8::1"]
+    wanted = {"subnet_id": first, "ip_address": "2001:DB8::0:9"}
+    made = api.create(LoadBalancer, vip_subnet_id=second, additional_vips=[wanted])
+    assert made["additional_vips"][0]["ip_address"] == "2001:db8::9"
+    with api.unchanged(Conflict, "The VIP IP address is already in use: The address 2001:db8::9 is taken."):
+        api.create(LoadBalancer, vip_subnet_id=second, additional_vips=[wanted])
+
+
+def test_additional_vips_on_a_port_of_the_users(api: Api, network: FakeNetwork, both: Network) -> None:
+    first, second = both.subnet_ids
+    port = network.add_port(both, (second, "198.51.100.7"), (first, "2001:db8::7"))
+    more = [{"subnet_id": first}]
+    made = api.create(LoadBalancer, vip_port_id=port.id, vip_subnet_id=second, additional_vips=more)
+    assert made["additional_vips"] == [{"subnet_id": first, "ip_address": "2001:db8::7", "port_id": port.id}]
+    narrow = network.add_port(both, (second, "198.51.100.8"))
+    message = (
+        "Provider 'amphora' does not support a requested option:"
+        f" The VIP port {narrow.id} has no address in subnet {first}; give it one first."
+    )
+    with api.unchanged(Unsupported, message):
+        api.create(LoadBalancer, vip_port_id=narrow.id, additional_vips=more)
+
+
+# --- what guards the port
+
+GROUP, POLICY = str(uuid.UUID(int=11)), str(uuid.UUID(int=12))
+
+
+def test_security_groups_and_policy_of_a_vip(api: Api, network: FakeNetwork, both: Network) -> None:
+    network.security_groups, network.qos_policies = {GROUP}, {POLICY}
+    made = api.create(LoadBalancer, vip_network_id=both.id, vip_sg_ids=[GROUP], vip_qos_policy_id=POLICY)
+    assert (made["vip_sg_ids"], made["vip_qos_policy_id"]) == ([GROUP], POLICY)
+    for body in ({"vip_sg_ids": None}, {"vip_sg_ids": [GROUP]}, {"vip_sg_ids": []}):
+        changed = api.update(LoadBalancer, made["id"], **body)
+        assert changed["vip_sg_ids"] == (body["vip_sg_ids"] or [])
+        assert changed["vip_qos_policy_id"] == POLICY
+    assert api.update(LoadBalancer, made["id"], vip_qos_policy_id=None)["vip_qos_policy_id"] is None
+
+
+def test_a_port_brings_its_policy(api: Api, network: FakeNetwork, both: Network) -> None:
+    network.qos_policies = {POLICY, NOBODY}
+    address = (both.subnet_ids[1], "198.51.100.7")
+    port = network.add_port(both, address, qos_policy_id=NOBODY)
+    assert api.create(LoadBalancer, vip_port_id=port.id)["vip_qos_policy_id"] == NOBODY
+    made = api.create(LoadBalancer, vip_port_id=port.id, vip_qos_policy_id=POLICY)
+    assert made["vip_qos_policy_id"] == POLICY
+
+
+def test_groups_and_policies_that_there_are_not(api: Api, network: FakeNetwork, both: Network) -> None:
+    made = api.create(LoadBalancer, vip_network_id=both.id)["id"]
+    cases: list[tuple[dict[str, Any], str]] = [
+        ({"vip_sg_ids": [NOBODY]}, f"Security Group {NOBODY} not found."),
+        (
+            {"vip_qos_policy_id": NOBODY},
+            "Validation failure: VIP QoS policy is not allowed in this deployment.",
+        ),
+    ]
+    for with_policies in (False, True):
+        if with_policies:
+            network.qos_policies = {POLICY}
+            cases[1] = (cases[1][0], f"qos_policy {NOBODY} not found.")
+        for body, message in cases:
+            with api.unchanged(Invalid, message):
+                api.create(LoadBalancer, vip_network_id=both.id, **body)
+            with api.unchanged(Invalid, message):
+                api.update(LoadBalancer, made, **body)
+            with api.unchanged(NotFound, f"Load Balancer {NOBODY} not found."):
+                api.update(LoadBalancer, NOBODY, **body)
+
+
+def test_groups_and_allowed_cidrs_exclude_each_other(api: Api, network: FakeNetwork, both: Network) -> None:
+    network.security_groups = {GROUP}
+    message = "Validation failure: Allowed CIDRs are not allowed when using custom VIP Security Groups."
+    listener = {"protocol": "TCP", "protocol_port": 80}
+    limited = {**listener, "allowed_cidrs": ["192.0.2.0/24"]}
+    with api.unchanged(Invalid, message):
+        api.create(LoadBalancer, vip_network_id=both.id, vip_sg_ids=[GROUP], listeners=[limited])
+    made = api.create(LoadBalancer, vip_subnet_id=both.subnet_ids[1], listeners=[limited])
+    with api.unchanged(Invalid, message):
+        api.update(LoadBalancer, made["id"], vip_sg_ids=[GROUP])
+    api.update(Listener, made["listeners"][0]["id"], allowed_cidrs=None)
+    api.update(LoadBalancer, made["id"], vip_sg_ids=[GROUP])
+    with api.unchanged(Invalid, message):
+        api.update(Listener, made["listeners"][0]["id"], allowed_cidrs=["192.0.2.0/24"])
+    with api.unchanged(Invalid, message):
+        api.create(Listener, loadbalancer_id=made["id"], **{**limited, "protocol_port": 81})
 
 
 @pytest.mark.parametrize("source", ["vip_port_id", "vip_network_id", "vip_subnet_id"])
@@ -173,22 +301,6 @@ def test_networks_may_be_allowed_or_denied(api: Api, network: FakeNetwork, both:
     api.networking(denylist_vip_networks=(other.id,))
     with api.unchanged(Invalid, message):
         api.create(LoadBalancer, vip_network_id=other.id)
-
-
-@pytest.mark.parametrize(
-    ("body", "what"),
-    [
-        ({"vip_qos_policy_id": NOBODY}, f"vip_qos_policy_id '{NOBODY}'"),
-        ({"vip_sg_ids": [NOBODY]}, f"vip_sg_ids '['{NOBODY}']'"),
-    ],
-)
-def test_what_amphorae_do_not_serve(api: Api, both: Network, body: dict[str, Any], what: str) -> None:
-    message = (
-        f"Provider 'amphora' does not support a requested option: {what} is not served by the amphora"
-        " data plane yet."
-    )
-    with api.unchanged(Unsupported, message):
-        api.create(LoadBalancer, vip_subnet_id=both.subnet_ids[0], **body)
 
 
 # --- providers

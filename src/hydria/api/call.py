@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from typing import Protocol
 
 from hydria.drivers.certificates.manager import CertificateManager
-from hydria.drivers.network.interface import NetworkDriver
+from hydria.drivers.network.interface import NetworkDriver, Viewer
 from hydria.messages import Wakeups
 from hydria.model.rules import Deployment
 from hydria.providers.registry import Registry
@@ -22,6 +22,7 @@ class Caller:
     admin: the administrator, whatever rules say; only without identity.
     project_id, domain_id, system_scope: what the caller's rights are about.
     service_…: the service that passes on the request of a user.
+    token: what other services know the caller by.
     """
 
     project_id: str
@@ -35,6 +36,7 @@ class Caller:
     service_user_id: str = ""
     service_project_id: str = ""
     service_roles: tuple[str, ...] = ()
+    token: str = field(default="", repr=False)
 
 
 class Judge(Protocol):
@@ -82,3 +84,11 @@ class Call:
     base_url: str
     request_id: str = ""
     if_match: frozenset[str] | None = None
+
+    @property
+    def network(self) -> NetworkDriver:
+        """The network service as the caller sees it (contract 1.9)."""
+        services = self.services
+        if services.settings.networking.allow_invisible_resource_usage:
+            return services.network
+        return services.network.seen_by(Viewer(self.caller.project_id, self.caller.token))

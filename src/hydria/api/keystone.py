@@ -60,6 +60,7 @@ def identify(request: falcon.Request) -> Caller:
         service_user_id=context.service_user_id or "",
         service_project_id=context.service_project_id or "",
         service_roles=tuple(context.service_roles),
+        token=context.auth_token or "",
     )
 
 

@@ -11,7 +11,6 @@ from dataclasses import dataclass
 
 from hydria.model.health_monitor import HealthMonitor
 from hydria.model.listener import Listener
-from hydria.model.load_balancer import LoadBalancer
 from hydria.model.pool import Pool
 from hydria.model.resource import Resource
 from hydria.model.statuses import ListenerProtocol, MonitorType, PoolProtocol
@@ -41,7 +40,6 @@ class Row:
 
 
 _TABLE: Mapping[type[Resource], tuple[Row, ...]] = {
-    LoadBalancer: (Row("additional_vips"), Row("vip_qos_policy_id"), Row("vip_sg_ids")),
     Listener: (
         Row(
             "protocol",

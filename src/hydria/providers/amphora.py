@@ -52,20 +52,29 @@ class AmphoraProviderDriver(provider_base.ProviderDriver):
     ) -> tuple[VipDict, list[VipDict]]:
         """Make the VIP's port, or take the one that the request brings."""
         _check_values(LoadBalancer, {**vip_dictionary, "additional_vips": additional_vip_dicts})
+        if not self._network.network(vip_dictionary["vip_network_id"]).port_security:
+            sentence = "Port security must be enabled on the VIP network."
+            raise exceptions.DriverError(user_fault_string=sentence, operator_fault_string=sentence)
         given = vip_dictionary.get("vip_port_id")
         if given:
-            return {**vip_dictionary, "octavia_owned": False}, []
-        port = self._make_port(loadbalancer_id, vip_dictionary)
-        address = port.addresses[0].address  # also of one that was asked for: in its canonical form
-        return {**vip_dictionary, "vip_address": address, "vip_port_id": port.id, "octavia_owned": True}, []
+            port = self._network.port(given)
+        else:
+            port = self._make_port(loadbalancer_id, vip_dictionary, additional_vip_dicts)
+        on = {each.subnet_id: each.address for each in reversed(port.addresses)}
+        made = {**vip_dictionary, "vip_port_id": port.id, "octavia_owned": not given}
+        if not given:  # also one that was asked for: in its canonical form
+            made["vip_address"] = on[vip_dictionary["vip_subnet_id"]]
+        return made, [_on_port(port, on, vip) for vip in additional_vip_dicts]
 
-    def _make_port(self, load_balancer_id: str, vip: VipDict) -> Port:
+    def _make_port(self, load_balancer_id: str, vip: VipDict, additional: list[VipDict]) -> Port:
+        addresses = [FixedAddress(vip["vip_subnet_id"], vip.get("vip_address") or "")]
+        addresses += [FixedAddress(each["subnet_id"], each.get("ip_address") or "") for each in additional]
         try:
             return self._network.create_port(
                 vip["vip_network_id"],
                 name=f"octavia-lb-{load_balancer_id}",
                 owner=f"lb-{load_balancer_id}",
-                addresses=[FixedAddress(vip["vip_subnet_id"], vip.get("vip_address") or "")],
+                addresses=addresses,
             )
         except Conflict as taken:
             raise exceptions.Conflict(user_fault_string=taken.message) from taken
@@ -142,6 +151,14 @@ class AmphoraProviderDriver(provider_base.ProviderDriver):
 
     def validate_availability_zone(self, availability_zone_metadata: dict[str, Any]) -> None:
         _refuse(capabilities.zone_refusal(availability_zone_metadata, self._compute, self._network))
+
+
+def _on_port(port: Port, on: Mapping[str, str], vip: VipDict) -> VipDict:
+    """An additional VIP with the address that the port has in its subnet."""
+    address = on.get(vip["subnet_id"])
+    if address is None:
+        _refuse(f"The VIP port {port.id} has no address in subnet {vip['subnet_id']}; give it one first.")
+    return {**vip, "ip_address": address, "port_id": port.id}
 
 
 def _check(*asked: Any) -> None:

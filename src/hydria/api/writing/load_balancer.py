@@ -11,17 +11,18 @@ import sqlalchemy as sa
 from hydria.api import policy
 from hydria.api.call import Call
 from hydria.api.writing import choices, graph, member, quota, requests, vip
-from hydria.api.writing.change import Change, carry_out, open_balancer
+from hydria.api.writing.change import Change, carry_out, known_id, open_balancer
 from hydria.api.writing.choices import Choices
 from hydria.api.writing.listener import refuse_policies
-from hydria.model.errors import Busy, Invalid, ProjectBusy, Unavailable, validation
+from hydria.model.errors import Busy, Invalid, NotFound, ProjectBusy, Unavailable, validation
+from hydria.model.listener import Listener
 from hydria.model.load_balancer import LoadBalancer
 from hydria.model.resource import build, parse_create, parse_update
 from hydria.model.statuses import OperatingStatus, ProvisioningStatus
 from hydria.model.tree import Tree
 from hydria.providers import objects
 from hydria.providers.registry import Completion, Provider
-from hydria.store import changes, rows
+from hydria.store import changes, rows, tables
 
 _DELETABLE = (ProvisioningStatus.ACTIVE, ProvisioningStatus.ERROR)
 
@@ -37,7 +38,7 @@ def create(call: Call, body: object, parent: str | None) -> dict[str, object]:  
     _authorize_create(call, values)
     chosen = choices.read(call, values)
     values |= chosen.attributes(values, settings.controller_worker.loadbalancer_topology)
-    source = vip.resolve(services.network, settings.networking, values, chosen.valid_vip_networks)
+    source = vip.resolve(call.network, settings.networking, values, chosen.valid_vip_networks)
     nested = graph.judged(
         call,
         nested,
@@ -76,6 +77,8 @@ def create(call: Call, body: object, parent: str | None) -> dict[str, object]:  
 def update(call: Call, identifier: str, body: object, parent: str | None) -> dict[str, object]:  # noqa: ARG001
     """Change a load balancer's own attributes."""
     given = parse_update(LoadBalancer, requests.record(LoadBalancer, body), call.services.defaults)
+    if given.get("vip_sg_ids") or given.get("vip_qos_policy_id"):
+        _check_guards(call, identifier, given)
 
     def work(tx: sa.Connection) -> tuple[dict[str, object], Change]:
         change = open_balancer(call, tx, identifier)
@@ -83,6 +86,8 @@ def update(call: Call, identifier: str, body: object, parent: str | None) -> dic
         if "vip_sg_ids" in given:
             change.authorize("loadbalancer:put:vip_sg_ids")
         choices.groups_fit(change.balancer.vip_vnic_type, given)
+        if given.get("vip_sg_ids"):
+            _cidrs_fit(change)
         admit(change, (ProvisioningStatus.ACTIVE,))
         updated = change.update_balancer(given)
         shown = change.shown(updated)
@@ -146,6 +151,26 @@ def admit(change: Change, classic: tuple[ProvisioningStatus, ...]) -> None:
     if status.going or (change.classic and status not in classic):
         raise Busy(f"Invalid state {status} of loadbalancer resource {change.balancer.id}")
     change.require_match(change.balancer)
+
+
+def _check_guards(call: Call, identifier: str, given: Mapping[str, object]) -> None:
+    """Raise Invalid for what the network service does not have, before the transaction, for that asks it.
+
+    But NotFound or Forbidden where the load balancer itself is in the way (contract 1.20).
+    """
+    with call.services.store.read() as tx:
+        found = rows.load_one(tx, LoadBalancer, known_id(LoadBalancer, identifier))
+    if found is None or found.provisioning_status is ProvisioningStatus.DELETED:
+        raise NotFound(LoadBalancer.label, identifier)
+    policy.authorize(call, "loadbalancer:put", found.project_id)
+    vip.check_guards(call.network, given)
+
+
+def _cidrs_fit(change: Change) -> None:
+    """Raise Invalid where listeners say themselves who is admitted, which security groups would, too."""
+    owned = tables.listeners.c.load_balancer_id == change.balancer.id
+    if any(each.desired and each.allowed_cidrs for each in rows.load(change.tx, Listener, owned)):
+        raise validation("Allowed CIDRs are not allowed when using custom VIP Security Groups.")
 
 
 def _project(call: Call, values: Mapping[str, object]) -> str:

@@ -107,7 +107,7 @@ def check_subnets(
     """
     for subnet_id in {str(values["subnet_id"]) for values in members if values.get("subnet_id")}:
         try:
-            call.services.network.subnet(subnet_id)
+            call.network.subnet(subnet_id)
         except NotFound as missing:
             if pool_id is not None:
                 _authorize(call, pool_id, needed)

@@ -16,6 +16,7 @@ from hydria.api.writing.requests import foreign
 from hydria.drivers.network.interface import FixedAddress, Network, NetworkDriver, Port, Subnet
 from hydria.model import kinds
 from hydria.model.errors import Conflict, HydriaError, NotFound, validation
+from hydria.model.statuses import Topology
 from hydria.providers.registry import Provider, VipDict, address_taken
 from hydria.settings import NetworkingSettings
 
@@ -30,7 +31,7 @@ _SOURCES = ("vip_port_id", "vip_network_id", "vip_subnet_id")
 class Source:
     """A VIP that can be claimed. ``address``, ``port_id``: None when they are still to be made.
 
-    ``cidrs``: of its subnets, the primary one first.
+    ``cidrs``: of its subnets, the primary one first. ``qos_policy_id``: the request's, or the port's.
     """
 
     network_id: str
@@ -39,6 +40,7 @@ class Source:
     port_id: str | None
     additional: tuple[VipDict, ...] = ()
     cidrs: tuple[str, ...] = ()
+    qos_policy_id: str | None = None
 
     @property
     def expected_addresses(self) -> list[str]:
@@ -58,10 +60,14 @@ def resolve(
     ``valid_networks``: the availability zone's list, in place of the deployment's.
     """
     _sources_allowed(settings, values)
+    policy_id = values["vip_qos_policy_id"]
     if values["vip_port_id"] is not None:
-        primary, port_id = _of_port(network, values), str(values["vip_port_id"])
+        port: Port = _look_up("Port", network.port, values["vip_port_id"])
+        primary, port_id = _of_port(port, values), str(values["vip_port_id"])
+        policy_id = policy_id or port.qos_policy_id or None
     else:
         primary, port_id = _of_network(network, settings, values), None
+    check_guards(network, values)
     subnet = _look_up("Subnet", network.subnet, primary.subnet_id)
     additional, cidrs = _additional(network, subnet, values["additional_vips"])
     _network_allowed(settings, valid_networks, subnet.network_id)
@@ -72,7 +78,18 @@ def resolve(
         port_id,
         tuple(additional),
         (subnet.cidr, *cidrs),
+        policy_id,
     )
+
+
+def check_guards(network: NetworkDriver, values: Values) -> None:
+    """Raise Invalid for a QoS policy or security groups of a request that there are not."""
+    if values.get("vip_qos_policy_id") is not None:
+        if not network.qos_enabled:
+            raise validation("VIP QoS policy is not allowed in this deployment.")
+        _look_up("qos_policy", network.qos_policy, values["vip_qos_policy_id"])
+    for group_id in values.get("vip_sg_ids") or ():
+        _look_up("Security Group", network.security_group, group_id)
 
 
 def claim(
@@ -92,7 +109,7 @@ def claim(
         "vip_network_id": source.network_id,
         "vip_port_id": source.port_id,
         "vip_subnet_id": source.subnet_id,
-        "vip_qos_policy_id": values["vip_qos_policy_id"],
+        "vip_qos_policy_id": source.qos_policy_id,
         "vip_sg_ids": values["vip_sg_ids"],
     }
     made = provider.create_vip_port(
@@ -102,6 +119,7 @@ def claim(
     found = wanted | {key: value for key, value in vip.items() if value is not None}
     return {
         **{key: found[key] for key in ("vip_address", "vip_network_id", "vip_port_id", "vip_subnet_id")},
+        "vip_qos_policy_id": source.qos_policy_id,
         "additional_vips": [
             {key: each.get(key) for key in ("subnet_id", "ip_address", "port_id")} for each in additional
         ],
@@ -125,8 +143,7 @@ def _sources_allowed(settings: NetworkingSettings, values: Values) -> None:
             raise validation(f"use of {source} is disallowed by this deployment's configuration.")
 
 
-def _of_port(network: NetworkDriver, values: Values) -> FixedAddress:
-    port: Port = _look_up("Port", network.port, values["vip_port_id"])
+def _of_port(port: Port, values: Values) -> FixedAddress:
     user = port.device_id or port.owner
     if user:
         raise validation(f"Port {port.id} is already used by device {user} ")
@@ -151,7 +168,7 @@ def _of_network(network: NetworkDriver, settings: NetworkingSettings, values: Va
         values[key] for key in ("vip_network_id", "vip_subnet_id", "vip_address")
     )
     if network_id is not None:
-        subnet = _on_network(network, _look_up("Network", network.network, network_id), subnet_id, address)
+        subnet = _on_network(network, values, _look_up("Network", network.network, network_id))
     elif subnet_id is not None:
         subnet = _look_up("Subnet", network.subnet, subnet_id)
     else:
@@ -161,7 +178,8 @@ def _of_network(network: NetworkDriver, settings: NetworkingSettings, values: Va
     return FixedAddress(subnet.id, address or "")
 
 
-def _on_network(network: NetworkDriver, found: Network, subnet_id: str | None, address: str | None) -> Subnet:
+def _on_network(network: NetworkDriver, values: Values, found: Network) -> Subnet:
+    subnet_id, address = values["vip_subnet_id"], values["vip_address"]
     if subnet_id is not None:
         if subnet_id not in found.subnet_ids:
             raise foreign("Subnet", subnet_id)
@@ -171,7 +189,13 @@ def _on_network(network: NetworkDriver, found: Network, subnet_id: str | None, a
         raise validation("Supplied network does not contain a subnet.")
     if address is not None:
         return _containing(subnets, address)
-    return min(subnets, key=lambda subnet: subnet.version)  # IPv4 preferred; otherwise the network's order
+    # The VIP's, and one for each amphora.
+    needed = 3 if values.get("topology") == Topology.ACTIVE_STANDBY else 2
+    for subnet in sorted(subnets, key=lambda subnet: subnet.version):  # otherwise in the network's order
+        free = network.free_addresses(subnet.id)
+        if free is None or free >= needed:
+            return subnet
+    raise validation("Subnet(s) in the supplied network do not contain enough available IPs.")
 
 
 def _by_default(network: NetworkDriver, settings: NetworkingSettings, address: str | None) -> Subnet:

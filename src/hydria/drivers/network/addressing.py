@@ -35,6 +35,11 @@ class Range:
         """The host's address: the first one."""
         return ipaddress.ip_interface((self.network[1], self.network.prefixlen))
 
+    @property
+    def size(self) -> int:
+        """How many ports can have an address of it."""
+        return min(self.network.num_addresses, _MOST) - (3 if self.network.version == 4 else 2)
+
     def may_be_given(self, address: str) -> bool:
         """Whether an address of the subnet can be a port's."""
         found = ipaddress.ip_address(address)
@@ -43,9 +48,8 @@ class Range:
 
     def candidates(self, start: int) -> Iterator[str]:
         """Every address that can be a port's, from somewhere in the middle round to the one before."""
-        size = min(self.network.num_addresses, _MOST) - (3 if self.network.version == 4 else 2)
-        for step in range(size):
-            yield str(self.network[2 + (start + step) % size])
+        for step in range(self.size):
+            yield str(self.network[2 + (start + step) % self.size])
 
 
 @dataclass(frozen=True, slots=True)

@@ -18,7 +18,7 @@ from hydria.drivers import host, state_dir
 from hydria.drivers.netlink import Netlink
 from hydria.drivers.network import addressing, firewall, forwarding
 from hydria.drivers.network.addressing import Segment
-from hydria.drivers.network.interface import FixedAddress, Network, Port, Subnet
+from hydria.drivers.network.interface import FixedAddress, Network, NetworkDriver, Port, Subnet, Viewer
 from hydria.drivers.network.ports import PortRegistry
 from hydria.model.errors import DriverError, Invalid, NotFound
 from hydria.settings import Settings
@@ -107,6 +107,40 @@ class BridgeNetworkDriver:
             if found is not None:
                 return found.subnet
         raise NotFound("Subnet", subnet_id)
+
+    def security_group(self, group_id: str) -> str:
+        """There are none: amphorae admit what their listeners say."""
+        raise NotFound("Security Group", group_id)
+
+    @property
+    def qos_enabled(self) -> bool:
+        """There are no policies."""
+        return False
+
+    def qos_policy(self, policy_id: str) -> str:
+        """There are none."""
+        raise NotFound("qos_policy", policy_id)
+
+    def free_addresses(self, subnet_id: str) -> int | None:
+        """Those that no port has."""
+        for segment in self._segments:
+            found = segment.range_of(subnet_id)
+            if found is not None:
+                taken = sum(each.subnet_id == subnet_id for port in self.ports() for each in port.addresses)
+                return max(0, found.size - taken)
+        raise NotFound("Subnet", subnet_id)
+
+    def seen_by(self, viewer: Viewer) -> NetworkDriver:  # noqa: ARG002  (as every one)
+        """Whoever may order load balancers on this host sees its networks."""
+        return self
+
+    def guard_port(self, port_id: str, *, security_group_ids: Iterable[str], qos_policy_id: str) -> None:
+        """Nothing, for there is nothing to guard a port with."""
+        self.port(port_id)
+        for group_id in security_group_ids:
+            self.security_group(group_id)
+        if qos_policy_id:
+            self.qos_policy(qos_policy_id)
 
     def port(self, port_id: str) -> Port:
         """Look up a port."""

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Protocol
 
 
@@ -30,12 +30,13 @@ class Subnet:
 
 @dataclass(frozen=True, slots=True)
 class Network:
-    """A layer 2 network. mtu: bytes."""
+    """A layer 2 network. mtu: bytes. port_security: whether it keeps ports to their own addresses."""
 
     id: str
     name: str
     subnet_ids: tuple[str, ...]
     mtu: int = 1500
+    port_security: bool = True
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,6 +53,7 @@ class Port:
 
     owner: what the port was made for (``lb-<id>``, ``amphora-<id>``), so that orphans can be found.
     binding: what the compute driver needs to attach it; its meaning is theirs (netns: the bridge's name).
+    qos_policy_id: the one that it has; "" for none.
     """
 
     id: str
@@ -62,13 +64,23 @@ class Port:
     addresses: tuple[FixedAddress, ...]
     binding: str = ""
     device_id: str = ""
+    qos_policy_id: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Viewer:
+    """Somebody who may not see all that the service has. token: what the service knows them by."""
+
+    project_id: str
+    token: str = field(default="", repr=False)
 
 
 class NetworkDriver(Protocol):
     """A network service.
 
     Looking up may be called by any program, at any time, and answers within seconds:
-    ``subnet``, ``network``, ``port`` raise NotFound.
+    ``subnet``, ``network``, ``port``, ``security_group``, ``qos_policy`` raise NotFound. A service without
+    security groups, or without QoS, knows none of them.
 
     Making and removing are idempotent: ``create_port`` with a name that exists returns that port,
     ``delete_port`` of a port that is gone does nothing. They raise Conflict when an address is taken,
@@ -107,6 +119,28 @@ class NetworkDriver(Protocol):
 
     def port(self, port_id: str) -> Port:
         """Look up a port."""
+
+    def security_group(self, group_id: str) -> str:
+        """Look up a security group; its id."""
+
+    @property
+    def qos_enabled(self) -> bool:
+        """Whether the service has QoS policies at all."""
+
+    def qos_policy(self, policy_id: str) -> str:
+        """Look up a QoS policy; its id."""
+
+    def free_addresses(self, subnet_id: str) -> int | None:
+        """How many more addresses a subnet can give; None when nobody counts. Raises NotFound."""
+
+    def seen_by(self, viewer: Viewer) -> NetworkDriver:
+        """The same service, in which what the viewer may not see is not found; for looking up alone."""
+
+    def guard_port(self, port_id: str, *, security_group_ids: Iterable[str], qos_policy_id: str) -> None:
+        """Give a port exactly these security groups and this policy ("" for none); idempotent.
+
+        Raises NotFound for what there is no such thing of.
+        """
 
     def create_port(
         self, network_id: str, *, name: str, owner: str, addresses: Iterable[FixedAddress] = ()

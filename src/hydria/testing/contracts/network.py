@@ -8,7 +8,7 @@ from uuid import uuid4
 
 import pytest
 
-from hydria.drivers.network.interface import FixedAddress, NetworkDriver, Port
+from hydria.drivers.network.interface import FixedAddress, NetworkDriver, Port, Viewer
 from hydria.model.errors import Conflict, Invalid, NotFound
 
 
@@ -46,6 +46,26 @@ class NetworkDriverContract:
         assert len(port.mac.split(":")) == 6
         assert first & 1 == 0, "a unicast address"
 
+    def test_who_may_not_see_everything_sees_the_same_shapes(self, driver: NetworkDriver) -> None:
+        view = driver.seen_by(Viewer("a project", "a token"))
+        for network in driver.networks():
+            assert view.network(network.id) == network
+
+    def test_addresses_are_counted_or_not(self, driver: NetworkDriver) -> None:
+        for subnet_id in driver.network(driver.lb_network_id).subnet_ids:
+            before = driver.free_addresses(subnet_id)
+            port = driver.create_port(driver.lb_network_id, name="one", owner="amphora-1")
+            if before is not None:
+                assert driver.free_addresses(subnet_id) == before - 1
+            driver.delete_port(port.id)
+            assert driver.free_addresses(subnet_id) == before
+
+    def test_a_port_without_guards_stays_without(self, driver: NetworkDriver) -> None:
+        port = driver.create_port(driver.lb_network_id, name="one", owner="amphora-1")
+        for _ in range(2):
+            driver.guard_port(port.id, security_group_ids=(), qos_policy_id="")
+        assert driver.port(port.id) == port
+
     def test_making_a_port_again_returns_it(self, driver: NetworkDriver) -> None:
         first = driver.create_port(driver.lb_network_id, name="one", owner="amphora-1")
         assert driver.create_port(driver.lb_network_id, name="one", owner="amphora-1") == first
@@ -82,7 +102,7 @@ class NetworkAllocationContract(NetworkDriverContract):
     """For drivers of a real service, which knows what there is and gives each address once."""
 
     def test_what_does_not_exist_is_not_found(self, driver: NetworkDriver) -> None:
-        for look_up in (driver.network, driver.subnet, driver.port):
+        for look_up in (driver.network, driver.subnet, driver.port, driver.security_group, driver.qos_policy):
             for identifier in (str(uuid4()), "../../etc/passwd", ""):
                 with pytest.raises(NotFound):
                     look_up(identifier)

@@ -195,6 +195,12 @@ class Serving(Step):
         self.tree = tree
 
     def _apply(self, amphora: Amphora, *, with_vip: bool = True) -> None:
+        balancer = self.tree.load_balancer
+        self.tools.network.guard_port(
+            amphora.vrrp_port_id or "",
+            security_group_ids=balancer.vip_sg_ids,
+            qos_policy_id=balancer.vip_qos_policy_id or "",
+        )
         interface = vip_interface(self.tools, amphora, self.tree)
         if not with_vip:
             interface = dataclasses.replace(interface, vips=())

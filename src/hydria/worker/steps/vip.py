@@ -18,11 +18,15 @@ class ClaimVip(Step):
     def execute(self) -> None:
         balancer = self.balancer
         if balancer.vip_port_owned and balancer.vip_network_id and balancer.vip_subnet_id:
+            more = [
+                FixedAddress(vip["subnet_id"] or "", vip.get("ip_address") or "")
+                for vip in balancer.additional_vips
+            ]
             self.tools.network.create_port(
                 balancer.vip_network_id,
                 name=f"octavia-lb-{balancer.id}",
                 owner=f"lb-{balancer.id}",
-                addresses=[FixedAddress(balancer.vip_subnet_id, balancer.vip_address or "")],
+                addresses=[FixedAddress(balancer.vip_subnet_id, balancer.vip_address or ""), *more],
             )
 
 
