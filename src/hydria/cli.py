@@ -150,7 +150,8 @@ def _all_on(options: argparse.Namespace) -> int:
         fresh.close()
         names = ("driver-agent", "health-manager", "worker", "housekeeping", "api")
         programs = [controllers.PROGRAMS[name](parts) for name in names]
-        url = f"http://{settings.api_settings.bind_host}:{settings.api_settings.bind_port}"
+        scheme = "https" if settings.api_settings.tls_certificate_file else "http"
+        url = f"{scheme}://{settings.api_settings.bind_host}:{settings.api_settings.bind_port}"
         subnet = parts.network.default_vip_subnet_id
         hint = f", VIPs come from subnet {parts.network.subnet(subnet).name}" if subnet else ""
         ready = functools.partial(print, f"Hydria serves at {url}{hint}", flush=True)

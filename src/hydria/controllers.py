@@ -209,8 +209,8 @@ def check(settings: Settings) -> None:
     from hydria.api import program, serve  # noqa: PLC0415
 
     loading.check(settings)
-    serve.refuse_open_doors(settings.api_settings)
-    program.deployment(settings)
+    serve.refuse_open_doors(settings)
+    program.check(settings)
 
 
 class Ending:

@@ -131,7 +131,7 @@ def test_an_address_that_is_taken(server: serve.Server) -> None:
 
 @pytest.mark.parametrize("host", ["127.0.0.1", "127.1.2.3", "::1", "localhost"])
 def test_loopback_needs_no_identity(host: str) -> None:
-    serve.refuse_open_doors(settings(host).api_settings)
+    serve.refuse_open_doors(settings(host))
 
 
 @pytest.mark.parametrize("host", ["0.0.0.0", "::", "192.0.2.1", "", "*", "::ffff:192.0.2.1"])

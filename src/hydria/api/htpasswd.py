@@ -70,7 +70,7 @@ def read(path: Path) -> Mapping[str, bytes]:
         if not line.strip() or line.startswith("#"):
             continue
         user, _, hashed = line.strip().partition(":")
-        if not _HASH.fullmatch(hashed):  # without what is there: it may be a password
+        if not user or not _HASH.fullmatch(hashed):  # without what is there: it may be a password
             raise Invalid(
                 f"{_OPTION} = {path}: line {number} is not a user name, a colon and a bcrypt hash;"
                 " htpasswd -B makes one."

@@ -8,8 +8,9 @@ from typing import TYPE_CHECKING
 from hydria.api import pipeline
 from hydria.api.app import make_app
 from hydria.api.call import Administrators, Judge, Services
-from hydria.api.caller import NOAUTH
+from hydria.api.caller import NOAUTH, identifier
 from hydria.api.serve import Server
+from hydria.api.tls import Certificate
 from hydria.drivers import loading
 from hydria.drivers.network.interface import NetworkDriver
 from hydria.messages import Wakeups
@@ -54,6 +55,15 @@ def _judge(settings: Settings) -> Judge:
     from hydria.api.policy.enforcement import Enforcement  # noqa: PLC0415  (oslo.policy is large)
 
     return Enforcement(settings)
+
+
+def check(settings: Settings) -> None:
+    """Raise Invalid for options of the API that cannot work."""
+    deployment(settings)
+    identifier(settings)
+    _judge(settings)
+    if settings.api_settings.tls_certificate_file:
+        Certificate(settings.api_settings)
 
 
 def application(services: Services) -> WSGIApplication:

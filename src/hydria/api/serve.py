@@ -8,6 +8,7 @@ import resource
 import socket
 import threading
 import time
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from waitress import wasyncore
@@ -15,10 +16,11 @@ from waitress.channel import HTTPChannel
 from waitress.parser import HTTPRequestParser, ParsingError
 from waitress.server import BaseWSGIServer, create_server
 
-from hydria.api.caller import NOAUTH, is_loopback
+from hydria.api.caller import HTTP_BASIC, NOAUTH, is_loopback
 from hydria.api.malformed import MalformedTask
+from hydria.api.tls import Certificate
 from hydria.model.errors import Forbidden, Unavailable
-from hydria.settings import ApiSettings, Settings
+from hydria.settings import Settings
 
 if TYPE_CHECKING:
     from _typeshed.wsgi import WSGIApplication
@@ -42,6 +44,26 @@ class _Channel(HTTPChannel):  # type: ignore[misc]  # the same
     error_task_class = MalformedTask
 
 
+class _TlsChannel(_Channel):
+    def handle_read(self) -> None:
+        """All that TLS has decoded, since nothing on the wire would tell that more of it waits."""
+        more = True
+        while more:
+            try:
+                data = self.socket.recv(self.adj.recv_bytes)
+            except BlockingIOError:
+                return  # a part of a record, or of the handshake
+            except OSError as error:  # no TLS, or none that is spoken here
+                LOG.debug("A client of the API: %s", error)
+                data = b""
+            if not data:
+                self.handle_close()
+                return
+            self.last_activity = time.time()
+            self.received(data)
+            more = self.connected and self.socket.pending() > 0
+
+
 # Requests beyond the threads wait in line; clients that wait to be read cost nothing but a socket each.
 _CONNECTIONS = 1000
 _LOOP_SECONDS = 1.0
@@ -53,8 +75,8 @@ class Server:
 
     def __init__(self, app: WSGIApplication, settings: Settings) -> None:
         self._app = app
+        self._all = settings
         self._settings = settings.api_settings
-        self._longest_body = settings.oslo_middleware.max_request_body_size
         self._stopping = threading.Event()
         self._sockets: dict[int, Any] = {}
         self._dispatcher: Any = None
@@ -67,7 +89,8 @@ class Server:
         Raises Forbidden instead of serving without identity beyond loopback, Unavailable when the address
         cannot be bound.
         """
-        refuse_open_doors(self._settings)
+        refuse_open_doors(self._all)
+        certificate = Certificate(self._settings) if self._settings.tls_certificate_file else None
         host, port = self._settings.bind_host, self._settings.bind_port
         try:
             made = create_server(
@@ -76,7 +99,10 @@ class Server:
                 host=host or _EVERYWHERE,
                 port=port,
                 threads=self._settings.threads,
-                max_request_body_size=self._longest_body,
+                max_request_body_size=self._all.oslo_middleware.max_request_body_size,
+                url_scheme="http" if certificate is None else "https",
+                clear_untrusted_proxy_headers=not self._all.oslo_middleware.enable_proxy_headers_parsing,
+                log_socket_errors=certificate is None,
                 connection_limit=_connections(),
                 asyncore_use_poll=True,
                 ident=None,
@@ -89,7 +115,7 @@ class Server:
         self._dispatcher = made.task_dispatcher
         self._listening = [each for each in self._sockets.values() if isinstance(each, BaseWSGIServer)]
         for server in self._listening:
-            server.channel_class = _Channel
+            server.channel_class = _Channel if certificate is None else partial(_tls_channel, certificate)
         # It warns of every request that has to wait for a thread.
         logging.getLogger("waitress.queue").setLevel(logging.ERROR)
         # A full collection takes as long as a long list; what is loaded by now is no garbage.
@@ -137,9 +163,28 @@ def _connections() -> int:
     return min(_CONNECTIONS, resource.getrlimit(resource.RLIMIT_NOFILE)[0] // 2)
 
 
-def refuse_open_doors(settings: ApiSettings) -> None:
-    """Raise Forbidden when anybody on the network would be the administrator."""
-    if settings.auth_strategy != NOAUTH:
+def _tls_channel(
+    certificate: Certificate, server: Any, connection: socket.socket, *more: Any, **options: Any
+) -> None:
+    """Begin to speak TLS with a client."""
+    try:
+        connection.setblocking(False)
+        wrapped = certificate.wrap(connection)
+    except (OSError, ValueError) as error:  # it has gone already
+        LOG.debug("A client of the API went before TLS began: %s", error)
+        connection.close()
+        return
+    _TlsChannel(server, wrapped, *more, **options)
+
+
+def refuse_open_doors(everything: Settings) -> None:
+    """Raise Forbidden when anybody on the network would be the administrator, or could hear passwords."""
+    settings = everything.api_settings
+    passwords = settings.auth_strategy == HTTP_BASIC
+    behind_proxy = everything.oslo_middleware.enable_proxy_headers_parsing
+    if passwords and (settings.tls_certificate_file or behind_proxy):
+        return
+    if not passwords and settings.auth_strategy != NOAUTH:
         return
     host = "" if settings.bind_host == _EVERYWHERE else settings.bind_host
     try:
@@ -148,9 +193,16 @@ def refuse_open_doors(settings: ApiSettings) -> None:
         )
     except OSError as error:
         raise Forbidden(f"[api_settings] bind_host = {host}: {error.strerror}.") from error
-    if not all(is_loopback(str(address[0])) for *_, address in found):
+    if all(is_loopback(str(address[0])) for *_, address in found):
+        return
+    if passwords:
         raise Forbidden(
-            f"[api_settings] bind_host = {host or '(all addresses)'} with auth_strategy = {NOAUTH}: Hydria"
-            " does not serve requests without identity beyond loopback. Bind 127.0.0.1, or choose a strategy"
-            " that identifies callers."
+            f"[api_settings] bind_host = {host or '(all addresses)'} with auth_strategy = {HTTP_BASIC}:"
+            " passwords would go over the network in the clear. Set tls_certificate_file and tls_key_file,"
+            " or bind 127.0.0.1; behind a proxy that speaks TLS, set [oslo_middleware] enable_proxy_headers_parsing."
         )
+    raise Forbidden(
+        f"[api_settings] bind_host = {host or '(all addresses)'} with auth_strategy = {NOAUTH}: Hydria"
+        " does not serve requests without identity beyond loopback. Bind 127.0.0.1, or choose a strategy"
+        " that identifies callers."
+    )
