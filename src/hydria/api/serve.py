@@ -199,7 +199,8 @@ def refuse_open_doors(everything: Settings) -> None:
         raise Forbidden(
             f"[api_settings] bind_host = {host or '(all addresses)'} with auth_strategy = {HTTP_BASIC}:"
             " passwords would go over the network in the clear. Set tls_certificate_file and tls_key_file,"
-            " or bind 127.0.0.1; behind a proxy that speaks TLS, set [oslo_middleware] enable_proxy_headers_parsing."
+            " or bind 127.0.0.1; behind a proxy that speaks TLS, set [oslo_middleware]"
+            " enable_proxy_headers_parsing."
         )
     raise Forbidden(
         f"[api_settings] bind_host = {host or '(all addresses)'} with auth_strategy = {NOAUTH}: Hydria"
