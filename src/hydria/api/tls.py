@@ -1,4 +1,4 @@
-"""TLS for the API's own server (docs/adr/0006-tls-of-the-api.md).
+"""TLS for the API's own server (docs/adr/0004-tls-in-waitress.md).
 
 waitress reads and writes in one loop that never waits for a client, and neither does this: handshakes happen
 as their bytes come in. OpenSSL's objects stand no two threads at a time, and waitress writes from the thread
