@@ -23,7 +23,8 @@ def add(store: Store, *items: Resource) -> None:
 
     def work(tx: sa.Connection) -> None:
         changes.add_load_balancer(tx, tree.load_balancer)
-        for group in (tree.listeners, tree.pools, tree.members, tree.health_monitors):
+        above, below = (tree.listeners, tree.pools), (tree.members, tree.health_monitors, tree.l7policies)
+        for group in (*above, *below, tree.l7rules):
             rows.insert(tx, group)
 
     store.transact(work)

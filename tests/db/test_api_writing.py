@@ -43,6 +43,7 @@ def test_the_life_of_a_load_balancer(api: Api) -> None:
     api.apply()
     assert api.statuses() == {
         "load_balancers": ["DELETED"], "listeners": [], "pools": [], "members": [], "health_monitors": [],
+        "l7policies": [], "l7rules": [],
     }  # fmt: skip
 
 

@@ -29,7 +29,7 @@ def test_every_list_on_every_engine(database_url: str) -> None:
         _orders(api, resource, items)
         _filters(api, resource, items)
         with store.writer.begin() as tx:
-            for table in (tables.members, tables.health_monitors, tables.pools, tables.load_balancers):
+            for table in reversed(tables.metadata.sorted_tables):
                 tx.execute(table.delete())
     store.close()
 

@@ -10,6 +10,8 @@ from hypothesis import strategies as st
 
 from hydria.model.amphora import Amphora
 from hydria.model.health_monitor import HealthMonitor
+from hydria.model.l7policy import L7Policy
+from hydria.model.l7rule import L7Rule
 from hydria.model.listener import Listener
 from hydria.model.load_balancer import LoadBalancer
 from hydria.model.member import Member
@@ -20,10 +22,14 @@ from hydria.testing import bodies
 from hydria.testing import trees as make
 from tests.db import store_scene as scene
 
-REFERENCES = {"load_balancer_id": make.BALANCER, "loadbalancer_id": make.BALANCER, "pool_id": make.POOL}
+REFERENCES = {
+    "load_balancer_id": make.BALANCER, "loadbalancer_id": make.BALANCER, "pool_id": make.POOL,
+    "listener_id": make.LISTENER, "l7policy_id": make.POLICY,
+}  # fmt: skip
+ABOVE = {"pool_id": make.pool, "listener_id": make.listener}
 FACTORIES: dict[type[Resource], Any] = {
     LoadBalancer: make.load_balancer, Listener: make.listener, Pool: make.pool, Member: make.member,
-    HealthMonitor: make.monitor,
+    HealthMonitor: make.monitor, L7Policy: make.policy, L7Rule: make.rule,
 }  # fmt: skip
 # Those that no request decides.
 INTERNAL = {
@@ -57,13 +63,14 @@ def resources(resource: type[Resource]) -> st.SearchStrategy[Resource]:
             values |= {"listener_id": None}
         if resource is Member:
             values |= {"request_sriov": False}
-        own = {name: REFERENCES[name] for name in ("load_balancer_id", "pool_id") if name in declared}
+        own = {name: value for name, value in REFERENCES.items() if name in declared}
+        own = {
+            name: None if resource is Pool and name == "listener_id" else value for name, value in own.items()
+        }
         given = msgspec.structs.asdict(FACTORIES[resource](number)) | values | more | own
         return msgspec.convert(given | {"tags": sorted(set(values["tags"]))}, resource)
 
-    references = {
-        name: REFERENCES[name] for name in ("loadbalancer_id", "pool_id") if name in _wire(resource)
-    }
+    references = {name: value for name, value in REFERENCES.items() if name in _wire(resource)}
     drawn = bodies.valid_bodies(resource, creating=True, without=[*references, "loadbalancer_id"])
     return st.builds(built, drawn, internal, st.integers(2, 10**9))
 
@@ -86,8 +93,12 @@ def test_what_goes_in_comes_out(store: Store, resource: type[Resource], data: st
     with store.writer.connect() as tx:  # rolled back at the end
         if resource is not LoadBalancer:
             rows.insert(tx, [make.load_balancer()])
-        if "pool_id" in attributes(resource):
-            rows.insert(tx, [make.pool()])
+        for name, factory in ABOVE.items():
+            if name in attributes(resource) and resource is not Pool:
+                rows.insert(tx, [factory()])
+        if resource is L7Rule:
+            rows.insert(tx, [make.listener()])
+            rows.insert(tx, [make.policy()])
         for item in items if resource is HealthMonitor else ():  # one for each pool
             rows.insert(tx, [make.pool(id=item.id)])
         moved = [

@@ -9,6 +9,8 @@ from hypothesis import strategies as st
 from hydria.model import kinds, rules
 from hydria.model.errors import Invalid
 from hydria.model.health_monitor import HealthMonitor
+from hydria.model.l7policy import L7Policy
+from hydria.model.l7rule import L7Rule
 from hydria.model.listener import Listener
 from hydria.model.load_balancer import LoadBalancer
 from hydria.model.member import Member
@@ -23,12 +25,12 @@ from hydria.model.resource import (
     parse_update,
     wire_name,
 )
-from hydria.model.statuses import PoolProtocol
+from hydria.model.statuses import ListenerProtocol, PoolProtocol
 from hydria.store.tables import OFFERED
 from hydria.testing import bodies, trees
 from tests.unit.test_model_resource import MINIMAL
 
-RESOURCES = (LoadBalancer, Listener, Pool, Member, HealthMonitor, *OFFERED)
+RESOURCES = (LoadBalancer, Listener, Pool, Member, HealthMonitor, L7Policy, L7Rule, *OFFERED)
 WITHOUT_RULES = (LoadBalancer, *OFFERED)
 DEFAULTS = {
     attribute.default.name: number
@@ -83,6 +85,12 @@ def apply_rules(resource, values, *, creating):
             if creating
             else rules.monitor_updated(trees.monitor(), values, PoolProtocol.HTTP, SITE)
         ),
+        L7Policy: lambda: (
+            rules.policy_created(values, ListenerProtocol.HTTP)
+            if creating
+            else rules.policy_updated(trees.policy(), values)
+        ),
+        L7Rule: lambda: rules.rule_created(values) if creating else rules.rule_updated(trees.rule(), values),
     }
     try:
         return calls[resource]()

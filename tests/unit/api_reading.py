@@ -19,6 +19,8 @@ from hydria.api import program
 from hydria.api.app import make_app
 from hydria.messages import LocalWakeups
 from hydria.model import kinds
+from hydria.model.l7policy import L7Policy
+from hydria.model.l7rule import L7Rule
 from hydria.model.listener import Listener
 from hydria.model.load_balancer import LoadBalancer
 from hydria.model.member import Member
@@ -35,7 +37,10 @@ MAKERS: dict[type[Resource], Any] = {
     trees.Pool: trees.pool,
     Member: trees.member,
     trees.HealthMonitor: trees.monitor,
+    L7Policy: trees.policy,
+    L7Rule: trees.rule,
 }
+BELOW: dict[type[Resource], str] = {Member: trees.POOL, L7Rule: trees.POLICY}  # in whose URLs they are
 
 
 class Api:
@@ -96,7 +101,9 @@ def _empty_database() -> bytes:
 
 
 def url_of(resource: type[Resource]) -> str:
-    """The URL of the list of a resource, for members that of the first pool's."""
+    """The URL of the list of a resource, for members that of the first pool's, for rules the first policy's."""
+    if resource is L7Rule:
+        return f"/v2/lbaas/l7policies/{trees.POLICY}/rules"
     return f"{POOL_URL}/members" if resource is Member else f"/v2/lbaas/{resource.plural}"
 
 
@@ -117,13 +124,14 @@ def variety(resource: type[Resource], count: int = 24) -> list[Resource]:
 
 
 def insert_variety(store: Store, resource: type[Resource], count: int = 24) -> list[Resource]:
-    """Insert them, two load balancers and two pools for them to be in; those that GET shows first.
+    """Insert them, and two of each kind that they can be in; those that GET shows first.
 
     They are as alike as no rule would let them be, so the keys that keep them apart are left out.
     """
-    parents = [trees.load_balancer(1), trees.load_balancer(2), trees.pool(1), trees.pool(2)]
+    makers = (trees.load_balancer, trees.pool, trees.listener, trees.policy)
+    parents: list[Resource] = [make(number) for make in makers for number in (1, 2)]
     items = variety(resource, count)
-    if resource in (LoadBalancer, trees.Pool):
+    if resource in (LoadBalancer, trees.Pool, Listener, L7Policy):
         items += [item for item in parents if type(item) is resource]
 
     def work(tx: sa.Connection) -> None:
@@ -139,8 +147,8 @@ def insert_variety(store: Store, resource: type[Resource], count: int = 24) -> l
                 tx.execute(tables.tags.insert(), {"resource_id": item.id, "tag": tag})
 
     store.transact(work)
-    if resource is Member:
-        items = [item for item in items if item.pool_id == trees.POOL]
+    if resource in BELOW:
+        items = [item for item in items if getattr(item, resource.within) == BELOW[resource]]
     return items
 
 
@@ -188,8 +196,9 @@ def _rank(value: Any) -> tuple[Any, ...]:
 def _values(resource: type[Resource], field: str) -> list[Any]:
     if field == "load_balancer_id":
         return [trees.BALANCER, trees.identifier(LoadBalancer, 2)]
-    if field == "pool_id":
-        return [trees.POOL, trees.identifier(trees.Pool, 2)]
+    for owner in (trees.Pool, Listener, L7Policy):
+        if field == f"{owner.root}_id":
+            return [trees.identifier(owner, 1), trees.identifier(owner, 2)]
     column = tables.table_of(resource).c[field]
     values = _of_kind(attributes(resource)[field].kind)
     if field == "provisioning_status":
@@ -205,7 +214,7 @@ def _of_kind(kind: kinds.Kind) -> list[Any]:
             return [True, False]
         case kinds.Integer():
             return [max(kind.low, 1), max(kind.low, 1) + 1, kind.high]
-        case kinds.NumberChoice():
+        case kinds.NumberChoice() | kinds.IntegerChoice():
             return list(kind.numbers)
         case kinds.Time():
             # Some within one second, so that whole seconds do not tell them apart.
@@ -221,6 +230,8 @@ def _of_kind(kind: kinds.Kind) -> list[Any]:
             return ["a.example", "b.example"]
         case kinds.URL_PATH:
             return ["/", "/up?a=b&c=%20"]
+        case kinds.REDIRECT_URL:
+            return ["http://a.example", "https://b.example/?c=%20"]
         case kinds.EXPECTED_CODES:
             return ["200", "200, 201"]
         case kinds.CIPHERS:

@@ -16,6 +16,8 @@ from hydria.drivers.certificates.noop_manager import NoopCertificateManager
 from hydria.drivers.network.interface import NetworkDriver
 from hydria.model.errors import HydriaError
 from hydria.model.health_monitor import HealthMonitor
+from hydria.model.l7policy import L7Policy
+from hydria.model.l7rule import L7Rule
 from hydria.model.listener import Listener
 from hydria.model.load_balancer import LoadBalancer
 from hydria.model.member import Member
@@ -30,7 +32,7 @@ from hydria.store import Store, rows, schema, tables, trees
 from hydria.testing.network import FakeNetwork
 
 PROJECT = "p1"
-ORDER: tuple[type[Resource], ...] = (LoadBalancer, Listener, Pool, Member, HealthMonitor)
+ORDER: tuple[type[Resource], ...] = (LoadBalancer, Listener, Pool, Member, HealthMonitor, L7Policy, L7Rule)
 MONITOR = {"type": "HTTP", "delay": 5, "timeout": 3, "max_retries": 2}
 
 GRAPH = {
@@ -60,7 +62,7 @@ class ReportingDriver(provider_base.ProviderDriver):
         self.error: Exception | None = None
 
     def __getattribute__(self, name: str) -> Any:
-        if not name.startswith(("loadbalancer_", "listener_", "pool_", "member_", "health_monitor_")):
+        if not name.startswith(("loadbalancer_", "listener_", "pool_", "member_", "health_monitor_", "l7")):
             return super().__getattribute__(name)
 
         def asked(*arguments: Any) -> None:

@@ -46,11 +46,10 @@ def existing(api: Api, root: str) -> str:
 
 def change(root: str) -> dict[str, Any]:
     resource = RESOURCES[root]
-    known = (
-        {"name": "new"}
-        if "name" in resource.__struct_fields__ and resource.key != "name"
-        else {"description": "new"}
-    )
+    fields = resource.__struct_fields__
+    if root == "rule":
+        return {root: {"value": "/new"}}
+    known = {"name": "new"} if "name" in fields and resource.key != "name" else {"description": "new"}
     return {root: known}
 
 

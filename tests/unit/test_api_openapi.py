@@ -109,6 +109,7 @@ def test_objects_are_shown_as_it_says(api: Api, resource: type[Declared]) -> Non
 @pytest.mark.parametrize("creating", [True, False])
 def test_requests_take_the_keys_that_it_says(api: Api, resource: type[Declared], creating: bool) -> None:
     api.insert(trees.load_balancer(), trees.pool(), trees.listener(), trees.member(1), trees.monitor())
+    api.insert(trees.policy(), trees.rule())
     made = Components()
     schema = made.create(resource) if creating else made.update(resource)
     keys = made.schemas[str(schema["$ref"]).rpartition("/")[2]]["properties"]
@@ -151,7 +152,7 @@ def test_parameters_follow_the_options(tmp_path: Path) -> None:
 
 def test_filters_are_those_that_lists_know(api: Api) -> None:
     for resource in RESOURCES:
-        path = re.sub(r"pools/[0-9a-f-]{36}", "pools/{identifier}", url_of(resource))
+        path = re.sub(r"/[0-9a-f-]{36}", "/{identifier}", url_of(resource))
         listing = api.get("/openapi.json")["paths"][path]["get"]
         names = {each["name"] for each in listing["parameters"]}
         for name, (_, attribute) in by_wire_name(resource).items():
@@ -188,4 +189,8 @@ def _in_place(name: str, given: dict[str, Any], many: bool) -> dict[str, Any]:
             return {"listeners": [listener | {name: value}]}
         case "members" | "healthmonitor":
             return {"pools": [pool | {name: value}]}
+        case "l7policies":
+            return {"listeners": [listener | {name: value}]}
+        case "rules" | "redirect_pool":
+            return {"listeners": [listener | {"l7policies": [{"action": "REJECT", name: value}]}]}
     return {name: value}

@@ -9,6 +9,8 @@ import sqlalchemy as sa
 
 from hydria.api import views
 from hydria.model.health_monitor import HealthMonitor
+from hydria.model.l7policy import L7Policy
+from hydria.model.l7rule import L7Rule
 from hydria.model.listener import Listener
 from hydria.model.load_balancer import LoadBalancer
 from hydria.model.member import Member
@@ -55,6 +57,11 @@ KEYS: dict[type[Resource], set[str]] = {
         "type", "delay", "timeout", "max_retries", "max_retries_down", "http_method", "url_path",
         "expected_codes", "pools", "http_version", "domain_name",
     },
+    L7Policy: COMMON | {
+        "description", "action", "listener_id", "redirect_pool_id", "redirect_url", "redirect_prefix", "position",
+        "rules", "redirect_http_code",
+    },
+    L7Rule: COMMON - {"name"} | {"type", "compare_type", "key", "value", "invert"},
 }  # fmt: skip
 
 
@@ -73,6 +80,8 @@ def api(tmp_path: Path) -> Api:
         ),
         trees.member(1),
         trees.monitor(http_version=1.1),
+        trees.policy(tags=("a",)),
+        trees.rule(),
     )
     return api
 
@@ -93,7 +102,8 @@ def test_the_keys_are_those_that_clients_know(api: Api, resource: type[Resource]
 def test_rows_and_objects_are_shown_alike(api: Api, resource: type[Resource]) -> None:
     made: dict[type[Resource], Relations] = {
         LoadBalancer: Relations(listeners=(trees.LISTENER,), pools=(trees.POOL,)),
-        Listener: Relations(tags=("a", "b")),
+        Listener: Relations(tags=("a", "b"), l7policies=(trees.POLICY,)),
+        L7Policy: Relations(tags=("a",), rules=(trees.RULE,)),
         Pool: Relations(listeners=(trees.LISTENER,), members=(trees.MEMBER,), healthmonitor_id=trees.MONITOR),
     }
     with api.store.read() as tx:
@@ -120,7 +130,9 @@ def test_values(api: Api) -> None:
     assert (balancer["tenant_id"], balancer["project_id"]) == (trees.PROJECT, trees.PROJECT)
     listener = shown(api, Listener)
     assert (listener["insert_headers"], listener["sni_container_refs"]) == ({"X-Forwarded-For": "true"}, [])
-    assert (listener["loadbalancers"], listener["l7policies"]) == ([{"id": trees.BALANCER}], [])
+    assert (listener["loadbalancers"], listener["l7policies"]) == (
+        [{"id": trees.BALANCER}], [{"id": trees.POLICY}],
+    )  # fmt: skip
     assert (listener["tags"], listener["allowed_cidrs"]) == (["a", "b"], None)
     pool = shown(api, Pool)
     assert pool["session_persistence"] == {
@@ -194,6 +206,83 @@ def test_an_unknown_pool_in_the_path_is_an_error_of_routing(api: Api, pool: str)
     assert api.ask("PUT", url, json={"members": [body["member"]]}).json == expected
     assert api.ask("PUT", f"{url}/{trees.MEMBER}", json={"member": {}}).json == expected
     assert api.ask("DELETE", f"{url}/{trees.MEMBER}").json == expected
+
+
+def test_a_rule_is_seen_in_its_own_policy(api: Api) -> None:
+    api.insert(trees.policy(2))
+    other = trees.identifier(L7Policy, 2)
+    fault = api.get(f"/v2/lbaas/l7policies/{other}/rules/{trees.RULE}", 404)
+    assert fault["faultstring"] == f"L7 Rule {trees.RULE} not found."
+    assert api.get(f"/v2/lbaas/l7policies/{other}/rules") == {"rules": [], "rules_links": []}
+
+
+@pytest.mark.parametrize("policy", [NOBODY, "no-uuid"])
+def test_an_unknown_policy_in_the_path_is_an_error_of_routing(api: Api, policy: str) -> None:
+    expected = {"code": 404, "title": "Not Found", "description": f"L7 Policy {policy} not found."}
+    url = f"/v2/lbaas/l7policies/{policy}/rules"
+    body = {"rule": {"type": "PATH", "compare_type": "EQUAL_TO", "value": "/"}}
+    assert api.get(url, 404) == expected
+    assert api.get(f"{url}/{trees.RULE}", 404) == expected
+    assert api.ask("POST", url, json=body).json == expected
+    assert api.ask("PUT", f"{url}/{trees.RULE}", json=body).json == expected
+    assert api.ask("DELETE", f"{url}/{trees.RULE}").json == expected
+
+
+def test_a_rule_is_called_something_else_on_put(api: Api) -> None:
+    """Contract 1.4: the argument is rule_ on POST and l7rule_ on PUT."""
+    url = url_of(L7Rule)
+    wrong = {"rule": {"colour": "red"}}
+    answers = [api.ask("POST", url, json=wrong), api.ask("PUT", f"{url}/{trees.RULE}", json=wrong)]
+    assert [answer.json["faultstring"] for answer in answers] == [
+        "Unknown attribute for argument rule_.rule: colour",
+        "Unknown attribute for argument l7rule_.rule: colour",
+    ]
+    answers = [api.ask("POST", url), api.ask("PUT", f"{url}/{trees.RULE}")]
+    assert [answer.json["faultstring"] for answer in answers] == [
+        'Missing argument: "rule_"', 'Missing argument: "l7rule_"',
+    ]  # fmt: skip
+
+
+def test_policies_are_listed_in_the_order_in_which_they_are_tried(api: Api) -> None:
+    numbers = {2: 3, 3: 2, 4: 10, 5: 4}  # policy -> position
+    api.insert(*(trees.policy(number, position=position) for number, position in numbers.items()))
+    found = api.get(f"/v2/lbaas/listeners/{trees.LISTENER}")["listener"]["l7policies"]
+    assert [item["id"] for item in found] == [
+        trees.identifier(L7Policy, number) for number in (1, 3, 2, 5, 4)
+    ]
+
+
+REDIRECT = {"action": "REDIRECT_TO_POOL", "redirect_pool_id": trees.identifier(Pool, 2)}
+ROUTES = {
+    "enabled, with a rule": ({}, {}, True),
+    "disabled": ({"admin_state_up": False}, {}, False),
+    "going": ({"provisioning_status": "PENDING_DELETE"}, {}, False),
+    "without rules": ({}, None, False),
+    "its rule is going": ({}, {"provisioning_status": "PENDING_DELETE"}, False),
+    "its rule is disabled": ({}, {"admin_state_up": False}, True),
+}
+
+
+@pytest.mark.parametrize("case", ROUTES)
+def test_a_pool_is_used_by_listeners_with_a_policy_for_it(api: Api, case: str) -> None:
+    """Contract 1.12: enabled policies with at least one rule; the pool is in the status tree then, too."""
+    policy, rule, used = ROUTES[case]
+    made = trees.policy(2, **REDIRECT, **policy)
+    api.insert(trees.pool(2), made)
+    if rule is not None:
+        api.insert(trees.rule(2, l7policy_id=made.id, **rule))
+    pool = api.get(f"/v2/lbaas/pools/{trees.identifier(Pool, 2)}")["pool"]
+    assert pool["listeners"] == ([{"id": trees.LISTENER}] if used else [])
+    tree = api.get(f"/v2/lbaas/loadbalancers/{trees.BALANCER}/status")["statuses"]["loadbalancer"]
+    (listener,) = tree["listeners"]
+    names = [pool["name"] for pool in listener["pools"]]
+    assert names == ["pool-1", "pool-2"][: 1 + used]
+
+
+def test_a_pool_that_is_used_twice_names_its_listener_once(api: Api) -> None:
+    both = trees.policy(2, action="REDIRECT_TO_POOL", redirect_pool_id=trees.POOL)
+    api.insert(both, trees.rule(2, l7policy_id=both.id))
+    assert api.get(f"/v2/lbaas/pools/{trees.POOL}")["pool"]["listeners"] == [{"id": trees.LISTENER}]
 
 
 # --- the status tree

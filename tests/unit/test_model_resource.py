@@ -8,6 +8,8 @@ from hydria.model.errors import Invalid
 from hydria.model.flavor import Flavor
 from hydria.model.flavor_profile import FlavorProfile
 from hydria.model.health_monitor import HealthMonitor
+from hydria.model.l7policy import L7Policy
+from hydria.model.l7rule import L7Rule
 from hydria.model.listener import Listener
 from hydria.model.load_balancer import LoadBalancer
 from hydria.model.member import Member
@@ -32,6 +34,8 @@ MINIMAL = {
     Flavor: {"name": "gold", "flavor_profile_id": UUID},
     AvailabilityZoneProfile: {"name": "p", "provider_name": "amphora", "availability_zone_data": "{}"},
     AvailabilityZone: {"name": "west", "availability_zone_profile_id": UUID},
+    L7Policy: {"listener_id": UUID, "action": "REJECT"},
+    L7Rule: {"type": "PATH", "compare_type": "EQUAL_TO", "value": "/"},
 }
 
 # What null means on PUT, by hand from the contract (None: cleared).
@@ -104,6 +108,18 @@ NULLS = {
     Flavor: {"description": "", "enabled": True},
     AvailabilityZoneProfile: {},
     AvailabilityZone: {"description": "", "enabled": True},
+    L7Policy: {
+        "name": "",
+        "description": "",
+        "admin_state_up": False,
+        "redirect_pool_id": None,
+        "redirect_url": None,
+        "redirect_prefix": None,
+        "redirect_http_code": None,
+        "position": 2**31 - 1,
+        "tags": [],
+    },
+    L7Rule: {"admin_state_up": False, "key": None, "invert": False, "tags": []},
 }
 REFUSED_NULLS = {
     Pool: {"lb_algorithm"},
@@ -111,6 +127,8 @@ REFUSED_NULLS = {
     FlavorProfile: {"name", "provider_name", "flavor_data"},
     Flavor: {"name"},
     AvailabilityZoneProfile: {"name", "provider_name", "availability_zone_data"},
+    L7Policy: {"action"},
+    L7Rule: {"type", "compare_type", "value"},
 }
 
 
@@ -122,7 +140,8 @@ def test_put_takes_exactly_the_attributes_of_the_contract(resource):
 
 @pytest.mark.parametrize("resource", NULLS)
 def test_null_on_put(resource):
-    assert parse_update(resource, dict.fromkeys(NULLS[resource]), DEFAULTS) == NULLS[resource]
+    fields = {by_wire_name(resource)[name][0]: value for name, value in NULLS[resource].items()}
+    assert parse_update(resource, dict.fromkeys(NULLS[resource]), DEFAULTS) == fields
     for name in REFUSED_NULLS.get(resource, ()):
         with pytest.raises(Invalid, match=f"field/attribute {name}. "):
             parse_update(resource, {name: None}, DEFAULTS)

@@ -28,6 +28,8 @@ from hydria.api.providers import Capabilities, Providers
 from hydria.api.quotas import QuotaDefaults, Quotas, QuotasOfProject, QuotaUsage
 from hydria.api.versions import Discovery, Index
 from hydria.model.health_monitor import HealthMonitor
+from hydria.model.l7policy import L7Policy
+from hydria.model.l7rule import L7Rule
 from hydria.model.listener import Listener
 from hydria.model.load_balancer import LoadBalancer
 from hydria.model.member import Member
@@ -91,13 +93,15 @@ def _open_paths(settings: ApiSettings) -> frozenset[str]:
 
 
 def _routes(services: Services) -> Iterator[tuple[str, object]]:
-    """Path below ``lbaas`` -> endpoint. L7 policies and quotas get their lines here."""
-    listed: tuple[type[Declared], ...] = (LoadBalancer, Listener, Pool, HealthMonitor, *OFFERED)
+    """Path below ``lbaas`` -> endpoint."""
+    listed: tuple[type[Declared], ...] = (LoadBalancer, Listener, Pool, HealthMonitor, L7Policy, *OFFERED)
     for resource in listed:
         yield f"/{url_path(resource)}", Collection(services, resource)
         yield f"/{url_path(resource)}/{{identifier}}", Item(services, resource)
     yield "/pools/{identifier}/members", Members(services, Member)
-    yield "/pools/{identifier}/members/{member}", Item(services, Member)
+    yield "/pools/{identifier}/members/{child}", Item(services, Member)
+    yield "/l7policies/{identifier}/rules", Collection(services, L7Rule)
+    yield "/l7policies/{identifier}/rules/{child}", Item(services, L7Rule)
     yield "/loadbalancers/{identifier}/stats", Statistics(services, LoadBalancer)
     yield "/loadbalancers/{identifier}/status", Statuses(services, LoadBalancer)
     yield "/loadbalancers/{identifier}/statuses", Statuses(services, LoadBalancer)

@@ -16,12 +16,12 @@ import msgspec
 from hydria.api import conditions, envelope, reading, writing
 from hydria.api.call import Call, Services
 from hydria.api.faults import UnknownParent
+from hydria.api.parents import PARENTS
 from hydria.model import kinds
 from hydria.model.errors import NotFound
 from hydria.model.load_balancer import LoadBalancer
 from hydria.model.member import Member
-from hydria.model.pool import Pool
-from hydria.model.resource import IDENTIFIER, Declared, parse_key
+from hydria.model.resource import IDENTIFIER, Declared, argument_of, parse_key
 
 
 class Endpoint:
@@ -43,9 +43,10 @@ class Endpoint:
         if_match = conditions.parse(req.get_header("If-Match"))
         return Call(self._services, req.context.caller, base_url, req.context.request_id, if_match)
 
-    def _body(self, req: falcon.Request) -> object:
+    def _body(self, req: falcon.Request, *, creating: bool) -> object:
         resource = self._resource
-        return envelope.read(req, resource.root, resource.argument, self._longest_body)
+        argument = argument_of(resource, creating=creating)
+        return envelope.read(req, resource.root, argument, self._longest_body)
 
     def _answer_with(self, resp: falcon.Response, written: dict[str, object]) -> None:
         """Show an object as a request has left it."""
@@ -58,23 +59,42 @@ class Endpoint:
         except kinds.BadValue:
             raise NotFound(self._resource.label, kinds.shown(text)) from None
 
+    def _parent(self, text: str) -> str:
+        """The id of the object in the middle of the path, which is looked up before anything else is."""
+        try:
+            return IDENTIFIER.parse(text)
+        except kinds.BadValue:
+            raise UnknownParent(PARENTS[self._resource].label, kinds.shown(text)) from None
+
+    @contextmanager
+    def _routed(self, parent: str | None) -> Iterator[None]:
+        """An unknown parent in the path is an error of routing, whoever notices it (contract 1.5)."""
+        try:
+            yield
+        except NotFound as missing:
+            if parent is not None:
+                unknown = UnknownParent(PARENTS[self._resource].label, parent)
+                if missing.message == unknown.message:
+                    raise unknown from missing
+            raise
+
 
 class Collection(Endpoint):
     """``/loadbalancers``, ``/pools/{identifier}/members``, …"""
 
     def on_get(self, req: falcon.Request, resp: falcon.Response, identifier: str | None = None) -> None:
-        """List objects. ``identifier``: of the pool whose members they are."""
+        """List objects. ``identifier``: of the pool whose members they are, the policy whose rules."""
         call = self._call(req)
-        parent = identifier and _pool(identifier)
+        parent = identifier and self._parent(identifier)
         _answer(resp, reading.show_all(call, self._resource, req.params, req.path, parent))
 
     def on_post(self, req: falcon.Request, resp: falcon.Response, identifier: str | None = None) -> None:
         """Create one."""
         call = self._call(req)
         envelope.no_arguments(req)
-        parent = identifier and _pool(identifier)
-        with _routed(parent):
-            made = writing.create(call, self._resource, self._body(req), parent)
+        parent = identifier and self._parent(identifier)
+        with self._routed(parent):
+            made = writing.create(call, self._resource, self._body(req, creating=True), parent)
         resp.status = HTTPStatus.CREATED
         self._answer_with(resp, made)
 
@@ -86,15 +106,15 @@ class Members(Collection):
         """Make the members of the pool these, or with ``additive_only`` these and those it has."""
         call = self._call(req)
         envelope.no_arguments(req, ("additive_only",))
-        pool = _pool(identifier)
+        pool = self._parent(identifier)
         body = envelope.read(req, Member.plural, f"{Member.plural}_", self._longest_body)
-        with _routed(pool):
+        with self._routed(pool):
             writing.batch_members(call, pool, body, additive_only=envelope.flag(req, "additive_only"))
         resp.status = HTTPStatus.ACCEPTED
 
 
 class Item(Endpoint):
-    """``/loadbalancers/{identifier}``, ``/pools/{identifier}/members/{member}``, …"""
+    """``/loadbalancers/{identifier}``, ``/pools/{identifier}/members/{child}``, …"""
 
     def on_get(self, req: falcon.Request, resp: falcon.Response, **path: str) -> None:
         """Show the object."""
@@ -110,8 +130,9 @@ class Item(Endpoint):
         call = self._call(req)
         envelope.no_arguments(req)
         identifier, parent = self._locate(**path)
-        with _routed(parent):
-            changed = writing.update(call, self._resource, identifier, self._body(req), parent)
+        with self._routed(parent):
+            body = self._body(req, creating=False)
+            changed = writing.update(call, self._resource, identifier, body, parent)
         self._answer_with(resp, changed)
 
     def on_delete(self, req: falcon.Request, resp: falcon.Response, **path: str) -> None:
@@ -119,15 +140,15 @@ class Item(Endpoint):
         call = self._call(req)
         envelope.no_arguments(req, ("cascade",) if self._resource is LoadBalancer else ())
         identifier, parent = self._locate(**path)
-        with _routed(parent):
+        with self._routed(parent):
             writing.delete(call, self._resource, identifier, parent, cascade=envelope.flag(req, "cascade"))
         resp.status = HTTPStatus.NO_CONTENT
 
-    def _locate(self, identifier: str, member: str | None = None) -> tuple[str, str | None]:
-        """The object's own id and that of the pool that it is in."""
-        if member is None:
+    def _locate(self, identifier: str, child: str | None = None) -> tuple[str, str | None]:
+        """The object's own id and that of the object above it, where the path has both."""
+        if child is None:
             return self._id(identifier), None
-        return self._id(member), _pool(identifier)
+        return self._id(child), self._parent(identifier)
 
 
 class Statistics(Endpoint):
@@ -148,22 +169,3 @@ class Statuses(Endpoint):
 
 def _answer(resp: falcon.Response, body: dict[str, object]) -> None:
     resp.data = msgspec.json.encode(body)
-
-
-def _pool(text: str) -> str:
-    """The id of the pool in the path, which is looked up before anything else is."""
-    try:
-        return IDENTIFIER.parse(text)
-    except kinds.BadValue:
-        raise UnknownParent(Pool.label, kinds.shown(text)) from None
-
-
-@contextmanager
-def _routed(pool: str | None) -> Iterator[None]:
-    """An unknown pool in the path is an error of routing, whoever notices it (contract 1.5)."""
-    try:
-        yield
-    except NotFound as missing:
-        if pool is not None and missing.message == NotFound(Pool.label, pool).message:
-            raise UnknownParent(Pool.label, pool) from missing
-        raise

@@ -51,7 +51,7 @@ class QuotasOfProject(Endpoint):
         """Set quotas of a project."""
         call = self._call(req)
         envelope.no_arguments(req)
-        _answer(resp, {Quota.root: quota.update(call, self._id(project), self._body(req))})
+        _answer(resp, {Quota.root: quota.update(call, self._id(project), self._body(req, creating=False))})
         resp.status = HTTPStatus.ACCEPTED
 
     def on_delete(self, req: falcon.Request, resp: falcon.Response, project: str) -> None:

@@ -11,12 +11,12 @@ from hydria.api import listing, policy
 from hydria.api.call import Call
 from hydria.api.faults import UnknownParent
 from hydria.api.listing import Params
+from hydria.api.parents import PARENTS
 from hydria.api.status_tree import status_tree
 from hydria.api.views import Body, view
 from hydria.model.errors import Invalid, NotFound
 from hydria.model.listener import Listener
 from hydria.model.load_balancer import LoadBalancer
-from hydria.model.pool import Pool
 from hydria.model.resource import Declared, attributes, links_key
 from hydria.model.statuses import ProvisioningStatus
 from hydria.store import listing as pages
@@ -27,13 +27,13 @@ _OWNER = ("project_id",)
 
 
 def show(call: Call, resource: type[Declared], identifier: str, parent: str | None = None) -> Body:
-    """One object with all its keys, in two statements. ``parent``: the pool of a member."""
+    """One object with all its keys, in two statements. ``parent``: a member's pool, a rule's policy."""
     shape = view(resource)
     with call.services.store.read() as tx:
         row = pages.row(tx, resource, shape.fields, identifier, parent)
         if row is None:
             if parent is not None:
-                _project_of(tx, Pool, parent, missing=UnknownParent)
+                _project_of(tx, PARENTS[resource], parent, missing=UnknownParent)
             raise NotFound(resource.label, identifier)
         owner = row.project_id if "project_id" in shape.fields else None
         policy.authorize(call, policy.rule(resource, "get_one"), owner)
@@ -86,7 +86,7 @@ def statistics(call: Call, resource: type[Declared], identifier: str) -> Body:
 def _scope(call: Call, resource: type[Declared], params: Params, parent: str | None) -> dict[str, str]:
     """What all objects of the list have in common, whatever the filters say."""
     if parent is not None:
-        return {"pool_id": parent}
+        return {resource.within: parent}
     if "project_id" not in attributes(resource):
         policy.authorize(call, policy.rule(resource, "get_all"))
         return {}
@@ -108,7 +108,9 @@ def _page(
         rows = pages.page(tx, resource, view(resource).fields, query)
     except Invalid as unknown_marker:
         refusal = unknown_marker
-    project_id = rows[0].project_id if rows else _project_of(tx, Pool, parent, missing=UnknownParent)
+    project_id = (
+        rows[0].project_id if rows else _project_of(tx, PARENTS[resource], parent, missing=UnknownParent)
+    )
     policy.authorize(call, policy.rule(resource, "get_all"), project_id)
     if refusal is not None:
         raise refusal

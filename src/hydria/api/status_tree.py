@@ -15,9 +15,10 @@ def status_tree(tree: Tree) -> Branch:
     """The body of the response. A pool that no listener uses is left out, one that two use is there twice."""
     balancer = tree.load_balancer
     listeners = []
+    found = {pool.id: pool for pool in tree.pools}
+    used = tree.pools_by_listener()
     for listener in tree.listeners:
-        pool = tree.pool(listener.default_pool_id)
-        pools = [] if pool is None else [_pool(tree, pool)]
+        pools = [_pool(tree, found[pool_id]) for pool_id in used.get(listener.id, ()) if pool_id in found]
         listeners.append(_statuses(listener, name=listener.name) | {"pools": pools})
     shown = _statuses(balancer, name=balancer.name) | {"listeners": listeners}
     return {"statuses": {"loadbalancer": shown}}

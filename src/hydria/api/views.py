@@ -14,6 +14,7 @@ from functools import cache
 import msgspec
 
 from hydria.model.health_monitor import HealthMonitor
+from hydria.model.l7policy import L7Policy
 from hydria.model.listener import Listener
 from hydria.model.load_balancer import LoadBalancer
 from hydria.model.pool import Pool
@@ -33,6 +34,7 @@ _PARENTS: Mapping[type[Declared], Mapping[str, str]] = {
 _CHILDREN: Mapping[type[Declared], tuple[str, ...]] = {
     LoadBalancer: ("listeners", "pools"),
     Listener: ("l7policies",),
+    L7Policy: ("rules",),
     Pool: ("listeners", "members"),
 }
 

@@ -10,6 +10,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 
 from hydria.model.health_monitor import HealthMonitor
+from hydria.model.l7policy import L7Policy
 from hydria.model.listener import Listener
 from hydria.model.pool import Pool
 from hydria.model.resource import Resource
@@ -56,6 +57,7 @@ _TABLE: Mapping[type[Resource], tuple[Row, ...]] = {
         Row("session_persistence", key="persistence_granularity"),
     ),
     HealthMonitor: (Row("type", (MonitorType.PING, MonitorType.UDP_CONNECT, MonitorType.SCTP)),),
+    L7Policy: (Row("action"),),
 }
 
 

@@ -9,6 +9,7 @@ import msgspec
 from hydria.driver_agent import requests
 from hydria.driver_agent.requests import Fault
 from hydria.driver_agent.statuses import RESOURCES
+from hydria.model.l7policy import L7Policy
 from hydria.model.listener import Listener
 from hydria.model.load_balancer import LoadBalancer
 from hydria.model.pool import Pool
@@ -19,7 +20,7 @@ from hydria.store import Store, offers, rows, trees
 
 _ABSENT = msgspec.json.encode({})
 # Those that have something nested.
-_NESTING = (LoadBalancer, Listener, Pool)
+_NESTING = (LoadBalancer, Listener, L7Policy, Pool)
 
 
 class Lookups:

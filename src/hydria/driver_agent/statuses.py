@@ -19,6 +19,8 @@ from hydria.driver_agent.requests import DONE, Fault
 from hydria.drivers.network.interface import NetworkDriver
 from hydria.model.errors import HydriaError, Unavailable
 from hydria.model.health_monitor import HealthMonitor
+from hydria.model.l7policy import L7Policy
+from hydria.model.l7rule import L7Rule
 from hydria.model.listener import Listener
 from hydria.model.load_balancer import LoadBalancer
 from hydria.model.member import Member
@@ -36,6 +38,8 @@ RESOURCES: Mapping[str, type[Resource]] = {
     "members": Member,
     "healthmonitors": HealthMonitor,
     "pools": Pool,
+    "l7rules": L7Rule,
+    "l7policies": L7Policy,
     "listeners": Listener,
     "loadbalancers": LoadBalancer,
 }

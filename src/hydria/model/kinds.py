@@ -63,6 +63,7 @@ class Kind(Protocol):
 # of a line of configuration or of a log. Surrogates cannot be stored as UTF-8. Where lines are allowed, a
 # carriage return may end one (web forms send them so).
 _CONTROL = re.compile(r"[\x00-\x1f\x7f-\x9f\u2028\u2029\ud800-\udfff]")
+_CONTROL_BUT_TABS = re.compile(r"[\x00-\x08\x0a-\x1f\x7f-\x9f\u2028\u2029\ud800-\udfff]")
 _CONTROL_BUT_LINES = re.compile(r"[\x00-\x08\x0b\x0c\x0e-\x1f\x7f-\x9f\ud800-\udfff]|\r(?!\n)")
 # The same for JSON schemas, whose texts have no surrogates.
 _PRINTABLE = r"^[^\x00-\x1f\x7f-\x9f\u2028\u2029]*$"
@@ -71,10 +72,14 @@ _PRINTABLE_LINES = r"^(?:[^\x00-\x08\x0b-\x1f\x7f-\x9f]|\r\n)*$"
 
 @dataclass(frozen=True, slots=True)
 class Text:
-    """Free text, at most ``limit`` characters; ``lines`` allows tabs and newlines (descriptions)."""
+    """Free text, at most ``limit`` characters.
+
+    ``lines`` allows tabs and newlines (descriptions), ``tabs`` tabs alone (values of headers).
+    """
 
     limit: int = 255
     lines: bool = False
+    tabs: bool = False
 
     @property
     def column(self) -> str:
@@ -85,9 +90,15 @@ class Text:
             raise BadValue(f"Expected a string, not {_type_name(value)}.")
         if len(value) > self.limit:
             raise BadValue(f"Value should have a maximum character requirement of {self.limit}")
-        if (_CONTROL_BUT_LINES if self.lines else _CONTROL).search(value):
+        if self._unprintable.search(value):
             raise BadValue("Value should not contain control characters.")
         return value
+
+    @property
+    def _unprintable(self) -> re.Pattern[str]:
+        if self.lines:
+            return _CONTROL_BUT_LINES
+        return _CONTROL_BUT_TABS if self.tabs else _CONTROL
 
     def schema(self) -> Schema:
         pattern = _PRINTABLE_LINES if self.lines else _PRINTABLE
@@ -260,6 +271,26 @@ class NumberChoice:
 
     def schema(self) -> Schema:
         return {"type": "number", "enum": list(self.numbers)}
+
+
+@dataclass(frozen=True, slots=True)
+class IntegerChoice:
+    """One of a few whole numbers (codes of redirects)."""
+
+    numbers: tuple[int, ...]
+    column: str = "integer"
+
+    def parse(self, value: object) -> int:
+        try:
+            number = Integer(min(self.numbers), max(self.numbers)).parse(value)
+        except BadValue:
+            number = None
+        if number not in self.numbers:
+            raise BadValue(f"Value should be one of: {', '.join(map(str, self.numbers))}")
+        return number
+
+    def schema(self) -> Schema:
+        return {"type": "integer", "enum": list(self.numbers)}
 
 
 @dataclass(frozen=True, slots=True)
@@ -496,6 +527,16 @@ CIPHERS = Pattern(
 )
 
 HEADER_NAME = Pattern(r"[A-Za-z0-9!#$%&'*+\-.^_`|~]+", "Value should be an HTTP header name.", least=1)
+
+# RFC 3986, complete: a scheme, a host, and no letter that would have to be percent-encoded.
+REDIRECT_URL = Pattern(
+    r"[Hh][Tt][Tt][Pp][Ss]?://[A-Za-z0-9\-._~!$&'()*+,;=:@%\[\]]+"
+    r"(?:[/?#](?:[A-Za-z0-9\-._~:/?#\[\]@!$&'()*+,;=]|%[0-9A-Fa-f]{2})*)?",
+    "Not a valid URL: it should be absolute, begin with http:// or https:// and a host, and have no blanks, "
+    "control characters, quotes or backslashes; percent-encode other characters.",
+)
+
+REDIRECT_CODE = IntegerChoice((301, 302, 303, 307, 308))
 
 TLS_VERSION = Choice(TLSVersion, "Invalid TLS versions")
 ALPN_PROTOCOL = Choice(ALPNProtocol, "Invalid ALPN protocol")

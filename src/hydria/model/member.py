@@ -17,6 +17,7 @@ class Member(Resource, frozen=True, kw_only=True):
     label: ClassVar[str] = "Member"
     argument: ClassVar[str] = "member_"
     table: ClassVar[str] = "members"
+    within: ClassVar[str] = "pool_id"
 
     pool_id: Annotated[str, internal(IDENTIFIER, shown=False)]
     load_balancer_id: Annotated[str, internal(IDENTIFIER, shown=False, listed=False)]

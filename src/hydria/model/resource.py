@@ -12,7 +12,7 @@ overridden by plain code in the room that needs it.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 from datetime import datetime
 from enum import Enum
@@ -111,6 +111,8 @@ class Declared(msgspec.Struct, frozen=True, kw_only=True):
     children: ClassVar[tuple[str, ...]] = ()  # keys of nested objects in a fully populated create
     key: ClassVar[str] = "id"  # the field that names an object in URLs, and as a marker of lists
     path: ClassVar[str] = ""  # last part of its URL, where that is not the plural
+    within: ClassVar[str] = ""  # the field with the id of the object in the middle of its URL
+    argument_on_update: ClassVar[str] = ""  # of a PUT, where that is not the argument
     links: ClassVar[str] = ""  # key of a list's links, where that is not <plural>_links (contract 1.6)
 
 
@@ -178,6 +180,11 @@ def parse_key(resource: type[Declared], text: str) -> str:
     return str(attributes(resource)[resource.key].kind.parse(text))
 
 
+def argument_of(resource: type[Declared], *, creating: bool) -> str:
+    """What messages call the body of a request (contract 1.4)."""
+    return resource.argument if creating else resource.argument_on_update or resource.argument
+
+
 def wire_name(field: str, attribute: Attribute) -> str:
     """The attribute's key in the API."""
     return attribute.wire or field
@@ -220,7 +227,7 @@ def parse_create(
     fields (by field name), ``ignored`` keys of the body that somebody else reads.
     """
     known = by_wire_name(resource)
-    given = _fields(resource, body, ignored, lambda attribute: attribute.create is not Use.NEVER)
+    given = _fields(resource, body, ignored, creating=True)
     values: dict[str, object] = {}
     for name, (field, attribute) in known.items():
         if name == "tenant_id" or attribute.create is Use.NEVER:
@@ -247,7 +254,7 @@ def parse_update(
 
     Of a record that merges, only the keys that the PUT carries (``session_persistence``).
     """
-    given = _fields(resource, body, ignored, lambda attribute: attribute.update)
+    given = _fields(resource, body, ignored, creating=False)
     changes: dict[str, object] = {}
     for field, raw in given.items():
         value = _value(resource, field, raw, defaults)
@@ -276,22 +283,31 @@ def _fields(
     resource: type[Declared],
     body: object,
     ignored: Collection[str],
-    accepts: Callable[[Attribute], bool],
+    *,
+    creating: bool,
 ) -> dict[str, object]:
     """Field -> raw value of what the body carries, refusing keys that the request may not have."""
     if not isinstance(body, Mapping):
         raise bad_value(resource.root, body, "Expected an object.")
     known = by_wire_name(resource)
     named = {name: value for name, value in body.items() if name not in ignored}
-    unknown = [str(name) for name in named if name not in known or not accepts(known[name][1])]
+    unknown = [
+        str(name) for name in named if name not in known or not _taken(known[name][1], creating=creating)
+    ]
     if unknown:
-        raise unknown_attributes(f"{resource.argument}.{resource.root}", unknown)
+        argument = argument_of(resource, creating=creating)
+        raise unknown_attributes(f"{argument}.{resource.root}", unknown)
     old, new = named.pop("tenant_id", None), named.get("project_id")
     if old is not None and new is not None and old != new:
         raise bad_value("tenant_id", old, "project_id has another value; tenant_id is its old name.")
     if old is not None:
         named["project_id"] = old
     return {known[name][0]: value for name, value in named.items()}
+
+
+def _taken(attribute: Attribute, *, creating: bool) -> bool:
+    """Whether a POST or a PUT may carry the attribute."""
+    return attribute.create is not Use.NEVER if creating else attribute.update
 
 
 def _value(resource: type[Declared], field: str, value: object, defaults: Mapping[str, object]) -> object:

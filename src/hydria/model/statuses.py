@@ -139,6 +139,38 @@ class HTTPMethod(StrEnum):
     TRACE = "TRACE"
 
 
+class PolicyAction(StrEnum):
+    """What an L7 policy does with the requests that its rules match."""
+
+    REJECT = "REJECT"
+    REDIRECT_TO_POOL = "REDIRECT_TO_POOL"
+    REDIRECT_TO_URL = "REDIRECT_TO_URL"
+    REDIRECT_PREFIX = "REDIRECT_PREFIX"
+
+
+class RuleType(StrEnum):
+    """The part of a request that an L7 rule looks at."""
+
+    HOST_NAME = "HOST_NAME"
+    PATH = "PATH"
+    FILE_TYPE = "FILE_TYPE"
+    HEADER = "HEADER"
+    COOKIE = "COOKIE"
+    SSL_CONN_HAS_CERT = "SSL_CONN_HAS_CERT"
+    SSL_VERIFY_RESULT = "SSL_VERIFY_RESULT"
+    SSL_DN_FIELD = "SSL_DN_FIELD"
+
+
+class CompareType(StrEnum):
+    """How an L7 rule compares that part with its value."""
+
+    REGEX = "REGEX"
+    STARTS_WITH = "STARTS_WITH"
+    ENDS_WITH = "ENDS_WITH"
+    CONTAINS = "CONTAINS"
+    EQUAL_TO = "EQUAL_TO"
+
+
 class ClientAuthentication(StrEnum):
     """Whether TLS clients must show a certificate."""
 

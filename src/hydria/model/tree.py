@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections import defaultdict
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 
 from hydria.model.health_monitor import HealthMonitor
+from hydria.model.l7policy import L7Policy
+from hydria.model.l7rule import L7Rule
 from hydria.model.listener import Listener
 from hydria.model.load_balancer import LoadBalancer
 from hydria.model.member import Member
@@ -22,18 +25,28 @@ class Tree:
     pools: tuple[Pool, ...] = ()
     members: tuple[Member, ...] = ()
     health_monitors: tuple[HealthMonitor, ...] = ()
+    l7policies: tuple[L7Policy, ...] = ()
+    l7rules: tuple[L7Rule, ...] = ()
 
     def desired(self) -> Tree:
         """The tree without what is being deleted, and without what hangs on it."""
-        listeners = tuple(listener for listener in self.listeners if listener.desired)
-        pools = tuple(pool for pool in self.pools if pool.desired)
-        kept = {pool.id for pool in pools}
+        listeners = {listener.id: listener for listener in self.listeners if listener.desired}
+        pools = {pool.id: pool for pool in self.pools if pool.desired}
+        policies = {
+            policy.id: policy
+            for policy in self.l7policies
+            if policy.desired and policy.listener_id in listeners
+        }
         return Tree(
             self.load_balancer,
-            listeners,
-            pools,
-            tuple(member for member in self.members if member.desired and member.pool_id in kept),
-            tuple(monitor for monitor in self.health_monitors if monitor.desired and monitor.pool_id in kept),
+            tuple(listeners.values()),
+            tuple(pools.values()),
+            tuple(member for member in self.members if member.desired and member.pool_id in pools),
+            tuple(
+                monitor for monitor in self.health_monitors if monitor.desired and monitor.pool_id in pools
+            ),
+            tuple(policies.values()),
+            tuple(rule for rule in self.l7rules if rule.desired and rule.l7policy_id in policies),
         )
 
     def children(self) -> Iterator[Resource]:
@@ -42,6 +55,8 @@ class Tree:
         yield from self.pools
         yield from self.members
         yield from self.health_monitors
+        yield from self.l7policies
+        yield from self.l7rules
 
     def pool(self, pool_id: str | None) -> Pool | None:
         """The pool with this id, if it is in the tree."""
@@ -56,9 +71,38 @@ class Tree:
         """A pool's health monitor, if it has one."""
         return next((monitor for monitor in self.health_monitors if monitor.pool_id == pool_id), None)
 
-    def listeners_of(self, pool_id: str) -> tuple[Listener, ...]:
-        """The listeners that send traffic to a pool."""
-        return tuple(listener for listener in self.listeners if listener.default_pool_id == pool_id)
+    def policies_of(self, listener_id: str) -> tuple[L7Policy, ...]:
+        """A listener's L7 policies, in the order in which they are tried."""
+        policies = [policy for policy in self.l7policies if policy.listener_id == listener_id]
+        return tuple(sorted(policies, key=lambda policy: (policy.position, policy.created_at, policy.id)))
+
+    def rules_of(self, policy_id: str) -> tuple[L7Rule, ...]:
+        """An L7 policy's rules, in the order of their creation."""
+        rules = [rule for rule in self.l7rules if rule.l7policy_id == policy_id]
+        return tuple(sorted(rules, key=lambda rule: (rule.created_at, rule.id)))
+
+    def pools_by_listener(self) -> Mapping[str, tuple[str, ...]]:
+        """Listener -> the pools that it sends traffic to: its default pool, then those of its policies.
+
+        Of its L7 policies those count that are enabled and have a rule (contract 1.12).
+        """
+        pools: defaultdict[str, list[str]] = defaultdict(list)
+        for listener in self.listeners:
+            if listener.default_pool_id is not None:
+                pools[listener.id].append(listener.default_pool_id)
+        ruled = {rule.l7policy_id for rule in self.l7rules if rule.desired}
+        for policy in sorted(self.l7policies, key=lambda policy: policy.position):
+            if policy.redirect_pool_id and policy.desired and policy.admin_state_up and policy.id in ruled:
+                pools[policy.listener_id].append(policy.redirect_pool_id)
+        return {listener_id: tuple(dict.fromkeys(ids)) for listener_id, ids in pools.items()}
+
+    def listeners_by_pool(self) -> Mapping[str, tuple[str, ...]]:
+        """Pool -> the listeners that send traffic to it."""
+        listeners: defaultdict[str, list[str]] = defaultdict(list)
+        for listener_id, pool_ids in self.pools_by_listener().items():
+            for pool_id in pool_ids:
+                listeners[pool_id].append(listener_id)
+        return {pool_id: tuple(ids) for pool_id, ids in listeners.items()}
 
     def vip_addresses(self) -> tuple[str, ...]:
         """All addresses of the VIP, the primary one first."""

@@ -19,6 +19,7 @@ from hydria.drivers.network.interface import FixedAddress, NetworkDriver, Port
 from hydria.model.errors import Conflict
 from hydria.model.load_balancer import LoadBalancer
 from hydria.model.resource import Resource
+from hydria.model.statuses import ListenerProtocol
 from hydria.providers import capabilities, objects
 from hydria.providers.registry import Completion, VipDict
 from hydria.settings import Settings
@@ -28,6 +29,7 @@ class AmphoraProviderDriver(provider_base.ProviderDriver):
     """Hydria's own provider, by the same interface as everybody else's."""
 
     hydria_completion = Completion.CONVERGED
+    hydria_policy_protocols = frozenset({ListenerProtocol.HTTP, ListenerProtocol.TERMINATED_HTTPS})
 
     _settings: Settings
     _network: NetworkDriver
@@ -151,6 +153,26 @@ class AmphoraProviderDriver(provider_base.ProviderDriver):
 
     def validate_availability_zone(self, availability_zone_metadata: dict[str, Any]) -> None:
         _refuse(capabilities.zone_refusal(availability_zone_metadata, self._compute, self._network))
+
+    # --- L7 policies and rules
+
+    def l7policy_create(self, l7policy: Any) -> None:
+        _check(l7policy, *objects.below(l7policy))
+
+    def l7policy_delete(self, l7policy: Any) -> None:
+        """Workers do it."""
+
+    def l7policy_update(self, old_l7policy: Any, new_l7policy: Any) -> None:  # noqa: ARG002
+        _check(new_l7policy)
+
+    def l7rule_create(self, l7rule: Any) -> None:
+        _check(l7rule)
+
+    def l7rule_delete(self, l7rule: Any) -> None:
+        """Workers do it."""
+
+    def l7rule_update(self, old_l7rule: Any, new_l7rule: Any) -> None:  # noqa: ARG002
+        _check(new_l7rule)
 
 
 def _on_port(port: Port, on: Mapping[str, str], vip: VipDict) -> VipDict:

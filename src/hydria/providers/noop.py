@@ -136,3 +136,23 @@ class NoopProviderDriver(provider_base.ProviderDriver):
 
     def validate_availability_zone(self, availability_zone_metadata: dict[str, Any]) -> None:
         self._note("validate_availability_zone", availability_zone_metadata)
+
+    # --- L7 policies and rules
+
+    def l7policy_create(self, l7policy: Any) -> None:
+        self._note("l7policy_create", l7policy)
+
+    def l7policy_delete(self, l7policy: Any) -> None:
+        self._note("l7policy_delete", l7policy)
+
+    def l7policy_update(self, old_l7policy: Any, new_l7policy: Any) -> None:
+        self._note("l7policy_update", old_l7policy, new_l7policy)
+
+    def l7rule_create(self, l7rule: Any) -> None:
+        self._note("l7rule_create", l7rule)
+
+    def l7rule_delete(self, l7rule: Any) -> None:
+        self._note("l7rule_delete", l7rule)
+
+    def l7rule_update(self, old_l7rule: Any, new_l7rule: Any) -> None:
+        self._note("l7rule_update", old_l7rule, new_l7rule)

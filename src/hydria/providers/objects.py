@@ -13,6 +13,8 @@ import msgspec
 from octavia_lib.api.drivers import data_models
 
 from hydria.model.health_monitor import HealthMonitor
+from hydria.model.l7policy import L7Policy
+from hydria.model.l7rule import L7Rule
 from hydria.model.listener import Listener
 from hydria.model.load_balancer import LoadBalancer
 from hydria.model.member import Member
@@ -26,11 +28,16 @@ _MODELS: Mapping[type[Resource], tuple[Any, str]] = {
     Pool: (data_models.Pool, "pool_id"),
     Member: (data_models.Member, "member_id"),
     HealthMonitor: (data_models.HealthMonitor, "healthmonitor_id"),
+    L7Policy: (data_models.L7Policy, "l7policy_id"),
+    L7Rule: (data_models.L7Rule, "l7rule_id"),
 }
 _RESOURCES = {model: resource for resource, (model, _) in _MODELS.items()}
 
 # Set by Hydria alone, yet part of octavia-lib's models.
-_MORE: Mapping[type[Resource], Mapping[str, str]] = {Member: {"pool_id": "pool_id", "vnic_type": "vnic_type"}}
+_MORE: Mapping[type[Resource], Mapping[str, str]] = {
+    Member: {"pool_id": "pool_id", "vnic_type": "vnic_type"},
+    L7Rule: {"l7policy_id": "l7policy_id"},
+}
 
 
 def key_of(resource: Any) -> str | None:
@@ -71,10 +78,15 @@ def of_pool(pool: Pool, tree: Tree) -> Any:
     )
 
 
+def of_policy(policy: L7Policy, tree: Tree) -> Any:
+    """An L7 policy with its rules."""
+    return of(policy, rules=[of(rule) for rule in tree.rules_of(policy.id)])
+
+
 def of_listener(listener: Listener, tree: Tree) -> Any:
-    """A listener with its default pool."""
+    """A listener with its L7 policies, their rules, and its default pool."""
     pool = tree.pool(listener.default_pool_id)
-    return of(listener, default_pool=None if pool is None else of_pool(pool, tree))
+    return _listener(listener, tree, None if pool is None else of_pool(pool, tree))
 
 
 def within(item: Resource, tree: Tree, **more: Any) -> Any:
@@ -85,6 +97,8 @@ def within(item: Resource, tree: Tree, **more: Any) -> Any:
         return of_listener(item, tree)
     if isinstance(item, Pool):
         return of_pool(item, tree)
+    if isinstance(item, L7Policy):
+        return of_policy(item, tree)
     return of(item)
 
 
@@ -95,16 +109,21 @@ def of_tree(tree: Tree, **more: Any) -> Any:
         tree.load_balancer,
         pools=list(pools.values()),
         listeners=[
-            of(listener, default_pool=pools.get(listener.default_pool_id or ""))
+            _listener(listener, tree, pools.get(listener.default_pool_id or ""))
             for listener in tree.listeners
         ],
         **more,
     )
 
 
+def _listener(listener: Listener, tree: Tree, default_pool: Any) -> Any:
+    policies = [of_policy(policy, tree) for policy in tree.policies_of(listener.id)]
+    return of(listener, l7policies=policies, default_pool=default_pool)
+
+
 def below(given: Any) -> Iterable[Any]:
-    """Everything that a load balancer or pool carries with it; nothing where it carries nothing."""
-    for name in ("listeners", "pools", "members"):
+    """Everything that an object carries with it; nothing where it carries nothing."""
+    for name in ("listeners", "l7policies", "rules", "pools", "members"):
         for child in getattr(given, name, None) or ():
             yield child
             yield from below(child)

@@ -22,6 +22,7 @@ from hydria.model.errors import (
     Unavailable,
     Unsupported,
 )
+from hydria.model.statuses import ListenerProtocol
 from hydria.settings import Settings
 
 LOG = logging.getLogger(__name__)
@@ -86,6 +87,16 @@ class Provider:
         if isinstance(error, exceptions.Conflict):
             return address_taken(text)
         return ProviderFailed(self.name, text)
+
+    def admit_policies(self, protocol: ListenerProtocol) -> None:
+        """Raise Unsupported if the driver says that it has no L7 policies on listeners of this protocol.
+
+        A driver of Hydria's own names those that have them in ``hydria_policy_protocols``; others refuse for
+        themselves.
+        """
+        served = getattr(self.driver, "hydria_policy_protocols", None)
+        if served is not None and protocol not in served:
+            raise Unsupported(self.name, f"L7 policies are not supported on {protocol} listeners.")
 
     def create_vip_port(
         self, load_balancer_id: str, project_id: str, vip: VipDict, additional: list[VipDict]

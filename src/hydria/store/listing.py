@@ -78,9 +78,9 @@ def row(
 ) -> sa.Row[Any] | None:
     """These fields of the object with this key; None when it does not exist or is DELETED.
 
-    Moments are in the form of responses. ``parent``: the id of the pool that a member must be in.
+    Moments are in the form of responses. ``parent``: the id of what it must be in (a member's pool).
     """
-    query = _one(resource, fields, in_pool=parent is not None)
+    query = _one(resource, fields, within=parent is not None)
     return tx.execute(query, {"identifier": identifier, "parent": parent}).first()
 
 
@@ -112,12 +112,12 @@ def page(
 
 
 @cache
-def _one(resource: type[Declared], fields: tuple[str, ...], *, in_pool: bool) -> sa.Select[Any]:
+def _one(resource: type[Declared], fields: tuple[str, ...], *, within: bool) -> sa.Select[Any]:
     table = table_of(resource)
     query = sa.select(*(shown(table.c[name]) for name in fields))
     query = query.where(table.c[resource.key] == sa.bindparam("identifier"))
-    if in_pool:
-        query = query.where(table.c.pool_id == sa.bindparam("parent"))
+    if within:
+        query = query.where(table.c[resource.within] == sa.bindparam("parent"))
     return query.where(*_living(table))
 
 

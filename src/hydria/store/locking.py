@@ -13,6 +13,7 @@ from hydria.model.load_balancer import LoadBalancer
 from hydria.model.pool import Pool
 from hydria.model.resource import Declared
 from hydria.store import rows, tables
+from hydria.store.routing import routes
 
 
 def lock_owner(tx: sa.Connection, resource: type[Declared], identifier: str) -> LoadBalancer | None:
@@ -38,10 +39,13 @@ class PoolInUse:
 
 def pool_in_use(tx: sa.Connection, pool_id: str) -> PoolInUse | None:
     """A pool and what a change of it affects, in one query; None when it does not exist."""
-    pools, listeners, monitors = tables.pools, tables.listeners, tables.health_monitors
+    pools, monitors = tables.pools, tables.health_monitors
+    # Bound to the id, not to the pool's row, so that each engine finds them by an index.
+    used = routes("listener", where=lambda pool: pool == pool_id).subquery()
     found = tx.execute(
-        sa.select(pools, listeners.c.id, monitors.c.id)
-        .outerjoin(listeners, listeners.c.default_pool_id == pools.c.id)
+        sa.select(pools, used.c.listener, monitors.c.id)
+        .select_from(pools)
+        .outerjoin(used, sa.true())
         # A monitor on its way out has given up its key.
         .outerjoin(monitors, sa.and_(monitors.c.pool_id == pools.c.id, monitors.c.live_key.is_not(None)))
         .where(pools.c.id == pool_id)

@@ -12,10 +12,13 @@ from typing import Any
 
 import sqlalchemy as sa
 
+from hydria.model.l7policy import L7Policy
+from hydria.model.listener import Listener
 from hydria.model.load_balancer import LoadBalancer
 from hydria.model.pool import Pool
 from hydria.model.resource import Declared, attributes
-from hydria.store.tables import health_monitors, listeners, members, pools, tags
+from hydria.store.routing import routes
+from hydria.store.tables import health_monitors, l7policies, l7rules, listeners, members, pools, tags
 
 # Engines bound the parameters of a statement (SQLite: 32,766), and each branch has all the ids.
 _BATCH = 5000
@@ -25,8 +28,9 @@ _BATCH = 5000
 class Relations:
     """Ids of children, each kind in the order of the ids, and the tags in theirs.
 
-    Which of them an object can have depends on its kind: ``l7policies`` are a listener's, ``members`` and
-    ``healthmonitor_id`` a pool's, ``listeners`` a load balancer's, or those that send traffic to a pool.
+    Which of them an object can have depends on its kind: ``l7policies`` are a listener's, in the order in
+    which they are tried, ``rules`` an L7 policy's, ``members`` and ``healthmonitor_id`` a pool's,
+    ``listeners`` a load balancer's, or those that send traffic to a pool.
     """
 
     tags: tuple[str, ...] = ()
@@ -34,16 +38,18 @@ class Relations:
     pools: tuple[str, ...] = ()
     members: tuple[str, ...] = ()
     l7policies: tuple[str, ...] = ()
+    rules: tuple[str, ...] = ()
     healthmonitor_id: str | None = None
 
 
 NONE = Relations()
 
-# Relation -> the column that names the owner. The L7 policies of a listener will be a line here.
+# Relation -> the column that names the owner; the listeners of a pool are found by their routes.
 _CHILDREN: Mapping[type[Declared], Mapping[str, sa.Column[Any]]] = {
     LoadBalancer: {"listeners": listeners.c.load_balancer_id, "pools": pools.c.load_balancer_id},
+    Listener: {"l7policies": l7policies.c.listener_id},
+    L7Policy: {"rules": l7rules.c.l7policy_id},
     Pool: {
-        "listeners": listeners.c.default_pool_id,
         "members": members.c.pool_id,
         "healthmonitor_id": health_monitors.c.pool_id,
     },
@@ -56,7 +62,7 @@ def of(tx: sa.Connection, resource: type[Declared], ids: Sequence[str]) -> dict[
         return dict.fromkeys(ids, NONE)  # what the operator keeps has neither children nor tags
     found: dict[str, dict[str, list[str]]] = {}
     for batch in _batches(ids):
-        for relation, owner, item in tx.execute(_statement(resource), {"ids": batch}).all():
+        for relation, owner, item, _ in tx.execute(_statement(resource), {"ids": batch}).all():
             found.setdefault(owner, {}).setdefault(relation, []).append(item)
     return {identifier: _relations(found[identifier]) if identifier in found else NONE for identifier in ids}
 
@@ -67,7 +73,11 @@ def _batches(ids: Sequence[str]) -> list[Sequence[str]]:
 
 def _relations(items: Mapping[str, Sequence[str]]) -> Relations:
     monitors = items.get("healthmonitor_id")
-    lists = {relation: tuple(values) for relation, values in items.items() if relation != "healthmonitor_id"}
+    lists = {
+        relation: tuple(dict.fromkeys(values))
+        for relation, values in items.items()
+        if relation != "healthmonitor_id"
+    }
     return Relations(**lists, healthmonitor_id=monitors[0] if monitors else None)
 
 
@@ -76,14 +86,24 @@ def _statement(resource: type[Declared]) -> sa.CompoundSelect[Any]:
     branches = [
         _branch(relation, owner, owner.table.c.id) for relation, owner in _CHILDREN.get(resource, {}).items()
     ]
-    return sa.union_all(*branches, _branch("tags", tags.c.resource_id, tags.c.tag)).order_by("item")
+    if resource is Pool:
+        used = routes("pool", "listener", where=lambda pool: pool.in_(_IDS)).subquery()
+        branches.append(_labelled("listeners", used.c.pool, used.c.listener))
+    branches.append(_branch("tags", tags.c.resource_id, tags.c.tag))
+    return sa.union_all(*branches).order_by("place", "item")
+
+
+_IDS: sa.BindParameter[Any] = sa.bindparam("ids", expanding=True)
+
+
+def _labelled(relation: str, owner: Any, item: Any) -> sa.Select[Any]:
+    name = sa.literal_column(f"'{relation}'", sa.String()).label("relation")
+    place = l7policies.c.position if relation == "l7policies" else sa.literal_column("0", sa.BigInteger())
+    return sa.select(name, owner.label("owner"), item.label("item"), place.label("place"))
 
 
 def _branch(relation: str, owner: sa.Column[Any], item: sa.Column[Any]) -> sa.Select[Any]:
-    name = sa.literal_column(f"'{relation}'", sa.String()).label("relation")
-    branch = sa.select(name, owner.label("owner"), item.label("item")).where(
-        owner.in_(sa.bindparam("ids", expanding=True))
-    )
+    branch = _labelled(relation, owner, item).where(owner.in_(_IDS))
     if relation == "healthmonitor_id":
         # One that is on its way out may have a successor already.
         branch = branch.where(health_monitors.c.live_key.is_not(None))

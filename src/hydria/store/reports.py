@@ -11,10 +11,11 @@ from typing import Any
 import sqlalchemy as sa
 from sqlalchemy import exc
 
+from hydria.model.l7policy import L7Policy
 from hydria.model.load_balancer import LoadBalancer
 from hydria.model.resource import Resource
 from hydria.model.statuses import OperatingStatus, ProvisioningStatus
-from hydria.store import events, handovers, rows, tables, trees
+from hydria.store import events, handovers, positions, rows, tables, trees
 from hydria.store.tables import COUNTERS, listener_statistics
 
 _BATCH = 1000
@@ -170,6 +171,21 @@ def _write(tx: sa.Connection, written: Mapping[Report, Resource]) -> None:
         table = tables.table_of(resource)
         for batch in _batches([item.id for item in items]) if values else ():
             tx.execute(sa.update(table).where(table.c.id.in_(batch)).values(values))
+    _reorder(tx, written)
+
+
+def _reorder(tx: sa.Connection, written: Mapping[Report, Resource]) -> None:
+    """Keep the order of L7 policies without gaps where one goes without having been asked to, or stays."""
+    changed = {
+        item.listener_id
+        for report, item in written.items()
+        if isinstance(item, L7Policy)
+        and (
+            _comes_back(report, item) or (item.desired and report.provisioning is ProvisioningStatus.DELETED)
+        )
+    }
+    for listener_id in sorted(changed):
+        positions.renumber(tx, listener_id)
 
 
 def _note(tx: sa.Connection, report: Report, item: Resource, moment: datetime) -> None:

@@ -16,6 +16,8 @@ from hydria.model.availability_zone_profile import AvailabilityZoneProfile
 from hydria.model.flavor import Flavor
 from hydria.model.flavor_profile import FlavorProfile
 from hydria.model.health_monitor import HealthMonitor
+from hydria.model.l7policy import L7Policy
+from hydria.model.l7rule import L7Rule
 from hydria.model.listener import Listener
 from hydria.model.load_balancer import LoadBalancer
 from hydria.model.member import Member
@@ -24,7 +26,15 @@ from hydria.model.quota import Quota
 from hydria.model.resource import Declared, Resource, attributes
 from hydria.model.statuses import ListenerProtocol
 
-RESOURCES: tuple[type[Resource], ...] = (LoadBalancer, Listener, Pool, Member, HealthMonitor)
+RESOURCES: tuple[type[Resource], ...] = (
+    LoadBalancer,
+    Listener,
+    Pool,
+    Member,
+    HealthMonitor,
+    L7Policy,
+    L7Rule,
+)
 # What the operator keeps; profiles before what refers to them.
 OFFERED: tuple[type[Declared], ...] = (FlavorProfile, Flavor, AvailabilityZoneProfile, AvailabilityZone)
 
@@ -53,10 +63,14 @@ _TYPES: dict[str, Any] = {
 _REFERENCES = {
     "load_balancer_id": ("load_balancers.id", "CASCADE"),
     "pool_id": ("pools.id", "CASCADE"),
+    "listener_id": ("listeners.id", "CASCADE"),
+    "l7policy_id": ("l7policies.id", "CASCADE"),
     "flavor_profile_id": ("flavor_profiles.id", None),
     "availability_zone_profile_id": ("availability_zone_profiles.id", None),
 }
-_INDEXED = {"project_id", "default_pool_id", "status", "name", "flavor_id", "availability_zone"}
+_INDEXED = {
+    "project_id", "default_pool_id", "redirect_pool_id", "status", "name", "flavor_id", "availability_zone",
+}  # fmt: skip
 
 
 def _column(name: str, kind: str, *, nullable: bool, key: str, unique: bool) -> sa.Column[Any]:
@@ -103,6 +117,8 @@ listeners = _table(Listener, _live_key())
 pools = _table(Pool)
 members = _table(Member, _live_key())
 health_monitors = _table(HealthMonitor, _live_key())
+l7policies = _table(L7Policy)
+l7rules = _table(L7Rule)
 amphorae = _table(Amphora)
 quotas = _table(Quota)
 

@@ -4,12 +4,15 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
 from datetime import datetime, timedelta
+from typing import Any
 
 import sqlalchemy as sa
 
 from hydria.model import kinds
 from hydria.model.amphora import Amphora
 from hydria.model.health_monitor import HealthMonitor
+from hydria.model.l7policy import L7Policy
+from hydria.model.l7rule import L7Rule
 from hydria.model.listener import Listener
 from hydria.model.load_balancer import LoadBalancer
 from hydria.model.member import Member
@@ -19,11 +22,15 @@ from hydria.model.statuses import OperatingStatus, ProvisioningStatus
 from hydria.model.tree import Tree
 from hydria.store import events, rows, tables
 
-_CHILDREN: tuple[type[Resource], ...] = (HealthMonitor, Member, Pool, Listener)
+_CHILDREN: tuple[type[Resource], ...] = (L7Rule, L7Policy, HealthMonitor, Member, Pool, Listener)
 # What goes with an object of this kind, and the column that names it.
 _HANGING: Mapping[type[Resource], Sequence[tuple[type[Resource], str]]] = {
-    Pool: ((HealthMonitor, "pool_id"), (Member, "pool_id"))
+    Pool: ((HealthMonitor, "pool_id"), (Member, "pool_id")),
+    L7Policy: ((L7Rule, "l7policy_id"),),
+    Listener: ((L7Policy, "listener_id"),),
 }
+# Nobody observes these: once they are applied, their operating status is what their owner says.
+_UNOBSERVED = (L7Policy, L7Rule)
 _UNFINISHED = (ProvisioningStatus.PENDING_CREATE, ProvisioningStatus.PENDING_UPDATE, ProvisioningStatus.ERROR)
 _SETTLED = (ProvisioningStatus.ACTIVE, ProvisioningStatus.ERROR)
 # How often a tree that changes while it is read is read again.
@@ -59,12 +66,34 @@ def load_tree(tx: sa.Connection, load_balancer_id: str) -> Tree | None:
     balancer = rows.load_one(tx, LoadBalancer, load_balancer_id)
     if balancer is None:
         return None
+    listeners, policies = _listeners_and_policies(tx, load_balancer_id)
     return Tree(
         balancer,
-        rows.load(tx, Listener, tables.listeners.c.load_balancer_id == load_balancer_id),
+        listeners,
         rows.load(tx, Pool, tables.pools.c.load_balancer_id == load_balancer_id),
         rows.load(tx, Member, tables.members.c.load_balancer_id == load_balancer_id),
         rows.load(tx, HealthMonitor, tables.health_monitors.c.load_balancer_id == load_balancer_id),
+        policies,
+        # Most load balancers have none: no statement for them.
+        rows.load(tx, L7Rule, tables.l7rules.c.load_balancer_id == load_balancer_id) if policies else (),
+    )
+
+
+def _listeners_and_policies(
+    tx: sa.Connection, load_balancer_id: str
+) -> tuple[tuple[Listener, ...], tuple[L7Policy, ...]]:
+    """A load balancer's listeners and their L7 policies, in one statement."""
+    listeners, policies = tables.listeners, tables.l7policies
+    found = tx.execute(
+        sa.select(listeners, policies)
+        .outerjoin(policies, policies.c.listener_id == listeners.c.id)
+        .where(listeners.c.load_balancer_id == load_balancer_id)
+    ).all()
+    width = len(listeners.c)
+    owners = {row[0]: row[:width] for row in found}
+    return (
+        tuple(rows.from_row(Listener, row) for row in owners.values()),
+        tuple(rows.from_row(L7Policy, row[width:]) for row in found if row[width] is not None),
     )
 
 
@@ -129,10 +158,17 @@ def mark_applied(tx: sa.Connection, tree: Tree, generation: int) -> None:
         ]
         _remove(tx, resource, [item.id for item in pending if not item.desired])
         if any(item.desired for item in pending):
+            table = tables.table_of(resource)
+            values: dict[str, Any] = {
+                "provisioning_status": str(ProvisioningStatus.ACTIVE), "fault": None, "fault_since": None,
+            }  # fmt: skip
+            if resource in _UNOBSERVED:
+                values["operating_status"] = sa.case(
+                    (table.c.admin_state_up.is_(True), str(OperatingStatus.ONLINE)),
+                    else_=str(OperatingStatus.OFFLINE),
+                )
             tx.execute(
-                sa.update(tables.table_of(resource))
-                .where(_unfinished_rows(resource, balancer_id, generation))
-                .values(provisioning_status=str(ProvisioningStatus.ACTIVE), fault=None, fault_since=None)
+                sa.update(table).where(_unfinished_rows(resource, balancer_id, generation)).values(values)
             )
     balancer = tables.load_balancers
     current = balancer.c.generation == generation

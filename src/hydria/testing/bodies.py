@@ -16,6 +16,7 @@ from hypothesis import strategies as st
 from hydria.model import kinds
 from hydria.model.availability_zone_profile import AvailabilityZoneProfile
 from hydria.model.flavor_profile import FlavorProfile
+from hydria.model.l7rule import L7Rule
 from hydria.model.listener import HEADERS, Listener
 from hydria.model.pool import Pool
 from hydria.model.resource import Attribute, Declared, Null, Use, attributes, wire_name
@@ -27,6 +28,7 @@ Values: TypeAlias = st.SearchStrategy[JSON]
 _TAME = st.characters(codec="utf-8", exclude_categories=("Cc", "Cs", "Zl", "Zp"))
 # What no text on one line may hold: line ends in several alphabets, and other control characters.
 _CONTROLS = ("\x00", "\n", "\r", "\t", "\x1b", "\x7f", "\x85", "\u2028", "\u2029")
+_CONTROLS_BESIDE_TABS = tuple(control for control in _CONTROLS if control != "\t")
 _CONTROLS_IN_LINES = ("\x00", "\r", "\x0b", "\x1b", "\x7f", "\x85")
 # What ends or opens something in a daemon's configuration, and so is in none of the closed alphabets.
 _SYNTAX = (" ", '"', "\\", "\n", "\x00", "\u00e9")
@@ -108,6 +110,10 @@ def _choices(kind: kinds.Choice) -> Values:
     return st.sampled_from([word.value for word in kind.words])
 
 
+def _integer_choices(kind: kinds.IntegerChoice) -> Values:
+    return st.sampled_from([*kind.numbers, *map(str, kind.numbers)])
+
+
 def _number_choices(kind: kinds.NumberChoice) -> Values:
     return st.sampled_from([*kind.numbers, *map(str, kind.numbers)])
 
@@ -175,7 +181,9 @@ _not_texts: Values = _numbers | st.booleans() | _containers
 
 def _bad_texts(kind: kinds.Text) -> Values:
     tame = st.text("abc", min_size=2, max_size=9)
-    controls = _CONTROLS_IN_LINES if kind.lines else _CONTROLS
+    controls = _CONTROLS_BESIDE_TABS if kind.tabs else _CONTROLS
+    if kind.lines:
+        controls = _CONTROLS_IN_LINES
     return _not_texts | st.just("x" * (kind.limit + 1)) | _spoilt(tame, controls)
 
 
@@ -223,6 +231,11 @@ def _bad_choices(kind: kinds.Choice) -> Values:
             ["", "NONSENSE", *(f"{word} " for word in words), *(f"{word}\n" for word in words), *respelt]
         ),
     )
+
+
+def _bad_integer_choices(kind: kinds.IntegerChoice) -> Values:
+    beside = st.integers().filter(lambda number: number not in kind.numbers)
+    return beside | st.sampled_from(("", "x", f"{kind.numbers[0]}0", True)) | _containers
 
 
 def _bad_number_choices(kind: kinds.NumberChoice) -> Values:
@@ -318,6 +331,9 @@ _OF_ATTRIBUTES: Mapping[tuple[type[Declared], str], Values] = {
     (Listener, "insert_headers"): st.dictionaries(
         st.sampled_from(HEADERS), st.sampled_from(("true", "True", "false")), max_size=3
     ),
+    # Drawn from the alphabet that all types and ways to compare have in common, regular expressions too.
+    (L7Rule, "key_name"): _patterns(kinds.HEADER_NAME),
+    (L7Rule, "value"): st.text("abcXYZ019/._-=~", min_size=1, max_size=20),
     (Pool, "session_persistence"): st.one_of(
         st.fixed_dictionaries(
             {"type": st.sampled_from((PersistenceType.SOURCE_IP.value, PersistenceType.HTTP_COOKIE.value))}
@@ -337,6 +353,7 @@ _VALID: Mapping[type[Any], Callable[[Any], Values]] = {
     kinds.Boolean: lambda _: st.sampled_from((True, False, 0, 1, "true", "False", "YES", "n", "on", "0")),
     kinds.Choice: _choices,
     kinds.NumberChoice: _number_choices,
+    kinds.IntegerChoice: _integer_choices,
     kinds.Address: _addresses,
     kinds.Network: _networks,
     kinds.ListOf: _lists,
@@ -354,6 +371,7 @@ _INVALID: Mapping[type[Any], Callable[[Any], Values]] = {
     kinds.Boolean: _bad_booleans,
     kinds.Choice: _bad_choices,
     kinds.NumberChoice: _bad_number_choices,
+    kinds.IntegerChoice: _bad_integer_choices,
     kinds.Address: _bad_addresses,
     kinds.Network: _bad_networks,
     kinds.ListOf: _bad_lists,

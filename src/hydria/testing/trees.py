@@ -11,6 +11,8 @@ from datetime import datetime, timedelta
 from typing import Any
 
 from hydria.model.health_monitor import HealthMonitor
+from hydria.model.l7policy import L7Policy
+from hydria.model.l7rule import L7Rule
 from hydria.model.listener import Listener
 from hydria.model.load_balancer import LoadBalancer
 from hydria.model.member import Member
@@ -18,12 +20,15 @@ from hydria.model.pool import Pool
 from hydria.model.resource import Resource
 from hydria.model.statuses import (
     Algorithm,
+    CompareType,
     HTTPMethod,
     ListenerProtocol,
     MonitorType,
     OperatingStatus,
+    PolicyAction,
     PoolProtocol,
     ProvisioningStatus,
+    RuleType,
 )
 from hydria.model.tree import Tree
 
@@ -36,6 +41,8 @@ _PREFIXES: dict[type[Resource], str] = {
     Pool: "90000000",
     Member: "3e000000",
     HealthMonitor: "4e000000",
+    L7Policy: "17000000",
+    L7Rule: "71000000",
 }
 
 
@@ -49,6 +56,8 @@ LISTENER = identifier(Listener)
 POOL = identifier(Pool)
 MEMBER = identifier(Member)
 MONITOR = identifier(HealthMonitor)
+POLICY = identifier(L7Policy)
+RULE = identifier(L7Rule)
 
 
 def load_balancer(number: int = 1, /, **attributes: Any) -> LoadBalancer:
@@ -116,6 +125,32 @@ def monitor(number: int = 1, /, **attributes: Any) -> HealthMonitor:
     return HealthMonitor(**{**_common(HealthMonitor, number), **given})
 
 
+def policy(number: int = 1, /, **attributes: Any) -> L7Policy:
+    """A policy of the first listener that rejects requests; its position is its number."""
+    given: dict[str, Any] = {
+        "load_balancer_id": BALANCER,
+        "listener_id": LISTENER,
+        "name": f"policy-{number}",
+        "action": PolicyAction.REJECT,
+        "position": number,
+        **attributes,
+    }
+    return L7Policy(**{**_common(L7Policy, number), **given})
+
+
+def rule(number: int = 1, /, **attributes: Any) -> L7Rule:
+    """A rule of the first policy: the path begins with ``/1``, ``/2``, …"""
+    given: dict[str, Any] = {
+        "load_balancer_id": BALANCER,
+        "l7policy_id": POLICY,
+        "type": RuleType.PATH,
+        "compare_type": CompareType.STARTS_WITH,
+        "value": f"/{number}",
+        **attributes,
+    }
+    return L7Rule(**{**_common(L7Rule, number), **given})
+
+
 def tree(*resources: Resource) -> Tree:
     """A tree of these, in any order; a load balancer is made if none is given."""
     balancers = [item for item in resources if isinstance(item, LoadBalancer)]
@@ -125,6 +160,8 @@ def tree(*resources: Resource) -> Tree:
         tuple(item for item in resources if isinstance(item, Pool)),
         tuple(item for item in resources if isinstance(item, Member)),
         tuple(item for item in resources if isinstance(item, HealthMonitor)),
+        tuple(item for item in resources if isinstance(item, L7Policy)),
+        tuple(item for item in resources if isinstance(item, L7Rule)),
     )
 
 

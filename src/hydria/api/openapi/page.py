@@ -65,7 +65,7 @@ def _lists(document: Document) -> Iterator[str]:
 def _errors(document: Document) -> Iterator[str]:
     yield "\n## Errors\n\nOf a request that was understood:\n"
     yield '`{"faultcode": "Client" or "Server", "faultstring": "…", "debuginfo": null}`.\n'
-    yield "Of one that reached no object, which includes an unknown pool in the path of its members:\n"
+    yield "Of one that reached no object, also because the pool or policy in its path is unknown:\n"
     yield '`{"code": 404, "title": "…", "description": "…"}`. With 503 comes `Retry-After`, in seconds.\n\n'
     yield "| Status | Meaning |\n|---|---|\n"
     said: dict[str, str] = {}

@@ -15,6 +15,8 @@ import msgspec
 from hydria.api.views import view
 from hydria.model import kinds
 from hydria.model.health_monitor import HealthMonitor
+from hydria.model.l7policy import L7Policy
+from hydria.model.l7rule import L7Rule
 from hydria.model.listener import Listener
 from hydria.model.member import Member
 from hydria.model.pool import Pool
@@ -38,6 +40,9 @@ NESTED: Mapping[str, tuple[type[Declared], bool]] = {
     "default_pool": (Pool, False),
     "members": (Member, True),
     "healthmonitor": (HealthMonitor, False),
+    "l7policies": (L7Policy, True),
+    "rules": (L7Rule, True),
+    "redirect_pool": (Pool, False),
 }
 # What a nested object does not take, because its place says it already (contract 1.10).
 _PLACED = frozenset({"project_id", "tenant_id", "loadbalancer_id", "listener_id", "pool_id"})

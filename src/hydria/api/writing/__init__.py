@@ -12,7 +12,7 @@ from collections.abc import Mapping
 from typing import Protocol
 
 from hydria.api.call import Call
-from hydria.api.writing import batch, health_monitor, listener, load_balancer, member, pool
+from hydria.api.writing import batch, health_monitor, l7policy, l7rule, listener, load_balancer, member, pool
 from hydria.api.writing.offer import Offers
 from hydria.api.writing.profile import Profiles
 from hydria.model.availability_zone import AvailabilityZone
@@ -20,6 +20,8 @@ from hydria.model.availability_zone_profile import AvailabilityZoneProfile
 from hydria.model.flavor import Flavor
 from hydria.model.flavor_profile import FlavorProfile
 from hydria.model.health_monitor import HealthMonitor
+from hydria.model.l7policy import L7Policy
+from hydria.model.l7rule import L7Rule
 from hydria.model.listener import Listener
 from hydria.model.load_balancer import LoadBalancer
 from hydria.model.member import Member
@@ -50,13 +52,16 @@ _WRITERS: Mapping[type[Declared], _Writer] = {
     AvailabilityZone: Offers(AvailabilityZone),
     # A PUT's refusal names the flavors' option, as clients of Octavia know it.
     AvailabilityZoneProfile: Profiles(AvailabilityZone, "validate_availability_zone", "flavor_data"),
+    L7Policy: l7policy,
+    L7Rule: l7rule,
 }
 
 
 def create(call: Call, resource: type[Declared], body: object, parent: str | None) -> dict[str, object]:
-    """Carry out a POST; ``body`` is what stands below the root key, ``parent`` the pool of a member.
+    """Carry out a POST; ``body`` is what stands below the root key.
 
-    Returns the object as the response shows it, without the root key.
+    ``parent``: the pool of a member, the policy of a rule. Returns the object as the response shows it,
+    without the root key.
     """
     return _WRITERS[resource].create(call, body, parent)
 

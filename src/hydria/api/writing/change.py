@@ -17,6 +17,7 @@ from hydria.model import kinds
 from hydria.model.amphora import Amphora
 from hydria.model.errors import Busy, NotFound, Unavailable
 from hydria.model.flavor import Flavor, allows_member_sriov
+from hydria.model.l7policy import L7Policy
 from hydria.model.listener import Listener
 from hydria.model.load_balancer import LoadBalancer
 from hydria.model.pool import Pool
@@ -164,6 +165,13 @@ class Change:
         """Mark the listeners that use a pool as affected."""
         changes.touch_objects(self.tx, Listener, used.listener_ids, self.generation)
 
+    def touch_above(self, policy: L7Policy, *, rules: bool = False) -> None:
+        """Mark an L7 policy's listener as affected, and where its ``rules`` change, the policy itself too."""
+        self.touch()
+        changes.touch_objects(self.tx, Listener, [policy.listener_id], self.generation)
+        if rules:
+            changes.touch_objects(self.tx, L7Policy, [policy.id], self.generation)
+
     def hand_over(self, method: str, *arguments: Any) -> None:
         """Call the provider, as the very last step; what is done when it returns is marked so.
 
@@ -283,4 +291,5 @@ def known_id(resource: type[Declared], identifier: str) -> str:
 
 def immutable(item: Resource | Amphora) -> Busy:
     """The error for an object that is locked, or on its way out."""
-    return Busy(f"{item.label} {item.id} is immutable and cannot be updated.")
+    label = "L7Policy" if isinstance(item, L7Policy) else item.label  # as clients know it (contract 1.20)
+    return Busy(f"{label} {item.id} is immutable and cannot be updated.")

@@ -7,33 +7,33 @@ the response. Nested pools are named, so that listeners can refer to them; ids a
 from __future__ import annotations
 
 import uuid
-from collections.abc import Collection, Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, cast
+from typing import cast
 
 from hydria.api import views
 from hydria.api.call import Call
-from hydria.api.writing import certificates, conflicts, requests
+from hydria.api.writing import certificates, conflicts, graph_policies, graph_pools, requests
 from hydria.api.writing.change import new
 from hydria.api.writing.health_monitor import health
 from hydria.api.writing.member import judged as member_judged
 from hydria.model import rules
 from hydria.model.errors import NotFound, validation
 from hydria.model.health_monitor import HealthMonitor
+from hydria.model.l7policy import L7Policy
+from hydria.model.l7rule import L7Rule
 from hydria.model.listener import Listener
 from hydria.model.load_balancer import LoadBalancer
 from hydria.model.member import Member
 from hydria.model.pool import Pool
-from hydria.model.resource import Resource, bad_value, parse_create, unknown_attributes
+from hydria.model.resource import Resource
 from hydria.model.statuses import ListenerProtocol, OperatingStatus, PoolProtocol
 from hydria.model.tree import Tree
+from hydria.providers.registry import Provider
 from hydria.store.relations import Relations
 
 Body = Mapping[str, object]
 Values = dict[str, object]
-
-# A pool with no more than these is a reference to one that is defined elsewhere in the request.
-_OF_REFERENCES = {"name", "admin_state_up", "tls_enabled"}
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,26 +44,37 @@ class Graph:
     pools: tuple[Values, ...]
     members: tuple[Values, ...]
     monitors: tuple[Values, ...]
+    policies: tuple[Values, ...]
+    rules: tuple[Values, ...]
 
 
 def read(call: Call, body: Body, load_balancer_id: str) -> Graph:
     """Parse the nested objects of a load balancer's body."""
     listeners = requests.records("listeners", body.get("listeners"))
-    defined = _defined_pools(requests.records("pools", body.get("pools")), listeners)
+    defined = graph_pools.defined(requests.records("pools", body.get("pools")), listeners)
     pools = {name: _pool(call, name, each, load_balancer_id) for name, each in defined.items()}
+    ids = {name: str(values["id"]) for name, values in pools.items()}
     members, monitors = [], []
     for name, each in defined.items():
         pool_id = str(pools[name]["id"])
         for member in requests.records("members", each.get("members")):
-            values = _parsed(call, Member, member, unknown=("project_id", "tenant_id"))
+            values = requests.nested(call, Member, member, unknown=("project_id", "tenant_id"))
             members.append({**values, "pool_id": pool_id})
         if each.get("healthmonitor") is not None:
             monitors.append(_monitor(call, each["healthmonitor"], pool_id))
+    ports = [_listener(call, each, ids, load_balancer_id) for each in listeners]
+    policies = [
+        policy
+        for body, values in zip(listeners, ports, strict=True)
+        for policy in graph_policies.read(call, body, str(values["id"]), ids)
+    ]
     return Graph(
-        tuple(_listener(call, each, pools, load_balancer_id) for each in listeners),
+        tuple(ports),
         tuple(pools.values()),
         tuple(members),
         tuple(monitors),
+        tuple(policy.values for policy in policies),
+        tuple(rule for policy in policies for rule in policy.rules),
     )
 
 
@@ -89,7 +100,23 @@ def judged(
         if values["default_pool_id"] is not None:
             protocol = cast("ListenerProtocol", values["protocol"])
             rules.pool_fits_listener(protocol, protocols[values["default_pool_id"]])
-    return Graph(tuple(listeners), tuple(pools), tuple(members), tuple(monitors))
+    speaks = {listener["id"]: cast("ListenerProtocol", listener["protocol"]) for listener in graph.listeners}
+    return Graph(
+        tuple(listeners),
+        tuple(pools),
+        tuple(members),
+        tuple(monitors),
+        tuple(graph_policies.judged(values, speaks, protocols) for values in graph.policies),
+        tuple(rules.rule_created(values) for values in graph.rules),
+    )
+
+
+def check_provider(provider: Provider, graph: Graph) -> None:
+    """Raise Unsupported for L7 policies where the provider has none."""
+    with_policies = {values["listener_id"] for values in graph.policies}
+    for values in graph.listeners:
+        if values["id"] in with_policies:
+            provider.admit_policies(cast("ListenerProtocol", values["protocol"]))
 
 
 def counted(graph: Graph) -> dict[type[Resource], int]:
@@ -100,6 +127,8 @@ def counted(graph: Graph) -> dict[type[Resource], int]:
         HealthMonitor: len(graph.monitors),
         Member: len(graph.members),
         Listener: len(graph.listeners),
+        L7Policy: len(graph.policies),
+        L7Rule: len(graph.rules),
     }
 
 
@@ -127,6 +156,8 @@ def grown(balancer: LoadBalancer, graph: Graph) -> Tree:
             new(balancer, HealthMonitor, values, generation, health(admin_up=values["admin_state_up"]))
             for values in graph.monitors
         ),
+        tuple(new(balancer, L7Policy, values, generation) for values in graph.policies),
+        tuple(new(balancer, L7Rule, values, generation) for values in graph.rules),
     )
     conflicts.distinct(tree.listeners)
     conflicts.distinct(tree.members)
@@ -135,14 +166,24 @@ def grown(balancer: LoadBalancer, graph: Graph) -> Tree:
 
 def shown(tree: Tree) -> dict[str, object]:
     """The whole tree as the response to its creation shows it."""
-    listeners = [{**_nested(each, Relations(tags=each.tags)), "l7policies": []} for each in tree.listeners]
     balancer = tree.load_balancer
     body = views.body(balancer, Relations(tags=balancer.tags))
-    return {**body, "listeners": listeners, "pools": [_shown_pool(pool, tree) for pool in tree.pools]}
+    used_by = tree.listeners_by_pool()
+    pools = [_shown_pool(pool, tree, used_by.get(pool.id, ())) for pool in tree.pools]
+    return {**body, "listeners": [_shown_listener(each, tree) for each in tree.listeners], "pools": pools}
 
 
-def _shown_pool(pool: Pool, tree: Tree) -> dict[str, object]:
-    used_by = tuple(listener.id for listener in tree.listeners_of(pool.id))
+def _shown_listener(listener: Listener, tree: Tree) -> dict[str, object]:
+    policies = [_shown_policy(policy, tree) for policy in tree.policies_of(listener.id)]
+    return {**_nested(listener, Relations(tags=listener.tags)), "l7policies": policies}
+
+
+def _shown_policy(policy: L7Policy, tree: Tree) -> dict[str, object]:
+    found = [_nested(rule, Relations(tags=rule.tags)) for rule in tree.rules_of(policy.id)]
+    return {**_nested(policy, Relations(tags=policy.tags)), "rules": found}
+
+
+def _shown_pool(pool: Pool, tree: Tree, used_by: tuple[str, ...]) -> dict[str, object]:
     body = _nested(pool, Relations(tags=pool.tags, listeners=used_by))
     members = [_nested(each, Relations(tags=each.tags)) for each in tree.members_of(pool.id)]
     monitor = tree.monitor_of(pool.id)
@@ -157,75 +198,27 @@ def _nested(item: Resource, found: Relations) -> dict[str, object]:
     return {name: value for name, value in body.items() if name not in ("loadbalancers", "healthmonitor_id")}
 
 
-def _defined_pools(pools: Sequence[Body], listeners: Sequence[Body]) -> dict[str, Body]:
-    """Name -> definition of every pool, those that stand in a listener included."""
-    in_place = list(_default_pools(listeners))
-    referenced = [_name(each) for each in in_place if _is_reference(each)]
-    definitions = [*pools, *(each for each in in_place if not _is_reference(each))]
-    defined: dict[str, Body] = {}
-    for each in definitions:
-        if _name(each) in defined:
-            raise validation("Pool names must be unique when creating a fully populated loadbalancer.")
-        defined[_name(each)] = each
-    for name in referenced:
-        if name not in defined:
-            raise validation(f"Pool '{name}' was referenced but no full definition was found.")
-    return defined
-
-
-def _default_pools(listeners: Sequence[Body]) -> Iterator[Body]:
-    for each in listeners:
-        pool = each.get("default_pool")
-        if isinstance(pool, Mapping):
-            yield pool
-        elif pool is not None:
-            raise bad_value("default_pool", pool, "Expected an object.")
-
-
-def _is_reference(pool: Body) -> bool:
-    return set(pool) <= _OF_REFERENCES
-
-
-def _name(pool: Body) -> str:
-    name = pool.get("name")
-    if name is not None and not isinstance(name, str):
-        raise bad_value("name", name, "Expected a string.")
-    if not name:
-        raise validation("Pools must be named when creating a fully populated loadbalancer.")
-    return name
-
-
 def _pool(call: Call, name: str, body: Body, load_balancer_id: str) -> Values:
     for mandatory in ("protocol", "lb_algorithm"):
         if body.get(mandatory) is None:
             raise validation(f"Pool definition for '{name}' missing required attribute: {mandatory}")
     unknown = ("project_id", "tenant_id", "loadbalancer_id", "listener_id")
-    values = _parsed(call, Pool, body, unknown=unknown)
+    values = requests.nested(call, Pool, body, unknown=unknown)
     return {**values, "id": str(uuid.uuid4()), "load_balancer_id": load_balancer_id}
 
 
 def _monitor(call: Call, body: object, pool_id: str) -> Values:
     given = requests.record(HealthMonitor, body)
     unknown = ("project_id", "tenant_id", "pool_id")
-    return _parsed(call, HealthMonitor, given, unknown=unknown, pool_id=pool_id)
+    return requests.nested(call, HealthMonitor, given, unknown=unknown, pool_id=pool_id)
 
 
-def _listener(call: Call, body: Body, pools: Mapping[str, Values], load_balancer_id: str) -> Values:
+def _listener(call: Call, body: Body, pool_ids: Mapping[str, str], load_balancer_id: str) -> Values:
     unknown = ("project_id", "tenant_id", "loadbalancer_id")
-    values = _parsed(call, Listener, body, unknown=unknown, loadbalancer_id=load_balancer_id)
+    values = requests.nested(call, Listener, body, unknown=unknown, loadbalancer_id=load_balancer_id)
     if values["default_pool_id"] is not None:
         raise NotFound(Pool.label, str(values["default_pool_id"]))  # a new load balancer has no pools yet
     default = body.get("default_pool")
     if isinstance(default, Mapping):
-        values["default_pool_id"] = pools[_name(default)]["id"]
-    return values
-
-
-def _parsed(
-    call: Call, resource: type[Resource], body: Body, *, unknown: Collection[str], **given: Any
-) -> Values:
-    """Parse a nested object: without the keys ``unknown``, which a single create has, and with ``given``."""
-    refused = [name for name in unknown if name in body]
-    if refused:
-        raise unknown_attributes(f"{resource.argument}.{resource.root}", refused)
-    return parse_create(resource, {**body, **given}, call.services.defaults, ignored=resource.children)
+        values["default_pool_id"] = pool_ids[graph_pools.name_of(default)]
+    return {**values, "id": str(uuid.uuid4())}

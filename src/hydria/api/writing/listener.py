@@ -11,14 +11,15 @@ from hydria.api.call import Call
 from hydria.api.writing import certificates, conflicts, quota, requests
 from hydria.api.writing.change import Change, carry_out, immutable, new, open_balancer, open_child
 from hydria.model import rules
-from hydria.model.errors import Unsupported
+from hydria.model.l7policy import L7Policy
+from hydria.model.l7rule import L7Rule
 from hydria.model.listener import Listener
 from hydria.model.pool import Pool
 from hydria.model.resource import parse_create, parse_update
 from hydria.model.statuses import ListenerProtocol
 from hydria.model.tree import Tree
 from hydria.providers import objects
-from hydria.store import changes
+from hydria.store import bulk, changes, rows, tables
 from hydria.store.relations import Relations
 
 
@@ -40,7 +41,6 @@ def create(call: Call, body: object, parent: str | None) -> dict[str, object]:  
         if pool is not None:
             rules.pool_fits_listener(ListenerProtocol(str(values["protocol"])), pool.protocol)
         certificates.judge(call, Listener, completed, change.balancer.project_id)
-        refuse_policies(given, change.provider.name)
         requests.not_here(Listener, given)
         quota.reserve(call, tx, change.balancer.project_id, {Listener: 1})
         change.admit()
@@ -85,7 +85,7 @@ def update(call: Call, identifier: str, body: object, parent: str | None) -> dic
 
 
 def delete(call: Call, identifier: str, parent: str | None, *, cascade: bool) -> None:  # noqa: ARG001
-    """Close a port; the pools that it used stay."""
+    """Close a port; its L7 policies go with it, the pools that it used stay."""
 
     def work(tx: sa.Connection) -> tuple[None, Change | None]:
         change = open_child(call, tx, Listener, identifier)
@@ -93,18 +93,15 @@ def delete(call: Call, identifier: str, parent: str | None, *, cascade: bool) ->
         change.authorize("listener:delete")
         if change.gone(item):
             return None, None
+        content = _policies(change, item)
         changes.delete_object(tx, item, change.generation)
+        bulk.delete_objects(tx, L7Policy, [policy.id for policy in content.l7policies], change.generation)
+        bulk.delete_objects(tx, L7Rule, [rule.id for rule in content.l7rules], change.generation)
         change.touch()
-        change.hand_over("listener_delete", objects.of(item))
+        change.hand_over("listener_delete", objects.of_listener(item, content))
         return None, change
 
     carry_out(call, work)
-
-
-def refuse_policies(body: Mapping[str, object], provider: str) -> None:
-    """L7 policies in the body of a listener are not served yet."""
-    if body.get("l7policies"):
-        raise Unsupported(provider, "l7policies are not served yet.")
 
 
 def _default_pool(change: Change, values: Mapping[str, object]) -> Pool | None:
@@ -116,3 +113,11 @@ def _default_pool(change: Change, values: Mapping[str, object]) -> Pool | None:
 def _admit_pool(pool: Pool | None) -> None:
     if pool is not None and not pool.desired:
         raise immutable(pool)
+
+
+def _policies(change: Change, listener: Listener) -> Tree:
+    """What goes with a listener."""
+    policies = rows.load(change.tx, L7Policy, tables.l7policies.c.listener_id == listener.id)
+    ids = [policy.id for policy in policies]
+    found = rows.load(change.tx, L7Rule, tables.l7rules.c.l7policy_id.in_(ids)) if ids else ()
+    return Tree(change.balancer, (listener,), l7policies=policies, l7rules=found).desired()

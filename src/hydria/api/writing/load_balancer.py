@@ -13,7 +13,6 @@ from hydria.api.call import Call
 from hydria.api.writing import choices, graph, member, quota, requests, vip
 from hydria.api.writing.change import Change, carry_out, known_id, open_balancer
 from hydria.api.writing.choices import Choices
-from hydria.api.writing.listener import refuse_policies
 from hydria.model.errors import Busy, Invalid, NotFound, ProjectBusy, Unavailable, validation
 from hydria.model.listener import Listener
 from hydria.model.load_balancer import LoadBalancer
@@ -49,8 +48,7 @@ def create(call: Call, body: object, parent: str | None) -> dict[str, object]:  
     graph.judge_certificates(call, nested, str(values["project_id"]))
     member.check_subnets(call, nested.members)
     provider = chosen.provider(call, None if given.get("provider") is None else str(values["provider"]))
-    for listener in requests.records("listeners", given.get("listeners")):
-        refuse_policies(listener, provider.name)
+    graph.check_provider(provider, nested)
     wanted = graph.counted(nested)
     limits = quota.foresee(call, str(values["project_id"]), wanted)
     claimed = vip.claim(services.network, provider, identifier, str(values["project_id"]), source, values)
@@ -139,7 +137,8 @@ def _write(change: Change, tree: Tree, chosen: Choices) -> tuple[dict[str, objec
     tx = change.tx
     chosen.hold(tx)
     changes.add_load_balancer(tx, tree.load_balancer)
-    for items in (tree.pools, tree.listeners, tree.members, tree.health_monitors):
+    below = (tree.pools, tree.listeners, tree.members, tree.health_monitors, tree.l7policies, tree.l7rules)
+    for items in below:
         rows.insert(tx, items)
     change.hand_over("loadbalancer_create", objects.of_tree(tree, **chosen.expanded()))
     return graph.shown(tree), change

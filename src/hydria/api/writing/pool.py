@@ -13,6 +13,7 @@ from hydria.api.writing.change import Change, carry_out, immutable, new, open_ba
 from hydria.model import rules
 from hydria.model.errors import Conflict, validation
 from hydria.model.health_monitor import HealthMonitor
+from hydria.model.l7policy import L7Policy
 from hydria.model.listener import Listener
 from hydria.model.member import Member
 from hydria.model.pool import Pool
@@ -86,6 +87,7 @@ def delete(call: Call, identifier: str, parent: str | None, *, cascade: bool) ->
         change.authorize("pool:delete")
         if change.gone(used.pool):
             return None, None
+        _refuse_redirected(change, used.pool)
         content = _content(change, used.pool)
         changes.delete_object(tx, used.pool, change.generation)
         bulk.delete_objects(tx, Member, [member.id for member in content.members], change.generation)
@@ -114,6 +116,14 @@ def _admit_as_default(change: Change, listener: Listener) -> None:
         present = rows.load_one(change.tx, Pool, listener.default_pool_id)
         if present is not None and present.desired:
             raise Conflict("This listener already has a default pool")
+
+
+def _refuse_redirected(change: Change, pool: Pool) -> None:
+    """Raise Conflict when an L7 policy needs the pool."""
+    policies = tables.l7policies
+    for policy in rows.load(change.tx, L7Policy, policies.c.redirect_pool_id == pool.id):
+        if policy.desired:
+            raise Conflict(f"Pool {pool.id} is in use by L7 policy {policy.id}")
 
 
 def _content(change: Change, pool: Pool) -> Tree:

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
+from typing import Any
 
+from hydria.api.call import Call
 from hydria.model.errors import Invalid
-from hydria.model.resource import Declared, bad_value
+from hydria.model.resource import Declared, bad_value, parse_create, unknown_attributes
 
 
 def record(resource: type[Declared], body: object) -> Mapping[str, object]:
@@ -38,3 +40,18 @@ def not_here(resource: type[Declared], body: Mapping[str, object]) -> None:
                 body[name],
                 "Nested objects are only for the creation of a fully populated load balancer.",
             )
+
+
+def nested(
+    call: Call,
+    resource: type[Declared],
+    body: Mapping[str, object],
+    *,
+    unknown: Collection[str],
+    **given: Any,
+) -> dict[str, object]:
+    """Parse a nested object: without the keys ``unknown``, which a single create has, and with ``given``."""
+    refused = [name for name in unknown if name in body]
+    if refused:
+        raise unknown_attributes(f"{resource.argument}.{resource.root}", refused)
+    return parse_create(resource, {**body, **given}, call.services.defaults, ignored=resource.children)
