@@ -326,3 +326,24 @@ def test_changes_at_once_are_taken_one_after_the_other(api: Api, appliance: Appl
     assert sorted(answers) == ["accepted"] + ["busy"] * 7
     assert len(appliance.calls("member_create")) == 1
     assert len(api.all(Member)) == 3
+
+
+def test_listeners_and_pools_come_with_their_certificates(api: Api, appliance: Appliance) -> None:
+    ids = everything(api)
+    settle(api, appliance)
+    reference = "file:secret"
+    api.create(
+        Listener, loadbalancer_id=ids["load_balancers"], protocol="TERMINATED_HTTPS", protocol_port=443,
+        default_tls_container_ref=reference, sni_container_refs=[reference],
+    )  # fmt: skip
+    ((given,),) = appliance.calls("listener_create")
+    container = given["default_tls_container_data"]
+    assert set(container) == {"id", "certificate", "private_key", "passphrase", "intermediates", "primary_cn"}
+    assert container["certificate"].startswith("-----BEGIN CERTIFICATE-----")
+    assert given["sni_container_data"] == [container]
+    assert "client_ca_tls_container_data" not in given
+    settle(api, appliance)
+    api.update(Pool, ids["pools"], tls_enabled=True, ca_tls_container_ref=reference)
+    old, new = appliance.calls("pool_update")[-1]
+    assert "BEGIN" in new["ca_tls_container_data"]
+    assert "ca_tls_container_data" not in old

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 import uuid
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass, field
 from typing import Any, TypeVar
 
@@ -24,6 +24,7 @@ from hydria.model.pool import Pool
 from hydria.model.resource import IDENTIFIER, Declared, Resource, build
 from hydria.model.statuses import OperatingStatus, ProvisioningStatus
 from hydria.model.tree import Tree
+from hydria.providers import tls
 from hydria.providers.registry import Completion, Provider
 from hydria.store import changes, handovers, locking, offers, relations, rows, trees
 from hydria.store.locking import PoolInUse
@@ -197,12 +198,19 @@ class Change:
         store, key = self.call.services.store, (self.balancer.id, self.generation)
         try:
             for method, arguments in self.deferred:
+                self._add_certificates(method, arguments)
                 self.provider.call(method, *arguments)
         except BaseException:
             self._take_back()
             raise
         if self.deferred:
             store.transact(lambda tx: handovers.end(tx, *key))
+
+    def _add_certificates(self, method: str, arguments: Collection[Any]) -> None:
+        """What the references in the objects stand for; of the latest object, it must be there."""
+        for number, given in enumerate(arguments, start=1):
+            needed = number == len(arguments) and not method.endswith("_delete")
+            tls.fill(given, self.call.services.certificates, self.balancer.project_id, needed=needed)
 
     def _take_back(self) -> None:
         store, key = self.call.services.store, (self.balancer.id, self.generation)
