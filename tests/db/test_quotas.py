@@ -11,6 +11,8 @@ import pytest
 
 from hydria.model.errors import HydriaError, ProjectBusy, QuotaExceeded
 from hydria.model.health_monitor import HealthMonitor
+from hydria.model.l7policy import L7Policy
+from hydria.model.l7rule import L7Rule
 from hydria.model.listener import Listener
 from hydria.model.load_balancer import LoadBalancer
 from hydria.model.member import Member
@@ -44,6 +46,12 @@ class LimitedApi(Api):
 @pytest.fixture
 def api(store: Store) -> Iterator[LimitedApi]:
     return LimitedApi(store)
+
+
+@pytest.fixture
+def noop(store: Store) -> Iterator[LimitedApi]:
+    """With a provider that takes everything."""
+    return LimitedApi(store, provider="noop_driver")
 
 
 def answers(count: int, order: Any) -> list[str]:
@@ -92,7 +100,12 @@ SINGLE: list[tuple[type[Resource], str]] = [
     (Pool, "pool"),
     (Member, "member"),
     (HealthMonitor, "healthmonitor"),
+    (L7Policy, "l7policy"),
+    (L7Rule, "l7rule"),
 ]
+RULE = {"type": "PATH", "compare_type": "STARTS_WITH", "value": "/a"}
+POLICY = {"action": "REJECT", "rules": [RULE]}
+WHOLE = {**GRAPH, "listeners": [{**GRAPH["listeners"][0], "l7policies": [POLICY]}]}  # type: ignore[dict-item,index]  # it is one
 
 
 def order(api: Api, resource: type[Resource], ids: dict[str, str]) -> dict[str, Any]:
@@ -105,32 +118,37 @@ def order(api: Api, resource: type[Resource], ids: dict[str, str]) -> dict[str, 
         return api.create(Member, ids["pools"], address="192.0.2.77", protocol_port=80)
     if resource is HealthMonitor:
         return api.create(HealthMonitor, pool_id=ids["pools"], **MONITOR)
+    if resource is L7Policy:
+        return api.create(L7Policy, listener_id=ids["listeners"], action="REJECT")
+    if resource is L7Rule:
+        return api.create(L7Rule, ids["policies"], **RULE)
     return api.create(LoadBalancer, name="one more")
 
 
 @pytest.mark.parametrize(("resource", "field"), SINGLE)
-def test_each_kind_has_its_quota(api: LimitedApi, resource: type[Resource], field: str) -> None:
-    ids = everything(api)
+def test_each_kind_has_its_quota(noop: LimitedApi, resource: type[Resource], field: str) -> None:
+    ids = everything(noop)
+    ids["policies"] = noop.create(L7Policy, listener_id=ids["listeners"], action="REJECT")["id"]
     if resource is HealthMonitor:
-        api.delete(HealthMonitor, ids["health_monitors"])
-    present = sum(item.desired for item in api.all(resource))
-    api.limit(**{field: present})
-    with api.unchanged(QuotaExceeded, f"Quota has been met for resources: {resource.label}"):
-        order(api, resource, ids)
-    api.limit(**{field: present + 1})
-    order(api, resource, ids)
-    api.limit(**{field: 0})
-    with api.unchanged(QuotaExceeded, f"Quota has been met for resources: {resource.label}"):
-        api.create(LoadBalancer, **GRAPH)
+        noop.delete(HealthMonitor, ids["health_monitors"])
+    present = sum(item.desired for item in noop.all(resource))
+    noop.limit(**{field: present})
+    with noop.unchanged(QuotaExceeded, f"Quota has been met for resources: {resource.label}"):
+        order(noop, resource, ids)
+    noop.limit(**{field: present + 1})
+    order(noop, resource, ids)
+    noop.limit(**{field: 0})
+    with noop.unchanged(QuotaExceeded, f"Quota has been met for resources: {resource.label}"):
+        noop.create(LoadBalancer, **WHOLE)
 
 
-def test_everything_in_one_request_is_counted(api: LimitedApi) -> None:
+def test_everything_in_one_request_is_counted(noop: LimitedApi) -> None:
     for field, label in (("pool", "Pool"), ("member", "Member"), ("listener", "Listener")):
-        api.limit(**{field: 1 if field == "member" else 0})
-        with api.unchanged(QuotaExceeded, f"Quota has been met for resources: {label}"):
-            api.create(LoadBalancer, **GRAPH)
-    api.limit(loadbalancer=1, pool=1, member=2, listener=1, healthmonitor=1)
-    everything(api)
+        noop.limit(**{field: 1 if field == "member" else 0})
+        with noop.unchanged(QuotaExceeded, f"Quota has been met for resources: {label}"):
+            noop.create(LoadBalancer, **GRAPH)
+    noop.limit(loadbalancer=1, pool=1, member=2, listener=1, healthmonitor=1, l7policy=1, l7rule=1)
+    noop.create(LoadBalancer, **WHOLE)
 
 
 def test_a_list_of_members_is_counted_by_what_it_adds(api: LimitedApi) -> None:
