@@ -14,6 +14,8 @@ from hydria.driver_agent.program import DriverAgent
 from hydria.housekeeping.program import Housekeeping
 from hydria.model.errors import Busy, Conflict, HydriaError, ProviderFailed, Unsupported
 from hydria.model.health_monitor import HealthMonitor
+from hydria.model.l7policy import L7Policy
+from hydria.model.l7rule import L7Rule
 from hydria.model.listener import Listener
 from hydria.model.load_balancer import LoadBalancer
 from hydria.model.member import Member
@@ -64,6 +66,39 @@ def settle(api: Api, appliance: Appliance) -> None:
             if item.provisioning_status != status:
                 report.setdefault(words, []).append({"id": item.id, "provisioning_status": status})
     appliance.library().update_loadbalancer_status(report)
+
+
+def with_policies(api: Api, appliance: Appliance) -> dict[str, str]:
+    """Two L7 policies of the listener, the first with a rule; settled."""
+    settle(api, appliance)
+    (listener,) = api.all(Listener)
+    made = []
+    for name in ("first", "second"):
+        made.append(api.create(L7Policy, listener_id=listener.id, action="REJECT", name=name)["id"])
+        settle(api, appliance)
+    rule = api.create(L7Rule, made[0], type="PATH", compare_type="STARTS_WITH", value="/x")
+    settle(api, appliance)
+    return {"l7policies": made[0], "l7rules": rule["id"]}
+
+
+def test_policies_and_rules_reach_the_driver_and_can_be_looked_up(api: Api, appliance: Appliance) -> None:
+    ids = everything(api) | with_policies(api, appliance)
+    library = appliance.library()
+    policy = library.get_l7policy(ids["l7policies"])
+    assert (policy.name, [rule["value"] for rule in policy.rules]) == ("first", ["/x"])
+    assert library.get_l7rule(ids["l7rules"]).l7policy_id == ids["l7policies"]
+    assert len(library.get_listener(ids["listeners"]).l7policies) == 2
+    api.update(L7Rule, ids["l7rules"], ids["l7policies"], value="/z")
+    old, new = appliance.calls("l7rule_update")[-1]
+    assert (old["value"], old["compare_type"], new["value"]) == ("/x", "STARTS_WITH", "/z")
+    assert "compare_type" not in new
+    settle(api, appliance)
+    api.delete(L7Policy, ids["l7policies"])
+    ((gone,),) = appliance.calls("l7policy_delete")
+    assert [rule["l7rule_id"] for rule in gone["rules"]] == [ids["l7rules"]]
+    settle(api, appliance)
+    assert [(each.name, each.position) for each in api.all(L7Policy)] == [("second", 1)]
+    assert api.all(L7Rule) == ()
 
 
 def on_its_way(api: Api) -> list[Any]:
@@ -151,6 +186,16 @@ REQUESTS: dict[str, Callable[[Api, dict[str, str]], object]] = {
     "member_batch_update": lambda api, its: api.batch(
         its["pools"], {"address": "192.0.2.8", "protocol_port": 80}
     ),
+    "l7policy_create": lambda api, its: api.create(
+        L7Policy, listener_id=its["listeners"], action="REJECT", position=1
+    ),
+    "l7policy_update": lambda api, its: api.update(L7Policy, its["l7policies"], position=2, name="n"),
+    "l7policy_delete": lambda api, its: api.delete(L7Policy, its["l7policies"]),
+    "l7rule_create": lambda api, its: api.create(
+        L7Rule, its["l7policies"], type="PATH", compare_type="EQUAL_TO", value="/y"
+    ),
+    "l7rule_update": lambda api, its: api.update(L7Rule, its["l7rules"], its["l7policies"], value="/z"),
+    "l7rule_delete": lambda api, its: api.delete(L7Rule, its["l7rules"], its["l7policies"]),
     "health_monitor_update": lambda api, its: api.update(HealthMonitor, its["health_monitors"], delay=9),
     "health_monitor_delete": lambda api, its: api.delete(HealthMonitor, its["health_monitors"]),
 }
@@ -160,8 +205,7 @@ REQUESTS: dict[str, Callable[[Api, dict[str, str]], object]] = {
 def test_what_a_driver_refuses_leaves_nothing(
     api: Api, appliance: Appliance, fault: str, caplog: pytest.LogCaptureFixture
 ) -> None:
-    ids = everything(api, tags=["s"])
-    settle(api, appliance)
+    ids = everything(api, tags=["s"]) | with_policies(api, appliance)
     chosen = REQUESTS if fault == "driver" else {"loadbalancer_create": REQUESTS["loadbalancer_create"]}
     appliance.order(refuse=dict.fromkeys(chosen, fault))
     for method, request in chosen.items():

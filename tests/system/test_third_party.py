@@ -24,7 +24,20 @@ GRAPH = {
     "name": "web",
     "vip_subnet_id": SUBNET,
     "provider": "thirdparty",
-    "listeners": [{"name": "l", "protocol": "HTTP", "protocol_port": 80, "default_pool": {"name": "p"}}],
+    "listeners": [
+        {
+            "name": "l",
+            "protocol": "HTTP",
+            "protocol_port": 80,
+            "default_pool": {"name": "p"},
+            "l7policies": [
+                {
+                    "action": "REJECT",
+                    "rules": [{"type": "PATH", "compare_type": "STARTS_WITH", "value": "/x"}],
+                }
+            ],
+        }
+    ],
     "pools": [
         {
             "name": "p",
@@ -136,8 +149,10 @@ def running(hydria: ThirdParty) -> ThirdParty:
 
 
 def ids_of(made: dict[str, Any]) -> dict[str, str]:
-    pool = made["pools"][0]
+    pool, policy = made["pools"][0], made["listeners"][0]["l7policies"][0]
     return {
+        "l7rules": policy["rules"][0]["id"],
+        "l7policies": policy["id"],
         "members": pool["members"][0]["id"],
         "healthmonitors": pool["healthmonitor"]["id"],
         "pools": pool["id"],
@@ -149,6 +164,8 @@ def ids_of(made: dict[str, Any]) -> dict[str, str]:
 def changes_of(ids: dict[str, str]) -> dict[str, tuple[str, str, Any]]:
     """One request of each operation below a load balancer (contract 1.20)."""
     pool, members = ids["pools"], f"/pools/{ids['pools']}/members"
+    policies, rules = "/l7policies", f"/l7policies/{ids['l7policies']}/rules"
+    rule = {"type": "PATH", "compare_type": "EQUAL_TO", "value": "/y"}
     return {
         "listener_create": (
             "POST", "/listeners", {"listener": {"loadbalancer_id": ids["loadbalancers"], "protocol": "TCP", "protocol_port": 81}},
@@ -165,6 +182,12 @@ def changes_of(ids: dict[str, str]) -> dict[str, tuple[str, str, Any]]:
         "member_delete": ("DELETE", f"{members}/{ids['members']}", None),
         "member_batch_update": ("PUT", members, {"members": [{"address": "192.0.2.8", "protocol_port": 80}]}),
         "health_monitor_update": ("PUT", f"/healthmonitors/{ids['healthmonitors']}", {"healthmonitor": {"delay": 9}}),
+        "l7policy_create": ("POST", policies, {"l7policy": {"listener_id": ids["listeners"], "action": "REJECT"}}),
+        "l7policy_update": ("PUT", f"{policies}/{ids['l7policies']}", {"l7policy": {"name": "m"}}),
+        "l7policy_delete": ("DELETE", f"{policies}/{ids['l7policies']}", None),
+        "l7rule_create": ("POST", rules, {"rule": rule}),
+        "l7rule_update": ("PUT", f"{rules}/{ids['l7rules']}", {"rule": {"value": "/z"}}),
+        "l7rule_delete": ("DELETE", f"{rules}/{ids['l7rules']}", None),
         "health_monitor_delete": ("DELETE", f"/healthmonitors/{ids['healthmonitors']}", None),
     }  # fmt: skip
 
@@ -177,6 +200,7 @@ def test_the_life_of_a_load_balancer(running: ThirdParty) -> None:
     ((given,),) = running.appliance.calls("loadbalancer_create")
     assert given["vip_port_id"] == made["vip_port_id"]
     assert given["listeners"][0]["default_pool"]["pool_id"] == ids["pools"]
+    assert given["listeners"][0]["l7policies"][0]["rules"][0]["value"] == "/x"
     assert given["pools"][0]["members"][0]["address"] == "192.0.2.1"
 
     # Locked until the provider says that it is done.
