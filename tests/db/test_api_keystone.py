@@ -1,5 +1,6 @@
 """The API with real tokens of a real Keystone: who gets in, and as whom."""
 
+import re
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -19,6 +20,7 @@ from tests.unit.api_writing import embedded_network
 
 pytestmark = pytest.mark.db
 
+ETC = Path(__file__).parents[2] / "etc"
 LIST = "/v2/lbaas/loadbalancers"
 UNAUTHORIZED = {
     "error": {
@@ -197,6 +199,37 @@ def test_too_long(api: Served) -> None:
 def test_keystone_must_be_named(tmp_path: Path, store: Store) -> None:
     with pytest.raises(Invalid, match=r"needs the section \[keystone_authtoken\]"):
         Served(tmp_path, store, "[api_settings]\nauth_strategy = keystone\n")
+
+
+def test_audit_events(
+    tmp_path: Path, keystone: Keystone, store: Store, caplog: pytest.LogCaptureFixture
+) -> None:
+    events = f"[audit]\nenabled = true\naudit_map_file = {ETC / 'hydria_api_audit_map.conf'}\n"
+    events += "[audit_middleware_notifications]\ndriver = log\n"
+    api = Served(tmp_path, store, configuration(keystone, events))
+    user = keystone.user(roles=["member"])
+    token = user.token()
+    with caplog.at_level("INFO"):
+        assert api.ask("POST", "/v2/lbaas/pools", token, json={"pool": {}}).status_code == 400
+    found = [record.getMessage() for record in caplog.records if "audit.http" in record.getMessage()]
+    assert ["audit.http.request" in found[0], "audit.http.response" in found[1]] == [True, True]
+    assert user.id in found[1]
+    assert '"action": "create"' in found[1]
+    assert '"reasonCode": "400"' in found[1]
+    assert token not in "".join(found)
+
+
+def test_each_request_is_a_line_in_the_log(
+    api: Served, keystone: Keystone, caplog: pytest.LogCaptureFixture
+) -> None:
+    user = keystone.user(roles=["member"])
+    token = user.token()
+    with caplog.at_level("INFO", "hydria.api.access_log"):
+        answers = [api.ask("GET", LIST, token, query_string="name=secret"), api.ask("GET", "/v2/x\ny")]
+    lines = [record.getMessage() for record in caplog.records if record.name == "hydria.api.access_log"]
+    ids = [answer.headers["x-openstack-request-id"] for answer in answers]
+    assert re.fullmatch(rf"GET {LIST} 200 [0-9.]+ ms {ids[0]} project {user.project_id}", lines[0])
+    assert re.fullmatch(rf"GET /v2/x\\ny 401 [0-9.]+ ms {ids[1]} project -", lines[1])
 
 
 def test_pages_of_other_origins(tmp_path: Path, keystone: Keystone, store: Store) -> None:

@@ -6,6 +6,8 @@ rules that it is held against.
 
 import dataclasses
 import re
+import subprocess
+import sys
 import time
 from collections.abc import Iterator
 from pathlib import Path
@@ -429,6 +431,20 @@ def test_nothing_belongs_to_nobody(tmp_path: Path) -> None:
     judge = Enforcement(Settings(config_files=(str(configuration(tmp_path, "admin_or_owner.yaml")),)))
     for project_id in ("", "None", "-"):
         assert not judge.allows(Caller("", roles=("member",)), "loadbalancer:get_one", project_id)
+
+
+def test_no_identity_needs_none_of_this() -> None:
+    """Without identity, the libraries of the others are not even loaded."""
+    code = (
+        "import sys; from hydria import settings; from hydria.api import program, pipeline;"
+        "loaded = settings.load([]); program.check(loaded); pipeline.around(lambda *_: [], loaded);"
+        "print([name for name in sys.modules if name.split('.')[0] in"
+        " ('keystonemiddleware', 'oslo_policy', 'oslo_middleware', 'webob', 'pycadf')])"
+    )
+    done = subprocess.run(
+        [sys.executable, "-W", "ignore", "-c", code], capture_output=True, text=True, check=True
+    )
+    assert done.stdout.strip() == "[]"
 
 
 def test_rules_for_tools() -> None:

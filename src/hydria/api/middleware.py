@@ -9,6 +9,7 @@ from http import HTTPStatus
 import falcon
 from falcon import mediatypes
 
+from hydria.api.access_log import PROJECT
 from hydria.api.caller import Identify
 from hydria.api.envelope import too_large
 from hydria.api.faults import RETRY_SECONDS
@@ -52,7 +53,8 @@ class Identification:
     def process_request(self, req: falcon.Request, _resp: falcon.Response) -> None:
         """Note the caller; refuse those who are not known."""
         if req.env["PATH_INFO"] not in self._open_paths:
-            req.context.caller = self._identify(req)
+            caller = req.context.caller = self._identify(req)
+            req.env[PROJECT] = caller.project_id
 
 
 def _accepts_json(accept: str) -> bool:

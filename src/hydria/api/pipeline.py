@@ -10,6 +10,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 from typing import TYPE_CHECKING, Any
 
+from hydria.api.access_log import AccessLog
 from hydria.api.caller import KEYSTONE, NOAUTH, OPEN_PATHS
 from hydria.api.faults import RETRY_SECONDS
 from hydria.model.errors import Invalid
@@ -43,7 +44,7 @@ def around(app: WSGIApplication, settings: Settings) -> WSGIApplication:
 
         conf = library_options(settings.config_files)
         app = request_id.RequestId(sizelimit.RequestBodySizeLimiter(app, conf), conf)
-    return app
+    return AccessLog(app)
 
 
 def _cors(app: WSGIApplication, conf: cfg.ConfigOpts) -> WSGIApplication:
