@@ -28,6 +28,16 @@ def test_embedded_defaults_give_way_to_the_file(tmp_path: Path) -> None:
     assert settings.load([config], embedded=True).health_manager.heartbeat_interval == 3.0
 
 
+def test_on_one_machine_the_driver_agent_s_sockets_are_in_the_state_directory(tmp_path: Path) -> None:
+    assert settings.load().driver_agent.status_socket_path == "/var/run/octavia/status.sock"
+    overrides: dict[str, dict[str, object]] = {"DEFAULT": {"state_dir": str(tmp_path)}}
+    embedded = settings.load(embedded=True, overrides=overrides).driver_agent
+    assert embedded.status_socket_path == str(tmp_path / "status.sock")
+    assert embedded.stats_socket_path == str(tmp_path / "stats.sock")
+    config = write(tmp_path / "a.conf", "[driver_agent]\nget_socket_path = /run/get.sock\n")
+    assert settings.load([config], embedded=True).driver_agent.get_socket_path == "/run/get.sock"
+
+
 def test_later_files_win_and_types_are_read(tmp_path: Path) -> None:
     first = write(
         tmp_path / "a.conf",
