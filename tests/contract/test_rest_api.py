@@ -35,7 +35,11 @@ from tests.unit.api_writing import GRAPH, embedded_network
 
 EXAMPLES = {GenerationMode.POSITIVE: 15, GenerationMode.NEGATIVE: 8}
 SPARE = {"name": "spare", "protocol": "TCP", "lb_algorithm": "ROUND_ROBIN"}
-WEB: dict[str, Any] = {**GRAPH, "pools": [*GRAPH["pools"], SPARE]}  # type: ignore[misc]
+RULE = {"type": "PATH", "compare_type": "STARTS_WITH", "value": "/a"}
+WEB: dict[str, Any] = {
+    "listeners": [{**GRAPH["listeners"][0], "l7policies": [{"action": "REJECT", "rules": [RULE]}]}],  # type: ignore[dict-item]
+    "pools": [*GRAPH["pools"], SPARE],  # type: ignore[misc]
+}
 SETTINGS = Settings(
     api_settings=ApiSettings(
         healthcheck_enabled=True,
@@ -123,8 +127,9 @@ class World:
     def fill(self) -> None:
         """See to it that there is something of everything."""
         pools = [f"/v2/lbaas/pools/{each}/members" for each in self.ids("/v2/lbaas/pools")]
-        needed = ("/v2/lbaas/healthmonitors", "/v2/lbaas/listeners", *pools[:1])
-        if not pools or not all(map(self.ids, needed)):
+        policies = [f"/v2/lbaas/l7policies/{each}/rules" for each in self.ids("/v2/lbaas/l7policies")]
+        needed = ("/v2/lbaas/healthmonitors", "/v2/lbaas/listeners", *pools[:1], *policies[:1])
+        if not pools or not policies or not all(map(self.ids, needed)):
             self._make("loadbalancers", {"loadbalancer": WEB})
         for plural, (root, body) in OFFERED.items():
             if not self.ids(f"/v2/lbaas/{plural}"):

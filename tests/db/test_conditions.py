@@ -41,9 +41,9 @@ def test_what_was_read_can_be_changed(api: Api) -> None:
         (found,) = api.get(url_of(resource))[resource.plural]
         url = f"{url_of(resource)}/{found[resource.key]}"
         answer = api.ask("GET", url)
-        key = "description" if resource.key == "name" else "name"
+        key = {"rule": "value", "availability_zone": "description"}.get(resource.root, "name")
         for number in range(3):
-            body = {resource.root: {key: f"n{number}"}}
+            body = {resource.root: {key: f"/{number}"}}
             headers = {"If-Match": answer.headers["etag"]}
             changed = api.ask("PUT", url, json=body, headers=headers)
             assert changed.status_code == 200, (resource.root, changed.text)
