@@ -4,9 +4,14 @@ from __future__ import annotations
 
 import sys
 
-from bench import controlplane, dataplane, fleet
+from bench import controlplane, dataplane, fleet, scale
 
-BENCHMARKS = {"controlplane": controlplane.main, "dataplane": dataplane.main, "fleet": fleet.main}
+BENCHMARKS = {
+    "controlplane": controlplane.main,
+    "scale": scale.main,
+    "dataplane": dataplane.main,
+    "fleet": fleet.main,
+}
 
 
 def main() -> int:

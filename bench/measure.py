@@ -20,6 +20,12 @@ def cpu(process: int) -> float:
     return (int(fields[11]) + int(fields[12])) / _TICK
 
 
+def cpu_seconds(process: int) -> float:
+    """The same to the nanosecond, of the threads that live."""
+    tasks = Path(f"/proc/{process}/task").glob("*/schedstat")
+    return sum(int(task.read_text().split()[0]) for task in tasks) / 1e9
+
+
 def memory(process: int, kind: str) -> float:
     """``Pss`` or ``Rss`` of a process, MB."""
     for line in Path(f"/proc/{process}/smaps_rollup").read_text().splitlines():
