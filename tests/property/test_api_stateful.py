@@ -27,6 +27,7 @@ from hydria.api.app import make_app
 from hydria.dataplane import Tuning
 from hydria.drivers.amphora.noop import NoopAmphoraDriver
 from hydria.drivers.certificates.local_ca import LocalCertificateAuthority
+from hydria.drivers.certificates.noop_manager import NoopCertificateManager
 from hydria.drivers.compute.noop import NoopComputeDriver
 from hydria.drivers.network.noop import NoopNetworkDriver
 from hydria.messages import LocalWakeups
@@ -127,7 +128,8 @@ class Workers:
         """What a worker does that has just been started."""
         store = store or self.store
         tools = Tools(
-            self.settings, store, self.network, self.compute, self.agent, self.authority, Tuning(),
+            self.settings, store, self.network, self.compute, self.agent, self.authority,
+            NoopCertificateManager(self.settings), Tuning(),
             ("127.0.0.1:5555",), "secret",
         )  # fmt: skip
         owner = f"worker:{os.getpid()}:{next(self._numbers)}"

@@ -18,9 +18,8 @@ from hydria.model.errors import Invalid, NotFound
 from hydria.model.listener import Listener
 from hydria.model.load_balancer import LoadBalancer
 from hydria.model.resource import Declared, attributes, links_key
-from hydria.model.statuses import ProvisioningStatus
 from hydria.store import listing as pages
-from hydria.store import relations, totals, trees
+from hydria.store import relations, status_rows, totals
 from hydria.store.listing import ListQuery
 
 _OWNER = ("project_id",)
@@ -68,11 +67,12 @@ def show_all(
 def statuses(call: Call, load_balancer_id: str) -> Body:
     """The status tree of a load balancer."""
     with call.services.store.read() as tx:
-        tree = trees.load_tree(tx, load_balancer_id)
-    if tree is None or tree.load_balancer.provisioning_status is ProvisioningStatus.DELETED:
+        found = status_rows.load(tx, load_balancer_id)
+    balancer = next((row for row in found if row.kind == LoadBalancer.table), None)
+    if balancer is None:
         raise NotFound(LoadBalancer.label, load_balancer_id)
-    policy.authorize(call, policy.rule(LoadBalancer, "get_status"), tree.load_balancer.project_id)
-    return status_tree(tree)
+    policy.authorize(call, policy.rule(LoadBalancer, "get_status"), str(balancer.above))
+    return status_tree(balancer, found)
 
 
 def statistics(call: Call, resource: type[Declared], identifier: str) -> Body:

@@ -2,47 +2,70 @@
 
 from __future__ import annotations
 
+from collections import defaultdict
+from collections.abc import Mapping, Sequence
+
 from hydria.api import views
-from hydria.model.pool import Pool
-from hydria.model.resource import Resource
-from hydria.model.statuses import ProvisioningStatus
-from hydria.model.tree import Tree
+from hydria.store.status_rows import StatusRow
 
 Branch = dict[str, object]
+_ERROR = "ERROR"
+_DELETING = "PENDING_DELETE"
 
 
-def status_tree(tree: Tree) -> Branch:
+def status_tree(balancer: StatusRow, rows: Sequence[StatusRow]) -> Branch:
     """The body of the response. A pool that no listener uses is left out, one that two use is there twice."""
-    balancer = tree.load_balancer
-    listeners = []
-    found = {pool.id: pool for pool in tree.pools}
-    used = tree.pools_by_listener()
-    for listener in tree.listeners:
-        pools = [_pool(tree, found[pool_id]) for pool_id in used.get(listener.id, ()) if pool_id in found]
-        listeners.append(_statuses(listener, name=listener.name) | {"pools": pools})
-    shown = _statuses(balancer, name=balancer.name) | {"listeners": listeners}
-    return {"statuses": {"loadbalancer": shown}}
-
-
-def _pool(tree: Tree, pool: Pool) -> Branch:
-    shown = _statuses(pool, name=pool.name)
-    monitor = tree.monitor_of(pool.id)
-    if monitor is not None:
-        shown["health_monitor"] = _statuses(monitor, name=monitor.name, type=monitor.type)
-    shown["members"] = [
-        _statuses(member, name=member.name, address=member.address, protocol_port=member.protocol_port)
-        for member in tree.members_of(pool.id)
+    by_kind: defaultdict[str, list[StatusRow]] = defaultdict(list)
+    for row in rows:
+        by_kind[row.kind].append(row)
+    pools = _pools(by_kind)
+    used = _pools_by_listener(by_kind)
+    listeners = [
+        _statuses(listener) | {"pools": [pools[pool] for pool in used[listener.id] if pool in pools]}
+        for listener in by_kind["listeners"]
     ]
-    return shown
+    return {"statuses": {"loadbalancer": _statuses(balancer) | {"listeners": listeners}}}
 
 
-def _statuses(item: Resource, **more: object) -> Branch:
-    shown = {
-        "id": item.id,
+def _pools_by_listener(by_kind: Mapping[str, Sequence[StatusRow]]) -> Mapping[str, Sequence[str]]:
+    """Listener -> the pools that it sends traffic to: its default pool, then those of its policies."""
+    found: defaultdict[str, dict[str, None]] = defaultdict(dict)
+    for listener in by_kind["listeners"]:
+        if listener.above is not None:
+            found[listener.id][listener.above] = None
+    for policy in sorted(by_kind["l7policies"], key=lambda policy: policy.number or 0):
+        found[str(policy.above)][str(policy.other)] = None
+    return defaultdict(tuple, {listener: tuple(pools) for listener, pools in found.items()})
+
+
+def _pools(by_kind: Mapping[str, Sequence[StatusRow]]) -> Mapping[str, Branch]:
+    """Id -> a pool with its monitor and members."""
+    monitors: dict[str | None, StatusRow] = {}
+    for monitor in by_kind["health_monitors"]:
+        present = monitors.get(monitor.above)
+        if present is None or present.provisioning_status == _DELETING:
+            monitors[monitor.above] = monitor
+    members: defaultdict[str | None, list[Branch]] = defaultdict(list)
+    for member in by_kind["members"]:
+        shown = _statuses(member, address=member.other, protocol_port=member.number)
+        members[member.above].append(shown)
+    pools = {}
+    for pool in by_kind["pools"]:
+        shown = _statuses(pool)
+        if pool.id in monitors:
+            shown["health_monitor"] = _statuses(monitors[pool.id], type=monitors[pool.id].other)
+        pools[pool.id] = shown | {"members": members[pool.id]}
+    return pools
+
+
+def _statuses(row: StatusRow, **more: object) -> Branch:
+    shown: Branch = {
+        "id": row.id,
+        "name": row.name,
         **more,
-        "operating_status": item.operating_status,
-        "provisioning_status": item.provisioning_status,
+        "operating_status": row.operating_status,
+        "provisioning_status": row.provisioning_status,
     }
-    if item.fault is not None and item.provisioning_status is ProvisioningStatus.ERROR:
-        shown["fault"] = views.fault(item.fault, item.fault_since)
+    if row.fault is not None and row.provisioning_status == _ERROR:
+        shown["fault"] = views.fault(row.fault, row.since)
     return shown

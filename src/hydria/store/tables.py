@@ -104,20 +104,36 @@ def _table(declared: Any, *extra: sa.Column[Any], unique: Collection[str] = ()) 
     return sa.Table(declared.table, metadata, *columns, *extra, **_OPTIONS)
 
 
+def _listed_table(declared: Any, *extra: sa.Column[Any]) -> sa.Table:
+    """The table of what has a list of its own.
+
+    A page costs what is on it, whatever else there is, in the order of lists and by name: of everything, of
+    a project, and of a name.
+    """
+    table = _table(declared, *extra)
+    order = (table.c.created_at, table.c.id)
+    for index in [index for index in table.indexes if index.columns.keys()[0] in ("project_id", "name")]:
+        table.indexes.remove(index)
+    sa.Index(None, *order)
+    sa.Index(None, table.c.project_id, *order)
+    sa.Index(None, table.c.name, *order)
+    return table
+
+
 def _live_key() -> sa.Column[Any]:
     # What may exist only once among the objects that are not being deleted; null for those that are.
     return sa.Column("live_key", sa.String(160), nullable=True, unique=True)
 
 
-load_balancers = _table(LoadBalancer)
+load_balancers = _listed_table(LoadBalancer)
 # Workers look for those with work to do. The tables below it have no such index: an update by load balancer
 # and status could go by the wrong one, and lock rows of other load balancers.
 sa.Index(None, load_balancers.c.provisioning_status)
-listeners = _table(Listener, _live_key())
-pools = _table(Pool)
+listeners = _listed_table(Listener, _live_key())
+pools = _listed_table(Pool)
 members = _table(Member, _live_key())
-health_monitors = _table(HealthMonitor, _live_key())
-l7policies = _table(L7Policy)
+health_monitors = _listed_table(HealthMonitor, _live_key())
+l7policies = _listed_table(L7Policy)
 l7rules = _table(L7Rule)
 amphorae = _table(Amphora)
 quotas = _table(Quota)
