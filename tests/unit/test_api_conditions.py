@@ -192,6 +192,18 @@ def test_lists_have_no_tag(api: Api) -> None:
     assert len(api.get(members)["members"]) == 1
 
 
+@pytest.mark.parametrize("method", ["PUT", "DELETE"])
+def test_quotas_have_no_tag_either(api: Api, method: str) -> None:
+    url = "/v2/lbaas/quotas/p"
+    body = {"quota": {"pool": 1}}
+    assert api.ask("PUT", url, json=body, headers={"If-Match": "*"}).status_code == 202
+    before = api.get(url)
+    given = {"quota": {"pool": 2}} if method == "PUT" else None
+    answer = api.ask(method, url, json=given, headers={"If-Match": '"x"'})
+    assert (answer.status_code, answer.json["faultcode"]) == (412, "Client")
+    assert api.get(url) == before
+
+
 def test_what_is_missing_or_locked_is_said_first(api: Api) -> None:
     existing(api, "pool")
     headers = {"If-Match": '"x"'}

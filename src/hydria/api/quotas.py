@@ -7,7 +7,7 @@ from http import HTTPStatus
 import falcon
 import msgspec
 
-from hydria.api import envelope, listing, policy, reading
+from hydria.api import conditions, envelope, listing, policy, reading
 from hydria.api.call import Call, Services
 from hydria.api.endpoints import Endpoint
 from hydria.api.views import Body
@@ -51,6 +51,7 @@ class QuotasOfProject(Endpoint):
         """Set quotas of a project."""
         call = self._call(req)
         envelope.no_arguments(req)
+        conditions.refuse(call, "A quota")
         _answer(resp, {Quota.root: quota.update(call, self._id(project), self._body(req, creating=False))})
         resp.status = HTTPStatus.ACCEPTED
 
@@ -58,6 +59,7 @@ class QuotasOfProject(Endpoint):
         """Give a project the defaults again."""
         call = self._call(req)
         envelope.no_arguments(req)
+        conditions.refuse(call, "A quota")
         quota.delete(call, self._id(project))
         resp.status = HTTPStatus.ACCEPTED
 

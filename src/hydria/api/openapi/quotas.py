@@ -6,7 +6,7 @@ from http import HTTPStatus
 from typing import TYPE_CHECKING, cast
 
 from hydria.api.openapi import queries
-from hydria.api.openapi.answers import READING, answer
+from hydria.api.openapi.answers import CONDITIONAL, READING, answer
 from hydria.api.openapi.schemas import Components, Schema, closed, enveloped
 from hydria.model.quota import ALIASES, OPTIONS, Quota
 
@@ -36,13 +36,17 @@ def update(route: Route) -> Schema:
         "update_quota",
         {HTTPStatus.ACCEPTED: answer("What holds now, defaults filled in.", changed)},
         body=enveloped(Quota.root, _changes(route.components)),
+        failures=(*READING, *CONDITIONAL),  # a quota has no ETag that If-Match could equal
     )
 
 
 def delete(route: Route) -> Schema:
     """DELETE of a project's quotas."""
     done = {HTTPStatus.ACCEPTED: answer("The defaults hold again.")}
-    return route.operation("Quotas: give a project the defaults again", "delete_quota", done)
+    failures = (*READING, *CONDITIONAL)
+    return route.operation(
+        "Quotas: give a project the defaults again", "delete_quota", done, failures=failures
+    )
 
 
 def defaults(route: Route) -> Schema:
