@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import shutil
 import signal
 import subprocess
@@ -187,7 +188,9 @@ def test_a_refused_first_configuration_is_tried_again_in_the_same_amphora(
         machine.await_status(made["id"], "ERROR", seconds=20)
         (namespace,) = machine.namespaces() - before
         wait_for(
-            lambda: machine.log("all").count(f"{made['id']}: create failed") >= 3, 20, "it is tried again"
+            lambda: len(re.findall(f"{made['id']}: create .* failed \\(try", machine.log("all"))) >= 3,
+            20,
+            "it is tried again",
         )
         assert machine.namespaces() - before == {namespace}
     finally:

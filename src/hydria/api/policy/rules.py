@@ -217,7 +217,8 @@ def _quota() -> Iterator[Rule]:
         (("GET", path),),
     )
     yield Rule("quota:get_all", read, "List the quotas that the caller may see", (("GET", path),))
-    yield Rule("quota:get_one", read, "Show the quotas of a project", (("GET", one),))
+    shown = (("GET", one), ("GET", f"{one}/usage"))
+    yield Rule("quota:get_one", read, "Show the quotas of a project, and what it uses of them", shown)
     yield Rule(
         "quota:get_defaults", read, "Show the quotas of projects without any", (("GET", f"{one}/default"),)
     )
