@@ -20,6 +20,8 @@ from typing import Any
 from cliff.lister import Lister
 from cliff.show import ShowOne
 from openstackclient import shell
+from openstackclient.common.clientmanager import ClientManager
+from osc_lib.clientmanager import ClientCache
 
 from tests.clients.served import Served
 from tests.system.deployment import wait_for
@@ -82,16 +84,14 @@ class Openstack:
         return answer.body
 
     def settled(self, name: str) -> dict[str, Any]:
-        """A load balancer once it is ACTIVE, as the client shows it."""
-        return dict(wait_for(lambda: self._active(name), 30, f"{name} is ACTIVE"))
+        """A load balancer once it is ACTIVE, as the API shows it; a command logs in anew each time."""
+        path = f"/loadbalancers?name={name}&provisioning_status=ACTIVE"
+        return dict(wait_for(lambda: self.api(path)["loadbalancers"], 30, f"{name} is ACTIVE")[0])
 
-    def gone(self, name: str) -> None:
-        """Wait until a load balancer is not listed any more."""
-        wait_for(lambda: not self("loadbalancer list", "--name", name), 30, f"{name} is gone")
-
-    def _active(self, name: str) -> dict[str, Any] | None:
-        shown: dict[str, Any] = self("loadbalancer show", name)
-        return shown if shown["provisioning_status"] == "ACTIVE" else None
+    def gone(self, path: str) -> None:
+        """Wait until a list is empty."""
+        kind = path.partition("?")[0].rpartition("/")[2]
+        wait_for(lambda: not self.api(path)[kind], 30, f"{path} is empty")
 
     def _prints(self, command: str) -> bool:
         return command == "loadbalancer status show" or issubclass(
@@ -111,6 +111,9 @@ class Openstack:
             del os.environ[name]
         os.environ.update(self.environment)
         root.handlers[:] = []  # it logs all it does, at length
+        for cached in vars(ClientManager).values():
+            if isinstance(cached, ClientCache):
+                cached._handle = None  # of the command before, which may have been another user's
         try:
             with warnings.catch_warnings():
                 yield

@@ -53,8 +53,8 @@ class Served:
 
 
 @contextmanager
-def served(directory: Path, options: str = "") -> Iterator[Served]:
-    """Hydria with the noop drivers; ``options`` are added to its configuration."""
+def served(directory: Path, options: str = "", api: str = "") -> Iterator[Served]:
+    """Hydria with the noop drivers; ``options`` are added to its configuration, ``api`` to that of the API."""
     deployment = Deployment(directory, "10.219", embedded=True)
     deployment.config.write_text(
         f"""[DEFAULT]
@@ -62,6 +62,7 @@ state_dir = {directory}
 [api_settings]
 bind_port = {deployment.port}
 enabled_provider_drivers = amphora: The amphora provider, noop_driver: Does nothing
+{api}
 [health_manager]
 bind_ip = 127.0.0.1
 bind_port = {free_port()}

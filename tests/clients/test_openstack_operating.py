@@ -66,7 +66,7 @@ def test_flavors(cli: Openstack) -> None:
     assert names(cli("loadbalancer list", "--flavor", "cli-f")) == ["cli-flavored"]
     assert "is in use and cannot be modified" in cli.refused("loadbalancer flavor delete", "cli-f")
     cli("loadbalancer delete", "cli-flavored")
-    cli.gone("cli-flavored")
+    cli.gone("/loadbalancers?name=cli-flavored")
     cli("loadbalancer flavor set", "--name", "cli-f2", "--description", "other", "--disable", "cli-f")
     shown = cli("loadbalancer flavor show", "cli-f2")
     assert (shown["description"], shown["enabled"]) == ("other", False)
@@ -125,7 +125,7 @@ def test_availability_zones(cli: Openstack) -> None:
     cli.settled("cli-zoned")
     assert names(cli("loadbalancer list", "--availability-zone", "cli-az")) == ["cli-zoned"]
     cli("loadbalancer delete", "cli-zoned")
-    cli.gone("cli-zoned")
+    cli.gone("/loadbalancers?name=cli-zoned")
     cli("loadbalancer availabilityzone set", "--description", "other", "--disable", "cli-az")
     shown = cli("loadbalancer availabilityzone show", "cli-az")
     assert (shown["description"], shown["enabled"]) == ("other", False)

@@ -12,6 +12,13 @@ pytestmark = [pytest.mark.system, QUIET]
 UNLIMITED = dict.fromkeys(constants.QUOTA_ROWS, -1)
 
 
+@pytest.fixture(params=["noauth", "by_password"])
+def cli(request: pytest.FixtureRequest) -> Openstack:
+    """Names of projects are looked up in Keystone."""
+    found: Openstack = request.getfixturevalue(request.param)
+    return found
+
+
 def test_quotas(cli: Openstack) -> None:
     # The client looks a project up with Keystone; where there is none it lets this one name through.
     project = cli.project if cli.identity else "non-uuid"
