@@ -20,8 +20,7 @@ from typing import Any
 from cliff.lister import Lister
 from cliff.show import ShowOne
 from openstackclient import shell
-from openstackclient.common.clientmanager import ClientManager
-from osc_lib.clientmanager import ClientCache
+from osc_lib.clientmanager import ClientCache, ClientManager
 
 from tests.clients.served import Served
 from tests.system.deployment import wait_for
