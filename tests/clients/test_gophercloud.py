@@ -289,6 +289,7 @@ def test_the_cloud_provider_reconciles(terraform: Terraform, tree: dict[str, Any
     assert pool["listeners"] == [{"id": listener["id"]}]
     (monitor,) = terraform.call("GET", f"/healthmonitors?pool_id={pool['id']}")["healthmonitors"]
     assert pool["healthmonitor_id"] == monitor["id"]
+    assert terraform.call("GET", f"/l7policies?listener_id={listener['id']}")["l7policies"] == []
 
     # Nodes come and go: one request for all members, in which "" stands for no subnet.
     nodes = [
