@@ -17,6 +17,7 @@ if TYPE_CHECKING:
 
 LOG = logging.getLogger(__name__)
 PROJECT = "hydria.project_id"  # in the environment, from whoever identifies the caller
+_LONGEST = 256
 _REQUEST_ID = "x-openstack-request-id"
 
 
@@ -39,10 +40,11 @@ class AccessLog:
         try:
             return self._app(environ, started)
         finally:
+            path = environ.get("SCRIPT_NAME", "") + environ["PATH_INFO"]
             LOG.info(
                 "%s %s %s %.1f ms %s project %s",
                 environ["REQUEST_METHOD"],
-                kinds.shown(environ.get("SCRIPT_NAME", "") + environ["PATH_INFO"]),
+                path if path.isprintable() and len(path) < _LONGEST else kinds.shown(path),
                 said[0][:3],
                 1000 * (time.perf_counter() - began),
                 next((value for name, value in said[1] if name.lower() == _REQUEST_ID), "-"),
