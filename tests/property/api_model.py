@@ -43,6 +43,11 @@ DEFAULTS: dict[str, Body] = {
         "max_retries_down": 3, "http_method": None, "url_path": None, "expected_codes": None,
         "http_version": None, "domain_name": None,
     },
+    "l7policy": COMMON | {
+        "description": "", "redirect_pool_id": None, "redirect_url": None, "redirect_prefix": None,
+        "redirect_http_code": None,
+    },
+    "rule": {"admin_state_up": True, "tags": [], "key": None, "invert": False},
 }  # fmt: skip
 HTTP_MONITOR = {"http_method": "GET", "url_path": "/", "expected_codes": "200"}
 # What only the service can choose.
@@ -55,7 +60,7 @@ FITS = {"HTTP": ("HTTP", "PROXY", "PROXYV2"), "TCP": ("HTTP", "HTTPS", "PROXY", 
 
 @dataclass
 class Item:
-    """One object. ``own``: its attributes; ``balancer``, ``pool``: the ids of what it is on."""
+    """One object. ``own``: its attributes; ``balancer``, ``pool``: the ids of what it is on; a rule is in an L7 policy."""
 
     kind: str
     own: Body
@@ -79,6 +84,7 @@ class Model:
 
     items: dict[str, Item] = field(default_factory=dict)
     gone: dict[str, Item] = field(default_factory=dict)
+    order: dict[str, list[str]] = field(default_factory=dict)  # listener -> its policies, by position
 
     def of(self, kind: str) -> list[Item]:
         return [item for item in self.items.values() if item.kind == kind]
@@ -104,13 +110,19 @@ class Model:
         if item.kind in ("listener", "pool"):
             body["loadbalancers"] = [{"id": item.balancer}]
         if item.kind == "pool":
-            body["listeners"] = ids(each for each in below if each.own.get("default_pool_id") == item.id)
+            body["listeners"] = ids(iter(self.affected(item)))
             body["members"] = ids(each for each in below if each.kind == "member" and each.pool == item.id)
             monitor = self.monitor(item.id)
             if monitor is not None:
                 body["healthmonitor_id"] = monitor.id
         if item.kind == "healthmonitor":
             body["pools"] = [{"id": item.pool}]
+        if item.kind == "listener":
+            body["l7policies"] = [{"id": each} for each in self.order.get(item.id, [])]
+        if item.kind == "l7policy":
+            body["rules"] = ids(each for each in below if each.kind == "rule" and each.pool == item.id)
+            places = self.order.get(item.own["listener_id"], [])
+            body["position"] = places.index(item.id) + 1 if item.id in places else None
         return body
 
     def monitor(self, pool: str) -> Item | None:
@@ -158,7 +170,18 @@ class Model:
         self.items[balancer].updated = True
 
     def affected(self, pool: Item) -> list[Item]:
-        return [each for each in self.below(pool.balancer) if each.own.get("default_pool_id") == pool.id]
+        """The listeners that send traffic to a pool: by default, or by a policy that is enabled and has a rule."""
+        sending = {
+            each.own["listener_id"]
+            for each in self.of("l7policy")
+            if each.own["redirect_pool_id"] == pool.id and each.desired and each.own["admin_state_up"]
+            and any(rule.pool == each.id and rule.desired for rule in self.of("rule"))
+        }  # fmt: skip
+        return [
+            each
+            for each in self.below(pool.balancer)
+            if each.kind == "listener" and (each.own["default_pool_id"] == pool.id or each.id in sending)
+        ]
 
     def add(
         self, kind: str, given: Body, answer: Body, balancer: str | None, pool: str | None = None
@@ -178,7 +201,33 @@ class Model:
             item.status = UPDATING
 
     def remove(self, item: Item) -> None:
+        """Take an object out of what is wanted, with what is in it."""
         item.status, item.updated = DELETING, True
+        if item.kind == "l7policy":
+            self.order[item.own["listener_id"]].remove(item.id)
+        for each in self.below(item.balancer):
+            inside = each.pool == item.id or (each.kind == "l7policy" and each.own["listener_id"] == item.id)
+            if inside and each.desired and item.kind != "loadbalancer":
+                self.remove(each)
+
+    def place(self, policy: Item, position: int | None) -> None:
+        """Give a policy a position among the others, the last one if it names none."""
+        places = self.order.setdefault(policy.own["listener_id"], [])
+        if policy.id in places:
+            places.remove(policy.id)
+        places.insert(len(places) if position is None else min(position - 1, len(places)), policy.id)
+
+    def create_policy(self, given: Body) -> int:
+        listener = self.find("listener", given["listener_id"])
+        if listener is None:
+            return 404
+        code = self._default_pool(
+            listener.balancer, {"default_pool_id": given.get("redirect_pool_id")}, listener.own["protocol"]
+        )
+        if code:
+            return code
+        going = self._going_pool({"default_pool_id": given.get("redirect_pool_id")})
+        return 409 if self.locked(listener.balancer) or not listener.desired or going else 201
 
     def create_listener(self, given: Body) -> int:
         balancer = self.find("loadbalancer", given["loadbalancer_id"])
@@ -251,7 +300,10 @@ class Model:
         if not item.desired:
             return 204  # again, while it is on its way out
         pool = self.items.get(item.pool or "")
-        return 409 if pool is not None and not pool.desired else 0
+        redirected = item.kind == "pool" and any(
+            each.own["redirect_pool_id"] == item.id and each.desired for each in self.of("l7policy")
+        )
+        return 409 if redirected or (pool is not None and not pool.desired) else 0
 
     def create_in_pool(self, pool: Item | None) -> int:
         if pool is None:

@@ -42,17 +42,16 @@ EXAMPLES = int(os.environ.get("HYDRIA_STATEFUL_EXAMPLES", "12"))
 STEPS = int(os.environ.get("HYDRIA_STATEFUL_STEPS", "40"))
 ROOT = "/v2/lbaas"
 PLURAL = {
-    "loadbalancer": "loadbalancers",
-    "listener": "listeners",
-    "pool": "pools",
-    "healthmonitor": "healthmonitors",
-}
-KINDS = (*PLURAL, "member")
+    "loadbalancer": "loadbalancers", "listener": "listeners", "pool": "pools", "healthmonitor": "healthmonitors",
+    "l7policy": "l7policies",
+}  # fmt: skip
+KINDS = (*PLURAL, "member", "rule")
 NOBODY = str(uuid.UUID(int=7))
 # Not compared: moments, and what heartbeats decide.
 UNSTEADY = ("created_at", "updated_at", "operating_status")
 
 COMMON = 24
+providers = st.sampled_from(["amphora", "noop_driver"])
 index = st.integers(0, COMMON + 3)
 names = st.sampled_from(["", "web", "ünïcode ☃", "a'b\"c;--", "x" * 255])
 flags = st.booleans()
@@ -83,6 +82,8 @@ of_member = some(
 of_monitor = some(
     **shared, delay=st.integers(5, 9), max_retries=st.integers(1, 10), timeout=st.integers(1, 4)
 )
+of_policy = some(**shared, description=names)
+of_rule = some(admin_state_up=flags, tags=tags, invert=flags, value=st.sampled_from(["/a", "/b c", "/é"]))
 members = st.lists(st.tuples(addresses, ports, of_member), max_size=3)
 
 
@@ -199,7 +200,7 @@ class ApiMachine(RuleBasedStateMachine):
             self.check_all()
             assert not [item for item in self.model.items.values() if item.status != ACTIVE]
             with self.store.read() as tx:
-                for table in ("listeners", "pools", "members", "health_monitors"):
+                for table in ("listeners", "pools", "members", "health_monitors", "l7policies", "l7rules"):
                     found = tx.execute(
                         sa.select(tables.BY_NAME[table].c.id, tables.BY_NAME[table].c.provisioning_status)
                     ).all()
@@ -227,6 +228,8 @@ class ApiMachine(RuleBasedStateMachine):
             "pool": "pools",
             "member": "members",
             "healthmonitor": "health_monitors",
+            "l7policy": "l7policies",
+            "rule": "l7rules",
         }.get(item.kind, "")
 
     # --- requests
@@ -247,6 +250,8 @@ class ApiMachine(RuleBasedStateMachine):
     def path(self, item: Item) -> str:
         if item.kind == "member":
             return f"/pools/{item.pool}/members/{item.id}"
+        if item.kind == "rule":
+            return f"/l7policies/{item.pool}/rules/{item.id}"
         return f"/{PLURAL[item.kind]}/{item.id}"
 
     def pick(self, kind: str, number: int) -> Item | None:
@@ -271,13 +276,13 @@ class ApiMachine(RuleBasedStateMachine):
 
     # --- load balancers
 
-    @initialize(inside=members, provider=st.sampled_from(["amphora", "noop_driver"]))
+    @initialize(inside=members, provider=providers)
     def first_balancers(self, inside: list[Any], provider: str) -> None:
-        self.create_balancer({}, provider)
         once = list({(address, port): (address, port, more) for address, port, more in inside}.values())
-        self.create_populated({}, {}, "HTTP", "HTTP", once, [80], monitored=True)
+        self.create_populated({}, {}, "HTTP", "HTTP", once, [80], monitored=True, provider=provider)
+        self.create_balancer({}, "amphora")
 
-    @rule(given=of_balancer, provider=st.sampled_from(["amphora", "amphora", "noop_driver"]))
+    @rule(given=of_balancer, provider=providers)
     def create_balancer(self, given: Body, provider: str) -> None:
         body = {**given, "vip_subnet_id": str(uuid.uuid4()), "provider": provider}
         made = self.asked(201, "POST", "/loadbalancers", {"loadbalancer": body})["loadbalancer"]
@@ -287,17 +292,17 @@ class ApiMachine(RuleBasedStateMachine):
 
     @rule(
         given=of_balancer, pool=of_pool, protocol=protocols, pool_protocol=pool_protocols, inside=members,
-        listeners=st.lists(ports, max_size=2), monitored=flags,
+        listeners=st.lists(ports, max_size=2), monitored=flags, provider=providers,
     )  # fmt: skip
     def create_populated(
         self, given: Body, pool: Body, protocol: str, pool_protocol: str, inside: list[Any], listeners: list[int],
-        monitored: bool,
+        monitored: bool, provider: str,
     ) -> None:  # fmt: skip
         pool = {"lb_algorithm": "ROUND_ROBIN", **pool, "name": "p", "protocol": pool_protocol}
         monitor = {"type": "HTTP", "delay": 5, "timeout": 3, "max_retries": 2}
         nested = [{**more, "address": address, "protocol_port": port} for address, port, more in inside]
         body = {
-            **given, "vip_subnet_id": str(uuid.uuid4()),
+            **given, "provider": provider, "vip_subnet_id": str(uuid.uuid4()),
             "pools": [pool | {"members": nested} | ({"healthmonitor": monitor} if monitored else {})],
             "listeners": [
                 {"protocol": protocol, "protocol_port": port, "default_pool": {"name": "p"}} for port in listeners
@@ -313,7 +318,7 @@ class ApiMachine(RuleBasedStateMachine):
         if not answer:
             return
         made = answer["loadbalancer"]
-        balancer = self.model.add("loadbalancer", given, made, None).id
+        balancer = self.model.add("loadbalancer", {**given, "provider": provider}, made, None).id
         (shown_pool,) = made["pools"]
         pool_id = self.model.add("pool", pool, shown_pool, balancer).id
         for shown, port in zip(made["listeners"], listeners, strict=True):
@@ -394,26 +399,96 @@ class ApiMachine(RuleBasedStateMachine):
             self.model.touch(item.balancer)
             self.done(item.balancer)
 
-    @rule(which=index, kind=st.sampled_from(["listener", "pool", "member", "healthmonitor"]))
+    @rule(which=index, kind=st.sampled_from(KINDS[1:]))
     def delete_child(self, which: int, kind: str) -> None:
         picked = self.pick(kind, which)
         item = self.alive(kind, picked)
         expected = self.model.delete_child(item)
-        path = f"/pools/{NOBODY}/members/{NOBODY}" if picked is None and kind == "member" else (
-            f"/{PLURAL[kind]}/{NOBODY}" if picked is None else self.path(picked)
-        )  # fmt: skip
+        nowhere = {
+            "member": f"/pools/{NOBODY}/members/{NOBODY}",
+            "rule": f"/l7policies/{NOBODY}/rules/{NOBODY}",
+        }
+        path = nowhere.get(kind, f"/{PLURAL.get(kind)}/{NOBODY}") if picked is None else self.path(picked)
         self.asked(expected or 204, "DELETE", path)
         if item is None or expected:
             return
-        self.model.remove(item)
         pool = item if kind == "pool" else self.model.items.get(item.pool or "")
-        if kind == "pool":
-            for each in self.model.below(item.balancer):
-                if each.pool == item.id and each.desired:
-                    self.model.remove(each)
-        affected = [] if pool is None else [pool, *self.model.affected(pool)]
+        affected = [pool, *self.model.affected(pool)] if pool is not None and pool.kind == "pool" else []
+        self.model.remove(item)
         self.model.touch(item.balancer, *affected)
+        if kind in ("l7policy", "rule"):
+            self.touch_above(item)
         self.done(item.balancer)
+
+    def touch_above(self, item: Item) -> None:
+        """A policy affects its listener, a rule its policy, too."""
+        policy = item if item.kind == "l7policy" else self.model.items[item.pool or ""]
+        listener = self.model.items[policy.own["listener_id"]]
+        self.model.touch(item.balancer, listener, *([policy] if item.kind == "rule" else []))
+
+    # --- L7 policies and rules
+
+    @rule(which=index, to=index, redirect=flags, position=st.sampled_from([None, 1, 2, 9]), given=of_policy)
+    def create_policy(self, which: int, to: int, redirect: bool, position: int | None, given: Body) -> None:
+        picked = self.pick("listener", which)
+        if picked is not None and not self.serves_policies(picked):
+            return
+        own = {**given, "action": "REJECT", "listener_id": self.id_of(picked)}
+        if redirect:
+            own |= {"action": "REDIRECT_TO_POOL", "redirect_pool_id": self.id_of(self.pick("pool", to))}
+        placed = own if position is None else {**own, "position": position}
+        expected = self.model.create_policy(own)
+        answer = self.asked(expected, "POST", "/l7policies", {"l7policy": placed})
+        if answer:
+            balancer = self.model.items[own["listener_id"]].balancer
+            item = self.model.add("l7policy", own, answer["l7policy"], balancer)
+            self.model.place(item, position)
+            self.touch_above(item)
+            self.done(balancer)
+
+    def serves_policies(self, listener: Item) -> bool:
+        """Which data planes serve policies, and on what, is theirs to say; one that does nothing serves all."""
+        balancer = self.model.items.get(listener.balancer)
+        return balancer is None or balancer.own["provider"] == "noop_driver"
+
+    @rule(which=index, position=st.sampled_from([None, 1, 2, 9]), given=of_policy)
+    def update_policy(self, which: int, position: int | None, given: Body) -> None:
+        picked = self.pick("l7policy", which)
+        item = self.alive("l7policy", picked)
+        body = given if position is None else {**given, "position": position}
+        expected = self.model.change_child(item) or 200
+        if item is not None and not body:
+            expected = 400
+        self.asked(expected, "PUT", f"/l7policies/{self.id_of(picked)}", {"l7policy": body})
+        if item is not None and expected == 200:
+            self.model.change(item, given)
+            if position is not None:
+                self.model.place(item, position)
+            self.touch_above(item)
+            self.done(item.balancer)
+
+    @rule(which=index, given=of_rule)
+    def create_rule(self, which: int, given: Body) -> None:
+        picked = self.pick("l7policy", which)
+        policy = self.alive("l7policy", picked)
+        own = {"value": "/", **given, "type": "PATH", "compare_type": "STARTS_WITH"}
+        expected = self.model.create_in_pool(policy) or 201
+        answer = self.asked(expected, "POST", f"/l7policies/{self.id_of(picked)}/rules", {"rule": own})
+        if policy is not None and answer:
+            self.touch_above(self.model.add("rule", own, answer["rule"], policy.balancer, policy.id))
+            self.done(policy.balancer)
+
+    @rule(which=index, given=of_rule)
+    def update_rule(self, which: int, given: Body) -> None:
+        picked = self.pick("rule", which)
+        item = self.alive("rule", picked)
+        expected = self.model.change_child(item) or 200
+        path = f"/l7policies/{NOBODY}/rules/{NOBODY}" if picked is None else self.path(picked)
+        self.asked(expected, "PUT", path, {"rule": given})
+        if item is not None and expected == 200:
+            self.model.change(item, given)
+            self.touch_above(item)
+            self.done(item.balancer)
 
     # --- pools
 
@@ -556,8 +631,8 @@ class ApiMachine(RuleBasedStateMachine):
     # --- what is wrong whatever there is
 
     @rule(which=index, kind=st.sampled_from(KINDS), method=st.sampled_from(["POST", "PUT"]), wrong=st.sampled_from([
-        {"no_such_attribute": 1}, {"admin_state_up": "perhaps"}, {"name": "x" * 256}, {"name": ["a"]}, {"tags": "a"},
-        {"provisioning_status": "ACTIVE"}, {"id": NOBODY}, {"name": "a\x00b"},
+        {"no_such_attribute": 1}, {"admin_state_up": "perhaps"}, {"tags": ["x" * 256]}, {"tags": [["a"]]}, {"tags": "a"},
+        {"provisioning_status": "ACTIVE"}, {"id": NOBODY}, {"tags": ["a\x00b"]},
     ]))  # fmt: skip
     def nonsense(self, which: int, kind: str, method: str, wrong: Body) -> None:
         item = self.pick(kind, which)
@@ -640,6 +715,15 @@ class ApiMachine(RuleBasedStateMachine):
         assert (shown["updated_at"] is not None) == item.updated, (item.kind, shown)
         assert shown["created_at"] == expected["created_at"]
         compared = {key: value for key, value in shown.items() if key not in UNSTEADY}
+        if item.kind == "listener":
+            # Policies on their way out have given up their place.
+            present = {each.id for each in self.model.of("l7policy") if each.own["listener_id"] == item.id}
+            assert {each["id"] for each in compared["l7policies"]} == present
+            compared["l7policies"] = [
+                each for each in compared["l7policies"] if self.model.items[each["id"]].desired
+            ]
+        if item.kind == "l7policy" and not item.desired:
+            compared["position"] = None
         compared["tags"] = sorted(compared["tags"])
         expected["tags"] = sorted(expected["tags"])
         assert compared == {key: value for key, value in expected.items() if key not in UNSTEADY}
