@@ -165,6 +165,13 @@ TREES = {
         member(1),
         monitor(type=MonitorType.HTTPS, http_version=1.1, domain_name="www.example.com"),
     ),
+    "prometheus": tree(
+        listener(default_pool_id=POOL),
+        listener(2, protocol=ListenerProtocol.PROMETHEUS, allowed_cidrs=["192.0.2.0/24"]),
+        listener(3, protocol=ListenerProtocol.PROMETHEUS, default_tls_container_ref="server"),
+        pool(),
+        member(),
+    ),
     "source-ip-persistence": persistent(PersistenceType.SOURCE_IP),
     "http-cookie": persistent(PersistenceType.HTTP_COOKIE),
     "app-cookie": persistent(PersistenceType.APP_COOKIE, "JSESSIONID"),

@@ -18,6 +18,7 @@ SERVED = {
     (Listener, "protocol"): {
         ListenerProtocol.HTTP,
         ListenerProtocol.HTTPS,
+        ListenerProtocol.PROMETHEUS,
         ListenerProtocol.TCP,
         ListenerProtocol.TERMINATED_HTTPS,
     },

@@ -22,6 +22,7 @@ from hydria.amphora.faults import Refused
 from hydria.amphora.heartbeat import Sender
 from hydria.amphora.log import log
 from hydria.amphora.root_part import RootPart
+from hydria.amphora.scrape import Door
 from hydria.wire.boot import Boot
 from hydria.wire.heartbeat import Report
 from hydria.wire.state import Heartbeats
@@ -50,6 +51,7 @@ class _Agent:
         self._boot = boot
         self._wakeup = os.eventfd(0, os.EFD_NONBLOCK | os.EFD_CLOEXEC)
         self._applier = Applier(root, boot, self._wake)
+        self._door = Door()
         self._sender = Sender(boot.controllers, boot.heartbeat_key)
         self._heartbeats = Heartbeats(boot.controllers, boot.heartbeat_interval)
         self._began = time.monotonic()
@@ -85,14 +87,17 @@ class _Agent:
         """Until something has changed, HAProxy has ended, or something is due."""
         poll = select.poll()
         poll.register(self._wakeup, select.POLLIN)
+        poll.register(self._door, select.POLLIN)
         due = min(self._beat_at, self._sweep_at, self._announce_at)
         if self._applier.healthy:
             if self._applier.haproxy.pidfd >= 0:
                 poll.register(self._applier.haproxy.pidfd, select.POLLIN)
         else:
             due = min(due, self._revive_at)
-        events = poll.poll(max(0.0, due - time.monotonic()) * 1000)
-        if any(descriptor == self._wakeup for descriptor, _ in events):
+        events = [descriptor for descriptor, _ in poll.poll(max(0.0, due - time.monotonic()) * 1000)]
+        if self._door.fileno() in events:
+            self._door.answer()
+        if self._wakeup in events:
             os.eventfd_read(self._wakeup)
             now = time.monotonic()
             self._beat_at = now

@@ -10,6 +10,7 @@ from collections.abc import Container, Iterable, Mapping
 from dataclasses import dataclass, field
 
 from hydria.wire.heartbeat import ListenerReport
+from hydria.wire.proxies import INTERNAL
 
 # bytes in, bytes out, connections, request errors
 Totals = tuple[int, int, int, int]
@@ -39,7 +40,7 @@ def observe(csv: str, leaving: Container[str] = ()) -> Observation:
     last = max(column[name] for name in ("status", "weight", "scur", "stot", "bin", "bout", "ereq"))
     for line in lines:
         row = line.split(",", last + 1)
-        if len(row) <= last:
+        if len(row) <= last or row[0].startswith(INTERNAL):
             continue
         proxy, server, status = row[0], row[1], row[column["status"]]
         if server == "FRONTEND":

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Container, Iterable, Mapping
 from dataclasses import dataclass
 
+from hydria.wire.proxies import INTERNAL
 from hydria.wire.state import Server
 
 
@@ -62,8 +63,8 @@ def addition(server: Server) -> str:
 
 
 def in_process(dump: str) -> set[str]:
-    """The servers that HAProxy has, from its answer to ``show servers state``."""
-    return {f"{fields[1]}/{fields[3]}" for fields in _rows(dump)}
+    """The members that HAProxy has, from its answer to ``show servers state``."""
+    return {f"{fields[1]}/{fields[3]}" for fields in _rows(dump) if not fields[1].startswith(INTERNAL)}
 
 
 def carried_over(dump: str, servers: Iterable[Server], leaving: Container[str]) -> str:

@@ -44,11 +44,7 @@ _TABLE: Mapping[type[Resource], tuple[Row, ...]] = {
     Listener: (
         Row(
             "protocol",
-            (
-                ListenerProtocol.UDP,
-                ListenerProtocol.SCTP,
-                ListenerProtocol.PROMETHEUS,
-            ),
+            (ListenerProtocol.UDP, ListenerProtocol.SCTP),
         ),
     ),
     Pool: (

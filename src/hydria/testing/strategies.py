@@ -29,6 +29,7 @@ _POOLS_OF: Mapping[ListenerProtocol, tuple[PoolProtocol, ...]] = {
     ListenerProtocol.HTTP: (PoolProtocol.HTTP, *_PROXY),
     ListenerProtocol.HTTPS: (PoolProtocol.HTTPS, PoolProtocol.TCP, *_PROXY),
     ListenerProtocol.TCP: (PoolProtocol.HTTP, PoolProtocol.HTTPS, PoolProtocol.TCP, *_PROXY),
+    ListenerProtocol.PROMETHEUS: (),
 }
 _TLS = (
     "default_tls_container_ref", "sni_container_refs", "client_ca_tls_container_ref", "client_authentication",

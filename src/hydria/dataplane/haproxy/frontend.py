@@ -5,7 +5,7 @@ from __future__ import annotations
 import ipaddress
 from collections.abc import Sequence
 
-from hydria.dataplane.haproxy import tls
+from hydria.dataplane.haproxy import metrics, tls
 from hydria.dataplane.haproxy.process import connection_limit
 from hydria.dataplane.haproxy.tls import Files
 from hydria.dataplane.haproxy.writer import Section
@@ -26,7 +26,7 @@ _OF_TLS = {
     "X-SSL-Client-Not-After": "%{+Q}[ssl_c_notafter]",
 }
 # Other products' names for the address of the client alone, whatever the client says it is.
-_HTTP = (ListenerProtocol.HTTP, ListenerProtocol.TERMINATED_HTTPS)
+_HTTP = (ListenerProtocol.HTTP, ListenerProtocol.TERMINATED_HTTPS, ListenerProtocol.PROMETHEUS)
 _CLIENT_ADDRESS = {"X-Forwarded-IP", "X-Client-IP", "X-Real-IP"}
 
 
@@ -53,7 +53,9 @@ def frontend(
         section.add("option", "idle-close-on-response")
         _insert_headers(section, listener)
         _strict_transport_security(section, listener)
-    if backend:
+    if metrics.serves(listener):
+        metrics.answer(section)
+    elif backend:
         section.add("default_backend", backend)
     elif mode(listener) != "http":
         section.add("tcp-request", "connection", "reject")

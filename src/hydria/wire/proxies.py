@@ -1,0 +1,13 @@
+"""Names that HAProxy's configuration and the agent have to agree on: proxies that are nobody's, and sockets.
+
+HAProxy's other proxies are named after listeners and pools.
+"""
+
+from __future__ import annotations
+
+# What the name of a proxy of our own begins with; an id never does. Heartbeats and metrics leave it out.
+INTERNAL = "_"
+# Where HAProxy's own Prometheus exporter listens, for the agent alone; relative to the work directory.
+EXPORTER_SOCKET = "exporter.sock"
+# Where the agent answers GET /metrics, for HAProxy alone.
+METRICS_SOCKET = "metrics.sock"
