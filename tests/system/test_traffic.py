@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import os
 import signal
+import socket
+import threading
 import time
 from collections import Counter
 from collections.abc import Iterator
-from contextlib import suppress
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from functools import partial
 from typing import Any
@@ -320,3 +322,51 @@ def test_counters_survive_the_replacement_of_the_amphora(world: World, made: lis
     assert counted("active_connections") == 0
     time.sleep(1.5)
     assert counted("active_connections") == 0
+
+
+def test_udp_and_tcp_share_a_port(world: World, made: list[LoadBalancer]) -> None:
+    gateway = world.deployment.gateway
+    with echo(gateway, "one") as one, echo(gateway, "two") as two:
+        members = [{"name": n, "address": gateway, "protocol_port": p} for n, p in (("1", one), ("2", two))]
+        monitor = {"type": "UDP-CONNECT", "delay": 3, "timeout": 1, "max_retries": 1, "max_retries_down": 1}
+        pool = {"name": "udp", "protocol": "UDP", "lb_algorithm": "ROUND_ROBIN", "members": members}
+        udp = {"protocol": "UDP", "protocol_port": 80, "default_pool": {**pool, "healthmonitor": monitor}}
+        made.append(world.order(udp, listener(80, world.member("host"))))
+        (balancer,) = made
+        assert balancer.ask() == "host"
+        assert {datagram(balancer.vip) for _ in range(4)} == {"one", "two"}
+        shown = f"/loadbalancers/{balancer.id}/stats"
+        wait_for(lambda: world.deployment.call("GET", shown)["stats"]["total_connections"] >= 5, 8, "counted")
+        wait_for(lambda: status_of(world, f"/listeners/{balancer.listeners[0]}") == "ONLINE", 8, "ONLINE")
+
+
+@contextmanager
+def echo(address: str, answer: str) -> Iterator[int]:
+    """A UDP server that says the same to everybody; its port."""
+    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as server:
+        server.bind((address, 0))
+
+        def serve() -> None:
+            with suppress(OSError):
+                while (found := server.recvfrom(100))[1]:
+                    server.sendto(answer.encode(), found[1])
+
+        thread = threading.Thread(target=serve, daemon=True)
+        thread.start()
+        try:
+            yield server.getsockname()[1]
+        finally:
+            with suppress(OSError):
+                server.shutdown(socket.SHUT_RDWR)
+            thread.join(5)
+
+
+def datagram(vip: str) -> str:
+    """The answer to a datagram of a flow of its own; "" for none."""
+    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as client:
+        client.settimeout(2)
+        client.connect((vip, 80))
+        with suppress(OSError):
+            client.send(b"?")
+            return client.recv(100).decode()
+    return ""

@@ -152,7 +152,13 @@ def test_root_part_answers_nonsense(line: bytes) -> None:
 
 
 def test_the_commands_are_a_closed_set() -> None:
-    assert set(Commands(NOWHERE).known) == {"interfaces", "announce", "nftables"}
+    assert set(Commands(NOWHERE).known) == {
+        "interfaces",
+        "announce",
+        "nftables",
+        "datagrams",
+        "datagram_counters",
+    }
 
 
 def test_only_what_was_added_just_now_is_announced(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -155,6 +155,7 @@ def test_a_vip_on_a_virtual_function(api: Api) -> None:
     made = api.create(LoadBalancer, flavor_id=direct)
     assert made["vip_vnic_type"] == "direct"
     group = "11111111-2222-4333-8444-555555555555"
+    api.network.security_groups.add(group)
     with api.unchanged(Invalid, f"{VALIDATION}VIP Security Groups are not allowed with VNIC direct type"):
         api.update(LoadBalancer, made["id"], vip_sg_ids=[group])
     api.update(LoadBalancer, made["id"], vip_sg_ids=[])

@@ -164,7 +164,7 @@ def refused(api: Api, ids: dict[str, str]) -> dict[str, tuple[Any, type, str]]:
         "listener: pool does not fit": (lambda: api.create(Listener, loadbalancer_id=balancer, protocol="HTTPS", protocol_port=1, default_pool_id=pool), Invalid, "Validation failure: The pool protocol 'HTTP' is invalid while the listener protocol is 'HTTPS'."),
         "listener: policies": (lambda: api.create(Listener, loadbalancer_id=balancer, protocol="HTTP", protocol_port=1, l7policies=[{}]), Invalid, bad + " l7policies. Value: '[{}]'. Nested objects are only for the creation of a fully populated load balancer."),
         "listener: nested pool": (lambda: api.create(Listener, loadbalancer_id=balancer, protocol="HTTP", protocol_port=1, default_pool={"name": "x"}), Invalid, bad + " default_pool. Value: '{'name': 'x'}'. Nested objects are only for the creation of a fully populated load balancer."),
-        "listener: not served": (lambda: api.create(Listener, loadbalancer_id=balancer, protocol="UDP", protocol_port=1), Unsupported, "Provider 'amphora' does not support a requested option: protocol 'UDP' is not served by the amphora data plane yet."),
+        "listener: not served": (lambda: api.create(Listener, loadbalancer_id=balancer, protocol="PROMETHEUS", protocol_port=1), Unsupported, "Provider 'amphora' does not support a requested option: protocol 'PROMETHEUS' is not served by the amphora data plane yet."),
         "listener: unknown": (lambda: api.update(Listener, NOBODY), NotFound, f"Listener {NOBODY} not found."),
         "listener: PUT of unknown pool": (lambda: api.update(Listener, listener, default_pool_id=NOBODY), NotFound, f"Pool {NOBODY} not found."),
         "listener: PUT of its protocol": (lambda: api.update(Listener, listener, protocol="TCP"), Invalid, "Unknown attribute for argument listener_.listener: protocol"),
@@ -174,7 +174,6 @@ def refused(api: Api, ids: dict[str, str]) -> dict[str, tuple[Any, type, str]]:
         "pool: does not fit": (lambda: api.create(Pool, listener_id=listener, protocol="TCP", lb_algorithm="ROUND_ROBIN"), Invalid, "Validation failure: The pool protocol 'TCP' is invalid while the listener protocol is 'HTTP'."),
         "pool: second default": (lambda: api.create(Pool, listener_id=listener, **web), Conflict, "This listener already has a default pool"),
         "pool: nested members": (lambda: api.create(Pool, loadbalancer_id=balancer, members=[member], **web), Invalid, bad + " members. Value: '[{'address': '192.0.2.3', 'protocol_port': 80}]'. Nested objects are only for the creation of a fully populated load balancer."),
-        "pool: not served": (lambda: api.create(Pool, loadbalancer_id=balancer, protocol="SCTP", lb_algorithm="ROUND_ROBIN"), Unsupported, "Provider 'amphora' does not support a requested option: protocol 'SCTP' is not served by the amphora data plane yet."),
         "pool: unknown": (lambda: api.delete(Pool, NOBODY), NotFound, f"Pool {NOBODY} not found."),
         "pool: no id": (lambda: api.delete(Pool, "a\0b"), NotFound, "Pool a\\x00b not found."),
         "member: unknown pool": (lambda: api.create(Member, NOBODY, **member), NotFound, f"Pool {NOBODY} not found."),
@@ -191,7 +190,7 @@ def refused(api: Api, ids: dict[str, str]) -> dict[str, tuple[Any, type, str]]:
         "load balancer: unknown": (lambda: api.update(LoadBalancer, NOBODY), NotFound, f"Load Balancer {NOBODY} not found."),
         "load balancer: has children": (lambda: api.delete(LoadBalancer, balancer), Invalid, f"Validation failure: Cannot delete Load Balancer {balancer} - it has children"),
         "load balancer: PUT of the VIP": (lambda: api.update(LoadBalancer, balancer, vip_address="192.0.2.1"), Invalid, "Unknown attribute for argument load_balancer.loadbalancer: vip_address"),
-        "load balancer: PUT not served": (lambda: api.update(LoadBalancer, balancer, vip_qos_policy_id=NOBODY), Unsupported, f"Provider 'amphora' does not support a requested option: vip_qos_policy_id '{NOBODY}' is not served by the amphora data plane yet."),
+        "load balancer: PUT of QoS without any": (lambda: api.update(LoadBalancer, balancer, vip_qos_policy_id=NOBODY), Invalid, "Validation failure: VIP QoS policy is not allowed in this deployment."),
     }  # fmt: skip
 
 

@@ -5,26 +5,19 @@ from hydria.model.health_monitor import HealthMonitor
 from hydria.model.listener import HEADERS, SSL_HEADERS, Listener
 from hydria.model.load_balancer import LoadBalancer
 from hydria.model.member import Member
-from hydria.model.pool import Pool, SessionPersistence
+from hydria.model.pool import Pool
 from hydria.model.statuses import (
     Algorithm,
     ListenerProtocol,
     MonitorType,
-    PersistenceType,
     PoolProtocol,
 )
 
 SERVED = {
-    (Listener, "protocol"): {
-        ListenerProtocol.HTTP,
-        ListenerProtocol.HTTPS,
-        ListenerProtocol.PROMETHEUS,
-        ListenerProtocol.TCP,
-        ListenerProtocol.TERMINATED_HTTPS,
-    },
-    (Pool, "protocol"): set(PoolProtocol) - {PoolProtocol.UDP, PoolProtocol.SCTP},
+    (Listener, "protocol"): set(ListenerProtocol),
+    (Pool, "protocol"): set(PoolProtocol),
     (Pool, "lb_algorithm"): set(Algorithm),
-    (HealthMonitor, "type"): {MonitorType.HTTP, MonitorType.HTTPS, MonitorType.TCP, MonitorType.TLS_HELLO},
+    (HealthMonitor, "type"): set(MonitorType) - {MonitorType.PING},
 }
 
 
@@ -37,19 +30,6 @@ def test_words_are_served_or_refused_by_name(resource, attribute):
             assert sentence is None
         else:
             assert sentence == f"{attribute} '{word}' is not served by the amphora data plane yet."
-
-
-@pytest.mark.parametrize(
-    ("resource", "values"),
-    [
-        (Pool, {"session_persistence": {"type": "SOURCE_IP", "persistence_timeout": 1}}),
-        (Pool, {"session_persistence": {"type": "SOURCE_IP", "persistence_granularity": "255.255.255.0"}}),
-    ],
-)
-def test_refused(resource, values):
-    sentence = unsupported(resource, values)
-    assert sentence is not None
-    assert sentence.startswith(next(iter(values)))
 
 
 @pytest.mark.parametrize(
@@ -68,8 +48,3 @@ def test_refused(resource, values):
 )
 def test_served(resource, values):
     assert unsupported(resource, values) is None
-
-
-def test_a_record_in_its_stored_form_is_looked_into_as_well():
-    persistence = SessionPersistence(type=PersistenceType.SOURCE_IP, persistence_timeout=5)
-    assert unsupported(Pool, {"session_persistence": persistence}) is not None

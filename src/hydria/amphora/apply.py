@@ -18,6 +18,7 @@ from hydria.amphora.root_part import RootPart
 from hydria.amphora.running import Running, new_epoch
 from hydria.amphora.runtime import CommandFailed, Runtime
 from hydria.amphora.servers import carried_over, difference
+from hydria.amphora.services import Services
 from hydria.wire.boot import Boot
 from hydria.wire.heartbeat import ListenerReport
 from hydria.wire.state import Applied, DesiredState, Heartbeats, encode
@@ -37,6 +38,7 @@ class Applier:
         self._counters = Counters()
         self._observation = Observation()
         self._reports: dict[str, ListenerReport] = {}
+        self._services = Services(root, self._follow)
         self.haproxy = Haproxy(boot.haproxy)
         self.leaving = live.Leaving(boot.hard_stop_after)
         self.epoch = new_epoch()
@@ -94,11 +96,14 @@ class Applier:
             self._state = state
             try:
                 self._network.restore(self._state)
+                self._services.switch(self._state.services)
             except Refused as refusal:
                 log("agent", f"the network is not as it was: {refusal}")
             if self._state.haproxy:
                 workdir.write(workdir.CONFIG, self._state.haproxy)
                 self._take_over()
+            former = Running.read()
+            self._services.begin(former.datagrams if former.epoch == self.epoch else None)
 
     def revive(self) -> None:
         """HAProxy has ended unexpectedly: start it from what served; Refused if that fails."""
@@ -114,6 +119,12 @@ class Applier:
             return self.leaving.sweep() if self.leaving else 0
         return 1
 
+    def _follow(self) -> None:
+        """A target of a datagram service has gone up or down."""
+        with self._lock:
+            self._services.follow()
+        self._changed()
+
     def announce_again(self) -> None:
         """Repeat the announcement of new VIPs, in case the first one was lost."""
         self._network.announce_again()
@@ -123,6 +134,7 @@ class Applier:
         if self._lock.acquire(timeout=patience):
             try:
                 self._observe()
+                self._services.observe(self._observation, self._reports)
             finally:
                 self._lock.release()
         return self._reports, self._observation
@@ -148,10 +160,13 @@ class Applier:
     def _switch_checked(self, old: DesiredState, new: DesiredState, *, stays: bool) -> tuple[bool, str]:
         try:
             self._network.switch(old, new)
-            return self._switch_haproxy(old, new, stays=stays)
+            self._services.switch(new.services)
+            done = self._switch_haproxy(old, new, stays=stays)
         except Refused:
+            self._services.switch_back(old.services)
             self._network.switch_back(old, new)
             raise
+        return done
 
     def _can_stay(self, old: DesiredState, new: DesiredState) -> bool:
         """Whether the running process can be brought to the new state without another one."""
@@ -249,4 +264,5 @@ class Applier:
 
     def _note_running(self) -> None:
         base = {name: list(totals) for name, totals in self._counters.base.items()}
-        Running(self.haproxy.pid, self._structure, self.epoch, base).write()
+        datagrams = {name: list(totals) for name, totals in self._services.counters.base.items()}
+        Running(self.haproxy.pid, self._structure, self.epoch, base, datagrams).write()

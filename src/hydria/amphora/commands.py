@@ -10,6 +10,7 @@ from collections.abc import Callable, Mapping
 
 from hydria.amphora import announcement, firewall, kernel, links
 from hydria.amphora.faults import Malformed, Refused
+from hydria.amphora.forwarding import Forwarding
 
 
 class Commands:
@@ -17,11 +18,14 @@ class Commands:
 
     def __init__(self, agent_address: str) -> None:
         self._reserved = kernel.interface_of(agent_address)
+        self._forwarding = Forwarding(self._reserved)
         self._added: frozenset[tuple[str, str]] = frozenset()
         self.known: Mapping[str, Callable[[object], object]] = {
             "interfaces": self._interfaces,
             "announce": self._announce,
             "nftables": firewall.apply,
+            "datagrams": self._forwarding.apply,
+            "datagram_counters": self._forwarding.counters,
         }
 
     def answer(self, line: bytes) -> bytes:

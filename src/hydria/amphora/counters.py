@@ -94,9 +94,12 @@ class Counters:
 
         Totals of listeners that are gone stay: one that is only disabled comes back under its id.
         """
-        for name, totals in self._last.items():
-            self._base[name] = _sum(self._base.get(name, _ZERO), totals)
-        self._last.clear()
+        for name in list(self._last):
+            self.ended(name)
+
+    def ended(self, name: str) -> None:
+        """Who counted a listener counts no more; whoever does next starts at zero."""
+        self._base[name] = _sum(self._base.get(name, _ZERO), self._last.pop(name, _ZERO))
 
 
 def _totals(values: Iterable[int]) -> Totals:

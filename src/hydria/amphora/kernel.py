@@ -36,6 +36,8 @@ _SETTINGS = {
     # HAProxy runs without root and binds ports below 1024, and a VIP that is not there (yet).
     "ipv4/ip_unprivileged_port_start": "0",
     "ipv4/ip_nonlocal_bind": "1",
+    # The unprivileged agent may ask members for an echo.
+    "ipv4/ping_group_range": "0 2147483647",
     "ipv6/ip_nonlocal_bind": "1",
     # Addresses serve at once; nobody else may configure them.
     "ipv6/conf/all/accept_dad": "0",
@@ -50,6 +52,7 @@ _SETTINGS = {
     "ipv4/tcp_max_syn_backlog": "65535",
     "core/somaxconn": "65535",
 }
+_FORWARDING = ("ipv4/ip_forward", "ipv6/conf/all/forwarding")
 # Nobody on a network says where the amphora's packets go; for each interface, there is no switch for all.
 _EACH = (
     ("ipv4", "accept_redirects"),
@@ -128,6 +131,29 @@ def set_network(name: str, value: str) -> None:
         pass  # IPv6 may be off, and kernels differ
     except OSError as error:
         log("root", f"cannot set {path} to {value}: {error}")
+
+
+def forward(*, on: bool) -> None:
+    """Forward what the packet filter lets, or nothing. The kernel changes other settings along with it."""
+    value = "1" if on else "0"
+    if read_network("ipv4/ip_forward") == int(on):
+        return
+    for name in _FORWARDING:
+        set_network(name, value)
+    for name, usual in _SETTINGS.items():
+        if name not in _FORWARDING:
+            set_network(name, usual)
+    for family, setting in _EACH:
+        for interface in _interfaces(family):
+            set_network(f"{family}/conf/{interface}/{setting}", "0")
+
+
+def read_network(name: str) -> int:
+    """The number that one setting below /proc/sys/net has; 0 where there is no such setting."""
+    try:
+        return int((Path("/proc/sys/net") / name).read_text())
+    except (OSError, ValueError):
+        return 0
 
 
 def raise_open_files() -> None:

@@ -6,14 +6,17 @@ an answer 400, not in a command on HAProxy's socket that nobody meant.
 
 from __future__ import annotations
 
+import ipaddress
 import re
 import socket
 
 from hydria.amphora.faults import Malformed
 from hydria.wire import state as wire
-from hydria.wire.state import DesiredState, File, Heartbeats, Interface, Server
+from hydria.wire.state import DesiredState, File, Heartbeats, Interface, Probe, Server, Service, Target
 
 _GENERATIONS = 2**63
+_LONGEST_ID = 64
+_ID = re.compile(rf"[0-9A-Za-z-]{{1,{_LONGEST_ID}}}")
 _DAY = 86_400
 _PORT = re.compile(r"[0-9]{1,5}")
 # Printable, and without what separates, quotes or escapes on HAProxy's command line.
@@ -38,6 +41,8 @@ def decode(body: bytes) -> DesiredState:
         _server(server)
     for file in state.files:
         _file(file)
+    for each in state.services:
+        check_service(each)
     keys = [(server.backend, server.name) for server in state.servers]
     if len(keys) != len(set(keys)):
         raise Malformed("servers: two have the same backend and name")
@@ -57,6 +62,63 @@ def _heartbeats(told: Heartbeats) -> None:
         host, _, port = str(controller).rpartition(":")
         valid = isinstance(controller, str) and _TOKEN.fullmatch(host) and _PORT.fullmatch(port)
         _expect(bool(valid), "controller", controller)
+
+
+def decode_services(items: object) -> list[Service]:
+    """Services from their JSON; Malformed says what is wrong with it."""
+    try:
+        services = [wire.service(dict(item)) for item in items]  # type: ignore[attr-defined]  # or it is not one
+    except (ValueError, KeyError, TypeError, AttributeError) as error:
+        raise Malformed(f"not datagram services: {error!r}") from error
+    for each in services:
+        check_service(each)
+    return services
+
+
+def check_service(service: Service) -> None:
+    """Raise Malformed unless nothing of a service can mean anything to nft but what it says."""
+    for identifier in (service.listener, *(target.name for target in service.targets)):
+        _expect(isinstance(identifier, str) and bool(_ID.fullmatch(identifier)), "id", identifier)
+    _expect(isinstance(service.pool, str) and len(service.pool) <= _LONGEST_ID, "pool", service.pool)
+    _expect(service.protocol in ("udp", "sctp"), "protocol", service.protocol)
+    _expect(service.balance in ("turn", "random", "source", "flow"), "balance", service.balance)
+    _expect(all(_address(vip) for vip in service.vips), "vips", service.vips)
+    _expect(all(_network(each) for each in service.allowed), "allowed", service.allowed)
+    _expect(_whole(service.port, 1, 65535), "port", service.port)
+    _expect(_whole(service.limit, 0, 2**31), "limit", service.limit)
+    _expect(_whole(service.sticky, 0, 2**31), "sticky", service.sticky)
+    _expect(_whole(service.mask4, 0, 32) and _whole(service.mask6, 0, 128), "mask", service.mask4)
+    for target in service.targets:
+        _target(target)
+    if service.probe is not None:
+        _probe(service.probe)
+
+
+def _target(target: Target) -> None:
+    _expect(_address(target.address), "target address", target.address)
+    _expect(_whole(target.port, 1, 65535), "target port", target.port)
+    _expect(_whole(target.weight, 0, 256), "target weight", target.weight)
+    flags = type(target.backup) is bool and type(target.enabled) is bool
+    _expect(flags, "target backup and enabled", target.name)
+    _expect(target.probe_address == "" or _address(target.probe_address), "probe", target.probe_address)
+    _expect(_whole(target.probe_port, 0, 65535), "probe port", target.probe_port)
+
+
+def _probe(probe: Probe) -> None:
+    numbers = (probe.delay, probe.timeout, probe.rise, probe.fall, *probe.codes)
+    _expect(all(_whole(number, 1, 2**31) for number in numbers), "probe", probe)
+    texts = (probe.kind, probe.method, probe.path, probe.version, probe.host)
+    _expect(all(isinstance(text, str) and text.isprintable() for text in texts), "probe", probe)
+
+
+def _network(text: object) -> bool:
+    if not isinstance(text, str):
+        return False
+    try:
+        ipaddress.ip_network(text)
+    except ValueError:
+        return False
+    return True
 
 
 def _interface(interface: Interface) -> None:

@@ -11,12 +11,16 @@ from hydria.amphora import workdir
 
 @dataclass(frozen=True, slots=True)
 class Running:
-    """pid and structure: of the process. epoch, base: the statistics that it continues (:mod:`.counters`)."""
+    """pid and structure: of the process. epoch, base: the statistics that it continues (:mod:`.counters`).
+
+    datagrams: the base of the datagram services.
+    """
 
     pid: int = 0
     structure: str = ""
     epoch: int = 0
     base: dict[str, list[int]] = field(default_factory=dict)
+    datagrams: dict[str, list[int]] = field(default_factory=dict)
 
     def write(self) -> None:
         """Keep it."""

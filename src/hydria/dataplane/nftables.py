@@ -26,7 +26,11 @@ def render(tree: Tree) -> str:
     if not balancer.admin_state_up:
         return ""
     vips = [ipaddress.ip_address(address) for address in tree.vip_addresses()]
-    restricted = [each for each in tree.listeners if each.admin_state_up and each.allowed_cidrs]
+    restricted = [
+        each
+        for each in tree.listeners
+        if each.admin_state_up and each.allowed_cidrs and each.transport == "TCP"
+    ]
     restricted.sort(key=lambda listener: (listener.created_at, listener.id))
     rules = [rule for listener in restricted for rule in _rules(listener, vips)]
     if not rules:

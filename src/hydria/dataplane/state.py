@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
-from hydria.dataplane import haproxy, nftables
+from hydria.dataplane import datagrams, haproxy, nftables
 from hydria.dataplane.tuning import Tuning
 from hydria.model.tree import Tree
 from hydria.wire.state import DesiredState, Interface
@@ -32,4 +32,5 @@ def desired_state(
         servers=artifacts.servers,
         nftables=nftables.render(wanted),
         files=artifacts.files,
+        services=datagrams.render(wanted),
     )

@@ -68,6 +68,66 @@ class Heartbeats:
 
 
 @dataclass(frozen=True, slots=True)
+class Probe:
+    """How the agent asks whether a target serves; HAProxy asks its servers itself.
+
+    kind: UDP-CONNECT, TCP, HTTP, SCTP. delay, timeout: seconds. rise, fall: answers in a row that change its
+    mind. The rest is of HTTP: ``codes`` are the good ones; ``version`` "" is HTTP/1.0 without a host.
+    """
+
+    kind: str
+    delay: int
+    timeout: int
+    rise: int
+    fall: int
+    method: str = "GET"
+    path: str = "/"
+    codes: tuple[int, ...] = (200,)
+    version: str = ""
+    host: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Target:
+    """A member of a datagram service. name: its id. weight 0 takes no new flows, but those it is used to."""
+
+    name: str
+    address: str
+    port: int
+    weight: int = 1
+    backup: bool = False
+    enabled: bool = True
+    probe_address: str = ""
+    probe_port: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class Service:
+    """A UDP or SCTP listener, which the kernel's packet filter serves.
+
+    listener, pool: ids. protocol: ``udp`` or ``sctp``. vips: the addresses it is reached at. allowed: the
+    networks of clients, all when empty. limit: flows at a time, 0 for no limit. balance: ``random``,
+    ``turn``, ``source`` (address) or ``flow`` (address and port). sticky: seconds that a client goes to the
+    same target after its last new flow, 0 for not at all; mask4, mask6: how many leading bits tell clients
+    apart.
+    """
+
+    listener: str
+    pool: str
+    protocol: str
+    vips: tuple[str, ...]
+    port: int
+    targets: tuple[Target, ...]
+    allowed: tuple[str, ...] = ()
+    limit: int = 0
+    balance: str = "turn"
+    sticky: int = 0
+    mask4: int = 32
+    mask6: int = 128
+    probe: Probe | None = None
+
+
+@dataclass(frozen=True, slots=True)
 class DesiredState:
     """Everything one amphora shall do.
 
@@ -76,6 +136,7 @@ class DesiredState:
     structure: digest of the configuration without its servers: while it stays the same, a change of
     ``servers`` is made through the runtime API, without a reload.
     nftables: the whole ruleset of the amphora's own table, as ``nft -f`` reads it; "" for none.
+    services: the listeners that HAProxy does not serve.
     files: what the configuration refers to. While only the content of files changes that it refers to
     already, HAProxy takes it up without a reload.
     heartbeats: in the place of what the agent was born with; None: as it is.
@@ -88,6 +149,7 @@ class DesiredState:
     servers: tuple[Server, ...] = ()
     nftables: str = ""
     files: tuple[File, ...] = ()
+    services: tuple[Service, ...] = ()
     heartbeats: Heartbeats | None = None
 
 
@@ -120,7 +182,29 @@ def decode_state(body: bytes) -> DesiredState:
     files = tuple(File(**item) for item in fields.pop("files", ()))
     told = fields.pop("heartbeats", None)
     heartbeats = told and Heartbeats(tuple(told["controllers"]), told["interval"])
-    return DesiredState(interfaces=interfaces, servers=servers, files=files, heartbeats=heartbeats, **fields)
+    services = tuple(service(item) for item in fields.pop("services", ()))
+    return DesiredState(
+        interfaces=interfaces,
+        servers=servers,
+        files=files,
+        heartbeats=heartbeats,
+        services=services,
+        **fields,
+    )
+
+
+def service(item: dict[str, Any]) -> Service:
+    """A service from its JSON; KeyError or TypeError on anything else."""
+    probe = item.get("probe")
+    return Service(
+        **{
+            **item,
+            "vips": tuple(item["vips"]),
+            "allowed": tuple(item["allowed"]),
+            "targets": tuple(Target(**target) for target in item["targets"]),
+            "probe": None if probe is None else Probe(**{**probe, "codes": tuple(probe["codes"])}),
+        }
+    )
 
 
 def decode_applied(body: bytes) -> Applied:

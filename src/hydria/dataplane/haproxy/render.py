@@ -37,7 +37,9 @@ def render(tree: Tree, tuning: Tuning, secrets: Mapping[str, str] | None = None)
     Takes time in proportion to the number of servers. Raises Invalid for a text that cannot be written.
     """
     vips = tree.vip_addresses()
-    listeners = [listener for listener in tree.listeners if listener.admin_state_up]
+    listeners = [
+        listener for listener in tree.listeners if listener.admin_state_up and listener.transport == "TCP"
+    ]
     if not (tree.load_balancer.admin_state_up and listeners and vips):
         return HAProxyArtifacts()
     listeners.sort(key=lambda listener: (listener.created_at, listener.id))

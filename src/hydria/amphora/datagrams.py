@@ -1,0 +1,221 @@
+"""Pure: datagram services as rules of the packet filter, in a table of their own.
+
+A new flow is sent to a target (destination NAT), the connection tracking sends what follows after it, and
+answers leave with the VIP as their source. What changes is replaced in one transaction; the flows that are
+tracked, the clients that stick, and the counters stay. Each target has a mark of its own, on its flows and on
+the clients that stick to it.
+"""
+
+from __future__ import annotations
+
+import ipaddress
+import zlib
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+
+from hydria.wire.state import Service, Target
+
+TABLE = "inet hydria_datagram"
+Marks = Mapping[tuple[str, str], int]
+
+_WORDS = {4: ("ip", "ipv4_addr", "0.0.0.0"), 6: ("ip6", "ipv6_addr", "::")}  # noqa: S104  (all of a family)
+_CLIENTS = 65_536  # that a service remembers
+_SEED = "0x68796472"  # any, but the same in all amphorae
+
+
+@dataclass(slots=True)
+class Script:
+    """What ``nft -f`` reads; ``made`` names what there is when it has been read (``chain NAME``, …)."""
+
+    lines: list[str] = field(default_factory=list)
+    made: list[str] = field(default_factory=list)
+
+    def add(self, kind: str, name: str, content: str = "") -> None:
+        """Make something, unless it is there."""
+        self.lines.append(f"add {kind} {TABLE} {name} {content}".rstrip())
+        self.made.append(f"{kind} {name}")
+
+    def rule(self, chain: str, text: str) -> None:
+        """Append a rule."""
+        self.lines.append(f"add rule {TABLE} {chain} {text}")
+
+    def text(self, former: Collection[str] | None) -> str:
+        """The script. ``former``: what the one before has made, to be removed if it is not needed any more.
+
+        None: nothing is known of it, so it begins anew.
+        """
+        if former is None:
+            return "\n".join(
+                [f"add table {TABLE}", f"delete table {TABLE}", f"add table {TABLE}", *self.lines, ""]
+            )
+        flushed = [_statement("flush", name) for name in former if name.startswith("chain ")]
+        gone = [name for name in former if name not in set(self.made)]
+        # Chains first: they refer to the others.
+        gone.sort(key=lambda name: not name.startswith("chain "))
+        return "\n".join([*flushed, *self.lines, *(_statement("delete", name) for name in gone), ""])
+
+
+def marks(services: Iterable[Service]) -> dict[tuple[str, str], int]:
+    """(listener, target) -> the mark of its flows; the same in every life of the agent."""
+    found: dict[tuple[str, str], int] = {}
+    taken = {0}
+    for key in sorted((service.listener, target.name) for service in services for target in service.targets):
+        mark = zlib.crc32("/".join(key).encode()) & 0x7FFF_FFFF
+        while mark in taken:
+            mark = (mark + 1) & 0x7FFF_FFFF
+        taken.add(mark)
+        found[key] = mark
+    return found
+
+
+def usable(targets: Iterable[Target], down: Collection[str]) -> list[Target]:
+    """The targets that new flows go to: backups only when nobody else is there."""
+    able = [each for each in targets if each.enabled and each.weight and each.name not in down]
+    return [each for each in able if not each.backup] or able
+
+
+def script(services: Sequence[Service], down: Mapping[str, Collection[str]], closed: str) -> Script:
+    """The rules for these services.
+
+    down: listener -> names of targets that do not serve. closed: an interface that nothing is forwarded to.
+    """
+    made = Script()
+    if not services:
+        return made
+    known = marks(services)
+    made.add("chain", "prerouting", "{ type nat hook prerouting priority dstnat; policy accept; }")
+    made.add("chain", "postrouting", "{ type nat hook postrouting priority srcnat; policy accept; }")
+    made.add("chain", "forward", "{ type filter hook forward priority filter; policy drop; }")
+    for service in services:
+        _service(made, service, known, down.get(service.listener, ()))
+    made.rule("postrouting", "ct status dnat masquerade")
+    if closed:
+        made.rule("forward", f'oifname "{closed}" drop')
+    _count(made, services, known)
+    made.rule("forward", "ct status dnat accept")
+    return made
+
+
+def counters(service: Service) -> tuple[str, str, str]:
+    """The names of a service's counters: new flows, what comes in, what goes out."""
+    plain = _plain(service.listener)
+    return f"new_{plain}", f"in_{plain}", f"out_{plain}"
+
+
+def _service(made: Script, service: Service, known: Marks, down: Collection[str]) -> None:
+    plain = _plain(service.listener)
+    for name in counters(service):
+        made.add("counter", name)
+    if service.limit:
+        made.add("set", f"limit_{plain}", "{ type inet_service; size 4; flags dynamic; }")
+    for version, (word, _, _) in _WORDS.items():
+        vips = [vip for vip in service.vips if _version(vip) == version]
+        if not vips:
+            continue
+        chain = f"to_{plain}_{version}"
+        made.add("chain", chain)
+        where = f"{word} daddr {{ {', '.join(vips)} }} {service.protocol} dport {service.port}"
+        made.rule("prerouting", f"{where} goto {chain}")
+        if service.allowed:
+            made.rule(chain, _stranger(service.allowed, version))
+        if service.limit:
+            over = f"{{ {service.protocol} dport ct count over {service.limit} }}"
+            made.rule(chain, f"add @limit_{plain} {over} drop")
+        reachable = [each for each in service.targets if _version(each.address) == version]
+        _choose(made, service, chain, version, reachable, known, down)
+
+
+def _stranger(allowed: Iterable[str], version: int) -> str:
+    networks = [ipaddress.ip_network(cidr) for cidr in allowed]
+    ours = ipaddress.collapse_addresses(each for each in networks if each.version == version)  # type: ignore[type-var]  # of one family
+    texts = [str(network) for network in ours]
+    return f"{_WORDS[version][0]} saddr != {{ {', '.join(texts)} }} drop" if texts else "drop"
+
+
+def _choose(
+    made: Script,
+    service: Service,
+    chain: str,
+    version: int,
+    reachable: Sequence[Target],
+    known: Marks,
+    down: Collection[str],
+) -> None:
+    """Send a new flow to a target; to nobody, not even to the kernel itself, when there is none."""
+    word, kind, anything = _WORDS[version]
+    serving = [each for each in reachable if each.enabled and each.name not in down]
+    table = client = ""
+    if service.sticky:
+        bits = service.mask4 if version == 4 else service.mask6
+        table = f"stick_{_plain(service.listener)}_{version}_{service.sticky}_{bits}"
+        client = f"{word} saddr & {ipaddress.ip_network(f'{anything}/{bits}').netmask}"
+        life = f"flags dynamic,timeout; timeout {service.sticky}s"
+        made.add("map", table, f"{{ type {kind} : mark; size {_CLIENTS}; {life}; }}")
+    for target in serving:
+        mark, name = known[service.listener, target.name], _at(service, target)
+        made.add("chain", name)
+        if table:
+            made.rule(name, f"update @{table} {{ {client} timeout {service.sticky}s : {mark:#x} }}")
+        address = f"[{target.address}]" if version == 6 else target.address
+        count = f'counter name "{counters(service)[0]}"'
+        to = f"dnat {word} to {address}:{target.port}"
+        made.rule(name, f"meta l4proto {service.protocol} ct mark set {mark:#x} {count} {to}")
+    if table and serving:
+        made.rule(chain, f"meta mark set {client} map @{table}")
+        pairs = (f"{known[service.listener, each.name]:#x} : goto {_at(service, each)}" for each in serving)
+        made.rule(chain, f"meta mark vmap {{ {', '.join(pairs)} }}")
+        # An update only makes an entry live longer: one of a target that is gone has to go first.
+        made.rule(chain, f"delete @{table} {{ {client} : 0x0 }}")
+    chosen = usable(reachable, down)
+    if chosen:
+        made.rule(chain, f"{_pick(service, word, chosen)} vmap {{ {', '.join(_shares(service, chosen))} }}")
+    made.rule(chain, "drop")
+
+
+def _shares(service: Service, targets: Iterable[Target]) -> Iterator[str]:
+    """As many numbers for each as it has weight."""
+    start = 0
+    for target in targets:
+        last = start + target.weight - 1
+        yield f"{start if start == last else f'{start}-{last}'} : goto {_at(service, target)}"
+        start = last + 1
+
+
+def _pick(service: Service, word: str, targets: Iterable[Target]) -> str:
+    """A number below the sum of the weights."""
+    total = sum(target.weight for target in targets)
+    if service.balance == "source":
+        return f"jhash {word} saddr mod {total} seed {_SEED}"
+    if service.balance == "flow":
+        return f"jhash {word} saddr . {service.protocol} sport mod {total} seed {_SEED}"
+    return f"numgen {'random' if service.balance == 'random' else 'inc'} mod {total}"
+
+
+def _count(made: Script, services: Iterable[Service], known: Marks) -> None:
+    for direction, index in (("original", 1), ("reply", 2)):
+        pairs = [
+            f'{known[service.listener, target.name]:#x} : "{counters(service)[index]}"'
+            for service in services
+            for target in service.targets
+        ]
+        if pairs:
+            made.rule(
+                "forward", f"ct direction {direction} counter name ct mark map {{ {', '.join(pairs)} }}"
+            )
+
+
+def _at(service: Service, target: Target) -> str:
+    return f"at_{_plain(service.listener)}_{_plain(target.name)}"
+
+
+def _plain(identifier: str) -> str:
+    return identifier.replace("-", "")
+
+
+def _statement(verb: str, name: str) -> str:
+    kind, _, plain = name.partition(" ")
+    return f"{verb} {kind} {TABLE} {plain}"
+
+
+def _version(address: str) -> int:
+    return 6 if ":" in address else 4

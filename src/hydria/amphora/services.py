@@ -1,0 +1,111 @@
+"""Datagram services of the applied state: told to the root part, watched, and counted."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any
+
+from hydria.amphora import datagrams
+from hydria.amphora.counters import Counters, Observation
+from hydria.amphora.faults import Refused
+from hydria.amphora.log import log
+from hydria.amphora.probes import Prober
+from hydria.amphora.root_part import RootPart
+from hydria.wire.heartbeat import ListenerReport
+from hydria.wire.state import Service, Target
+
+_SERVING = ("UP", "NO_CHECK", "DRAIN")
+
+
+class Services:
+    """``follow`` is called whenever a target has gone up or down: whoever owns the state then calls back."""
+
+    def __init__(self, root: RootPart, follow: Callable[[], None]) -> None:
+        self._root = root
+        self._prober = Prober(follow)
+        self.counters = Counters()
+        self._told: tuple[Sequence[Service], Mapping[str, Sequence[str]]] = ((), {})
+
+    def switch(self, services: Sequence[Service]) -> None:
+        """Serve these and no others; Refused leaves those of before."""
+        self._prober.watch(services)
+        try:
+            self._tell(services)
+        except Refused:
+            self._prober.watch(self._told[0])
+            raise
+
+    def switch_back(self, services: Sequence[Service]) -> None:
+        """After a refusal: serve as before."""
+        try:
+            self.switch(services)
+        except Refused as refusal:
+            log("agent", f"the datagram services could not be set back: {refusal}")
+
+    def follow(self) -> None:
+        """Send new flows, and those of who went down, to who is up."""
+        try:
+            self._tell(self._told[0])
+        except Refused as refusal:
+            log("agent", f"the packet filter does not follow the probes: {refusal}")
+
+    def begin(self, base: Mapping[str, Sequence[int]] | None) -> None:
+        """Count on from this base, in the epoch that it belongs to; None: from zero, in a new one."""
+        self.counters = Counters(base)
+        if base is None:
+            self._ask("datagram_counters", {"reset": True})
+
+    def observe(self, seen: Observation, reports: dict[str, ListenerReport]) -> None:
+        """Add what can be said of the services to what HAProxy says of the other listeners."""
+        services = self._told[0]
+        if not services:
+            return
+        counted: Mapping[str, Sequence[int]] = self._ask("datagram_counters", {}) or {}
+        marks = datagrams.marks(services)
+        found = Observation()
+        for service in services:
+            names = datagrams.counters(service)
+            if names[0] not in counted:
+                continue
+            new, inwards, outwards = (counted[name] for name in names)
+            flows = (f"mark {marks[service.listener, target.name]}" for target in service.targets)
+            active = sum(counted.get(mark, (0,))[0] for mark in flows)
+            found.listeners[service.listener] = "OPEN", active, (inwards[1], outwards[1], new[0], 0)
+        reports |= self.counters.reports(found)
+        for service in services:
+            self._judge(service, seen)
+
+    def _judge(self, service: Service, seen: Observation) -> None:
+        words = {target.name: self._word(service, target) for target in service.targets}
+        seen.members |= words
+        if service.pool:
+            up = not words or any(word in _SERVING for word in words.values())
+            seen.pools[service.pool] = "UP" if up else "DOWN"
+
+    def _word(self, service: Service, target: Target) -> str:
+        """A target's status in the heartbeat's words."""
+        if not target.enabled:
+            return "MAINT"
+        state = self._prober.state((service.listener, target.name))
+        return "DRAIN" if state == "UP" and not target.weight else state
+
+    def _tell(self, services: Sequence[Service]) -> None:
+        down = self._prober.down()
+        if (services, down) == self._told:
+            return
+        listed = [dataclasses.asdict(service) for service in services]
+        self._root.ask("datagrams", {"services": listed, "down": down})
+        kept = {service.listener for service in services}
+        for service in self._told[0]:
+            if service.listener not in kept:
+                self.counters.ended(service.listener)
+        self._told = (services, down)
+
+    def _ask(self, command: str, arguments: object) -> Any:
+        """What the root part answers; None, and a word in the log, when it refuses."""
+        try:
+            return self._root.ask(command, arguments)
+        except Refused as refusal:
+            log("agent", f"{command}: {refusal}")
+            return None
