@@ -2,9 +2,14 @@
 
 from __future__ import annotations
 
+import os
+import re
+import subprocess
+import sys
 from collections import Counter
 from collections.abc import Iterator
 from dataclasses import dataclass
+from pathlib import Path
 
 import pytest
 
@@ -99,3 +104,30 @@ def statuses(cli: Openstack) -> dict[str, str]:
     tree = cli("loadbalancer status show", "lb")["loadbalancer"]
     (pool,) = tree["listeners"][0]["pools"]
     return {member["name"]: member["operating_status"] for member in pool["members"]}
+
+
+def test_the_lines_of_the_documentation(this_machine: Machine, tmp_path: Path) -> None:
+    page = (Path(__file__).parents[2] / "docs" / "howto" / "use-clients.md").read_text()
+    for said, here in {
+        "http://127.0.0.1:9876": this_machine.openstack.hydria.url,
+        "10.213.64.1": this_machine.gateway,
+        "8000": str(this_machine.ports[0]),
+    }.items():
+        page = page.replace(said, here)
+    environment = {"HOME": str(tmp_path), "PATH": f"{Path(sys.executable).parent}:{os.environ['PATH']}"}
+    outputs = []
+    for language, block in re.findall(r"^```(\w+)\n(.*?)^```$", page, re.MULTILINE | re.DOTALL):
+        command = {"sh": ["sh", "-ec", block], "python": [sys.executable, "-W", "ignore", "-c", block]}[
+            language
+        ]
+        done = subprocess.run(
+            command, env=environment, capture_output=True, text=True, timeout=120, check=False
+        )
+        assert done.returncode == 0, (block, done.stderr, done.stdout)
+        outputs.append(done.stdout)
+    assert '"name":"by-curl"' in outputs[0]
+    balancer = this_machine.openstack("loadbalancer show", "by-client")
+    assert set(answers(balancer["vip_address"])) == {"one"}
+    assert "bytes_in" in outputs[2]
+    this_machine.openstack("loadbalancer delete", "--cascade", "by-client")
+    this_machine.openstack.gone("/loadbalancers")
