@@ -141,6 +141,17 @@ def test_what_is_no_object(hydria: Served, made: Made) -> None:
     assert (fault.status, set(fault.body)) == (404, {"code", "title", "description"})
 
 
+def test_a_rule_is_that_of_its_own_policy(hydria: Served, made: Made) -> None:
+    other = {"l7policy": {"listener_id": made.ids["listener"], "action": "REJECT"}}
+    policy = hydria.ask("POST", "/l7policies", other).body["l7policy"]
+    path = f"/l7policies/{policy['id']}/rules/{made.ids['rule']}"
+    for method, body in (("GET", None), ("PUT", {"rule": {"value": "/x"}}), ("DELETE", None)):
+        answer = hydria.ask(method, path, body)
+        assert answer.status == 404, (method, answer)
+    assert hydria.ask("GET", f"{made.paths['rule']}/{made.ids['rule']}").body["rule"]["value"] == "/"
+    assert hydria.ask("DELETE", f"/l7policies/{policy['id']}").status == 204
+
+
 def test_a_whole_tree_shows_itself_in_full(hydria: Served) -> None:
     pool = {
         "name": "p", "protocol": "HTTP", "lb_algorithm": "ROUND_ROBIN",

@@ -97,3 +97,35 @@ def test_relations_of_any_number_of_objects(database_url: str, count: int) -> No
     )
     assert all(found[identifier] == relations.NONE for identifier in ids[1:])
     store.close()
+
+
+@pytest.mark.parametrize("direction", ["asc", "desc"])
+def test_what_comes_and_goes_between_pages_moves_nothing(database_url: str, direction: str) -> None:
+    """Who is there all the time is on one page exactly, whatever is made or deleted meanwhile."""
+    store = Store(database_url)
+    schema.upgrade(store)
+    api = Api(store)
+    staying = [trees.load_balancer(number, name=f"n{number % 3}", tags=("t",)) for number in range(1, 20, 2)]
+    leaving = [trees.load_balancer(number, name=f"n{number % 3}", tags=("t",)) for number in range(2, 20, 2)]
+    api.insert(*staying, *leaving)
+    url, seen = "/v2/lbaas/loadbalancers", []
+    query = f"limit=3&sort_key=name,admin_state_up&sort_dir={direction},asc&tags=t&fields=id&fields=name"
+    for turn in range(100, 200):
+        answer = api.get(url, query_string=query)
+        seen += [item["id"] for item in answer["loadbalancers"]]
+        following = {link["rel"]: link["href"] for link in answer["loadbalancers_links"]}.get("next")
+        if following is None:
+            break
+        query = following.partition("?")[2]
+        api.insert(trees.load_balancer(turn, name=f"n{turn % 3}", tags=("t",)))
+        if leaving:
+            gone = leaving.pop(turn % len(leaving)).id
+            with store.writer.begin() as tx:
+                tx.execute(
+                    tables.load_balancers.update()
+                    .where(tables.load_balancers.c.id == gone)
+                    .values(provisioning_status="DELETED")
+                )
+    assert len(seen) == len(set(seen))
+    assert {item.id for item in staying} <= set(seen)
+    store.close()
