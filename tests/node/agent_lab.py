@@ -261,7 +261,7 @@ class Lab:
     def haproxy_pids(self) -> set[int]:
         """Those that serve or retire, not one that only says its version."""
         pids = (pid for pid, (name, _) in self.processes().items() if name == "haproxy")
-        return {pid for pid in pids if b"-D" in Path(f"/proc/{pid}/cmdline").read_bytes().split(b"\0")}
+        return {pid for pid in pids if b"-D" in _arguments(pid)}
 
     # Heartbeats
 
@@ -279,6 +279,14 @@ class Lab:
         return subprocess.run(
             ["ip", "netns", "exec", self.namespace, *command], check=True, capture_output=True, text=True
         ).stdout
+
+
+def _arguments(pid: int) -> list[bytes]:
+    """A process's command line; nothing of one that has ended."""
+    try:
+        return Path(f"/proc/{pid}/cmdline").read_bytes().split(b"\0")
+    except (FileNotFoundError, ProcessLookupError):
+        return []
 
 
 def _effective_uid(entry: Path) -> int:

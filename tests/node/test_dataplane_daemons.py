@@ -9,6 +9,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
+from hydria.amphora import datagrams
 from hydria.dataplane import Tuning, desired_state
 from hydria.dataplane.haproxy.token import literal, token
 from hydria.model import kinds
@@ -16,6 +17,7 @@ from hydria.model.pool import SessionPersistence
 from hydria.model.statuses import PersistenceType
 from hydria.testing import bodies, strategies
 from hydria.testing.trees import POOL, listener, member, monitor, pool, tree
+from hydria.wire.state import Service, Target
 from tests import certificates
 from tests.node import dataplane_lab as lab
 
@@ -161,3 +163,24 @@ def _body(port: int, path: str) -> str:
         return connection.getresponse().read().decode()
     finally:
         connection.close()
+
+
+@pytest.mark.parametrize("protocol", ["udp", "sctp"])
+@pytest.mark.parametrize("balance", ["turn", "random", "source", "flow"])
+def test_nft_loads_every_kind_of_datagram_service(protocol, balance):
+    targets = (
+        Target("a", "198.51.100.1", 53, weight=256),
+        Target("b", "198.51.100.2", 53, backup=True),
+        Target("c", "2001:db8::1", 53, weight=0),
+        Target("d", "2001:db8::2", 53, enabled=False),
+    )
+    cidrs = ("192.0.2.0/24", "192.0.2.0/25", "2001:db8::/32")
+    vips = ("192.0.2.10", "2001:db8::10")
+    service = Service("l", "p", protocol, vips, 53, targets, cidrs, 10, balance, 60, 24, 64)
+    first = datagrams.script([service], {"l": ["a"]}, "eth0")
+    second = datagrams.script([], {}, "eth0")
+    again = first.text(first.made) + first.text(first.made)
+    rules = first.text(None) + again + second.text(first.made)
+    done = subprocess.run(["nft", "-c", "-f", "-"], input=rules, capture_output=True, text=True, check=False)
+    assert done.stderr == ""
+    assert done.returncode == 0
