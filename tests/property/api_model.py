@@ -170,18 +170,18 @@ class Model:
         self.items[balancer].updated = True
 
     def affected(self, pool: Item) -> list[Item]:
-        """The listeners that send traffic to a pool: by default, or by a policy that is enabled and has a rule."""
-        sending = {
-            each.own["listener_id"]
-            for each in self.of("l7policy")
-            if each.own["redirect_pool_id"] == pool.id and each.desired and each.own["admin_state_up"]
-            and any(rule.pool == each.id and rule.desired for rule in self.of("rule"))
-        }  # fmt: skip
-        return [
-            each
-            for each in self.below(pool.balancer)
-            if each.kind == "listener" and (each.own["default_pool_id"] == pool.id or each.id in sending)
-        ]
+        """The listeners that send traffic to a pool."""
+        listeners = [each for each in self.below(pool.balancer) if each.kind == "listener"]
+        return [each for each in listeners if pool.id in self.pools_of(each)]
+
+    def pools_of(self, listener: Item) -> list[str]:
+        """The pools that a listener sends traffic to: by default, or by policies that are enabled and have a rule."""
+        pools = [] if listener.own["default_pool_id"] is None else [listener.own["default_pool_id"]]
+        ruled = {rule.pool for rule in self.of("rule") if rule.desired}
+        for policy in map(self.items.__getitem__, self.order.get(listener.id, [])):
+            if policy.own["redirect_pool_id"] and policy.own["admin_state_up"] and policy.id in ruled:
+                pools.append(policy.own["redirect_pool_id"])
+        return list(dict.fromkeys(pools))
 
     def add(
         self, kind: str, given: Body, answer: Body, balancer: str | None, pool: str | None = None

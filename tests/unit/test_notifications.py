@@ -16,6 +16,7 @@ from octavia_lib.api.drivers import data_models
 from oslo_messaging.notify import _impl_test
 
 from hydria import notifications
+from hydria.api.writing.amphora import failover_load_balancer
 from hydria.health_manager.recorder import _correct
 from hydria.model.amphora import Amphora
 from hydria.model.errors import Refused, Unavailable
@@ -227,6 +228,14 @@ def test_a_failover_and_its_amphorae(bench: Bench) -> None:
     assert types.index("amphora.create.start") < types.index("amphora.create.end")
     assert types.index("amphora.create.end") < types.index("loadbalancer.failover.end")
     assert "amphora.delete.end" in types
+
+
+def test_a_failover_that_was_asked_for(api: Api) -> None:
+    made = api.create(LoadBalancer)
+    api.apply()
+    told = Told(api.store)
+    failover_load_balancer(api.call, made["id"])
+    assert told.one("loadbalancer.failover.start").payload["loadbalancer_id"] == made["id"]
 
 
 def test_operating_statuses(bench: Bench) -> None:

@@ -14,7 +14,8 @@ from hydria.api.writing.load_balancer import admit
 from hydria.model.amphora import Amphora
 from hydria.model.errors import NotFound
 from hydria.model.statuses import AmphoraStatus, ProvisioningStatus
-from hydria.store import amphorae, rows
+from hydria.store import amphorae, events, rows
+from hydria.store.events import What
 
 _FAILOVER = (ProvisioningStatus.ACTIVE, ProvisioningStatus.ERROR)
 
@@ -28,6 +29,7 @@ def failover_load_balancer(call: Call, identifier: str) -> None:
         admit(change, _FAILOVER)
         amphorae.request_failover(tx, load_balancer_id=change.balancer.id)
         change.touch()
+        events.note(tx, change.balancer, What.FAILOVER_START)
         change.hand_over("loadbalancer_failover", change.balancer.id)
         return None, change
 
@@ -45,6 +47,7 @@ def failover(call: Call, identifier: str) -> None:
             raise immutable(amphora)
         amphorae.request_failover(tx, amphora_id=amphora.id)
         change.touch()
+        events.note(tx, change.balancer, What.FAILOVER_START, amphora_id=amphora.id)
         return None, change
 
     carry_out(call, work)
