@@ -7,6 +7,8 @@ import pytest
 
 from hydria.model.errors import Conflict, HydriaError
 from hydria.model.health_monitor import HealthMonitor
+from hydria.model.l7policy import L7Policy
+from hydria.model.l7rule import L7Rule
 from hydria.model.listener import Listener
 from hydria.model.load_balancer import LoadBalancer
 from hydria.model.member import Member
@@ -105,4 +107,66 @@ def test_changes_go_on_beside_a_worker(api: Api) -> None:
         list(threads.map(change, range(24)))
     api.apply()
     assert len(api.all(Member)) == 18
+    assert {status for each in api.statuses().values() for status in each} == {"ACTIVE"}
+
+
+def test_positions_have_no_gaps_however_many_move_policies_at_once(api: Api) -> None:
+    listener = everything(api)["listeners"]
+    given = [api.create(L7Policy, listener_id=listener, action="REJECT")["id"] for _ in range(6)]
+
+    def change(number: int) -> None:
+        if number < 6:
+            api.create(L7Policy, listener_id=listener, action="REJECT", position=number)
+        elif number < 12:
+            api.update(L7Policy, given[number - 6], position=12 - number)
+        elif number < 15:
+            api.delete(L7Policy, given[number - 12])
+        else:
+            api.apply()
+
+    with ThreadPoolExecutor(8) as threads:
+        failures = [
+            each.exception() for each in [threads.submit(change, number) for number in (*range(1, 12), 15)]
+        ]
+        failures += [
+            each.exception() for each in [threads.submit(change, number) for number in range(12, 16)]
+        ]
+    assert failures == [None] * 16
+    found = sorted(policy.position for policy in api.all(L7Policy) if policy.desired)
+    assert found == list(range(1, 6 + 5 - 3 + 1))
+
+
+def test_a_quarter_of_a_hundred_rules_at_once_stay_within_the_limit(api: Api) -> None:
+    listener = everything(api)["listeners"]
+    policy = api.create(L7Policy, listener_id=listener, action="REJECT")["id"]
+    rule = {"type": "PATH", "compare_type": "EQUAL_TO", "value": "/"}
+    for _ in range(40):
+        api.create(L7Rule, policy, **rule)
+
+    def add(_: int) -> str:
+        try:
+            api.create(L7Rule, policy, **rule)
+        except HydriaError as error:
+            return error.message
+        return "accepted"
+
+    with ThreadPoolExecutor(8) as threads:
+        answers = list(threads.map(add, range(25)))
+    assert sorted(answers) == [f"Too many rules on L7 policy {policy}"] * 15 + ["accepted"] * 10
+
+
+def test_a_pool_that_a_policy_redirects_to_takes_its_listener_along(api: Api) -> None:
+    """On every engine: its changes mark the listener, and it is shown with it."""
+    ids = everything(api)
+    spare = api.create(
+        Pool, loadbalancer_id=ids["load_balancers"], protocol="HTTP", lb_algorithm="ROUND_ROBIN"
+    )["id"]
+    redirect = {"action": "REDIRECT_TO_POOL", "redirect_pool_id": spare}
+    policy = api.create(L7Policy, listener_id=ids["listeners"], **redirect)["id"]
+    api.create(L7Rule, policy, type="PATH", compare_type="EQUAL_TO", value="/")
+    api.apply()
+    api.create(Member, spare, address="192.0.2.9", protocol_port=80)
+    assert [str(each.provisioning_status) for each in api.all(Listener)] == ["PENDING_UPDATE"]
+    assert api.update(Pool, spare, name="n")["listeners"] == [{"id": ids["listeners"]}]
+    api.apply()
     assert {status for each in api.statuses().values() for status in each} == {"ACTIVE"}

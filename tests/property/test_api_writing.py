@@ -12,6 +12,8 @@ from hydria.model.errors import HydriaError, Invalid
 from hydria.model.flavor import Flavor
 from hydria.model.flavor_profile import FlavorProfile
 from hydria.model.health_monitor import HealthMonitor
+from hydria.model.l7policy import L7Policy
+from hydria.model.l7rule import L7Rule
 from hydria.model.listener import Listener
 from hydria.model.load_balancer import LoadBalancer
 from hydria.model.member import Member
@@ -52,6 +54,8 @@ class Bench:
             Pool: {"loadbalancer_id": balancer, **web},
             Member: {"address": "192.0.2.9", "protocol_port": 9},
             HealthMonitor: {"pool_id": bare, **MONITOR},
+            L7Policy: {"listener_id": self.ids["listeners"], "action": "REJECT"},
+            L7Rule: {"type": "PATH", "compare_type": "EQUAL_TO", "value": "/"},
             FlavorProfile: {"name": "q", "provider_name": "noop_driver", "flavor_data": "{}"},
             Flavor: {"name": "silver", "flavor_profile_id": profile},
             AvailabilityZoneProfile: {
@@ -66,15 +70,20 @@ class Bench:
             "pool_id": bare,
             "listener_id": self.ids["listeners"],
             "default_pool_id": bare,
+            "redirect_pool_id": bare,
             "flavor_id": gold,
             "availability_zone": west,
             "flavor_profile_id": profile,
             "availability_zone_profile_id": place,
             "provider_name": "noop_driver",
         }
+        policy = api.create(L7Policy, **self.valid[L7Policy])["id"]
+        rule = api.create(L7Rule, policy, **self.valid[L7Rule])["id"]
+        self.ids |= {L7Policy.table: policy, L7Rule.table: rule}
+        api.apply()
 
     def parent(self, resource: type[Declared]) -> str | None:
-        return self.ids["pools"] if resource is Member else None
+        return {Member: self.ids["pools"], L7Rule: self.ids[L7Policy.table]}.get(resource)
 
     def create(self, resource: type[Declared], body: dict[str, Any]) -> None:
         self.api.create(resource, self.parent(resource), **body)
@@ -95,6 +104,10 @@ class Bench:
                 "pools": [pool | {"healthmonitor": {key: body[key] for key in body if key != "pool_id"}}]
             },
         }
+        listener = {"protocol": "HTTP", "protocol_port": 9}
+        policy = {key: value for key, value in body.items() if key != "listener_id"}
+        around[L7Policy] = {"listeners": [listener | {"l7policies": [policy]}]}
+        around[L7Rule] = {"listeners": [listener | {"l7policies": [{"action": "REJECT", "rules": [body]}]}]}
         self.api.create(LoadBalancer, **around[resource])
 
 

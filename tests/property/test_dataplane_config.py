@@ -9,7 +9,10 @@ from hypothesis import strategies as st
 from hydria.dataplane import Tuning, desired_state, haproxy, support
 from hydria.dataplane.haproxy.token import call, literal, token
 from hydria.model.errors import Invalid
+from hydria.model.l7policy import L7Policy
+from hydria.model.l7rule import L7Rule
 from hydria.model.resource import attributes
+from hydria.model.statuses import PolicyAction, RuleType
 from hydria.model.tree import Tree
 from hydria.testing import strategies
 
@@ -133,26 +136,36 @@ def test_printable_hostile_texts_stay_words(tree):
 
 def same_shape_as_tame(config: str, tree: Tree) -> None:
     """The configuration differs from a harmless one only in words that are the tree's own texts."""
-    monitor, pool = tree.health_monitors[0], tree.pools[0]
+    monitor, pool, policy, rule = tree.health_monitors[0], tree.pools[0], tree.l7policies[0], tree.l7rules[0]
+    assume("\t" not in rule.value)  # which only a regular expression can say
     forwarded = tree.listeners[0].insert_headers["X-Forwarded-For"]
-    tame = haproxy.render(tame_tree(forwarded), Tuning()).config.splitlines()
+    tame = haproxy.render(tame_tree(forwarded, policy, rule), Tuning()).config.splitlines()
     lines = config.splitlines()
     assert len(lines) == len(tame)
-    cookie = pool.session_persistence.cookie_name
+    arguments = {"TAME.cookie": pool.session_persistence.cookie_name, "TAME.key": rule.key_name}
+    to_url = policy.action is PolicyAction.REDIRECT_TO_URL
     texts = {
         "TAME.path": monitor.url_path or "/",
         "TAME.host": literal(monitor.domain_name or "192.0.2.10"),
         "TAME.codes": (monitor.expected_codes or "200").replace(" ", ""),
+        "TAME.target": literal((policy.redirect_url if to_url else policy.redirect_prefix) or ""),
+        "TAME.value": unquoted(rule.value) if rule.type is RuleType.HEADER else rule.value,
+        ".TAME.value": rule.value if rule.value.startswith(".") else f".{rule.value}",
     }
     for line, expected in zip(lines, tame, strict=True):
         for word, harmless in zip(words(line), words(expected), strict=True):
-            if harmless in ("req.cook(TAME.cookie)", "res.cook(TAME.cookie)"):
-                assert argument(word, harmless[:8]) == cookie
+            function, _, inner = harmless.rstrip(")").partition("(")
+            if inner in arguments:
+                assert argument(word, function) == arguments[inner]
             else:
                 assert word == (texts.get(harmless) or harmless)
 
 
-def tame_tree(forwarded: str) -> Tree:
+def unquoted(value: str) -> str:
+    return value[1:-1] if len(value) > 2 and value[0] == value[-1] == '"' else value
+
+
+def tame_tree(forwarded: str, policy: L7Policy, rule: L7Rule) -> Tree:
     monitor = {"url_path": "TAME.path", "domain_name": "TAME.host", "expected_codes": "TAME.codes"}
     persistence = strategies.SessionPersistence(
         type=strategies.PersistenceType.APP_COOKIE, cookie_name="TAME.cookie"
@@ -163,6 +176,10 @@ def tame_tree(forwarded: str) -> Tree:
         strategies.trees.pool(session_persistence=persistence),
         strategies.trees.member(),
         strategies.trees.monitor(http_version=1.1, **monitor),
+        strategies.trees.policy(
+            action=policy.action, redirect_url="TAME.target", redirect_prefix="TAME.target"
+        ),
+        strategies.trees.rule(type=rule.type, key_name="TAME.key", value="TAME.value"),
     )
 
 

@@ -1,6 +1,7 @@
 """Golden configurations; ``HYDRIA_REGENERATE=1`` writes them anew. Real daemons load them in tests/node."""
 
 import os
+from itertools import product
 from pathlib import Path
 
 import pytest
@@ -11,21 +12,37 @@ from hydria.model.statuses import (
     Algorithm,
     ALPNProtocol,
     ClientAuthentication,
+    CompareType,
     HTTPMethod,
     ListenerProtocol,
     MonitorType,
     PersistenceType,
+    PolicyAction,
     PoolProtocol,
     ProvisioningStatus,
+    RuleType,
     TLSVersion,
 )
 from hydria.model.tree import Tree
 from hydria.testing import trees
-from hydria.testing.trees import POOL, listener, load_balancer, member, monitor, pool, tree
+from hydria.testing.trees import (
+    POLICY,
+    POOL,
+    listener,
+    load_balancer,
+    member,
+    monitor,
+    policy,
+    pool,
+    rule,
+    tree,
+)
 
 GOLDEN = Path(__file__).parents[1] / "golden" / "haproxy"
 
 SECOND = trees.identifier(trees.Pool, 2)
+THIRD = trees.identifier(trees.Pool, 3)
+STICKY = SessionPersistence(type=PersistenceType.SOURCE_IP)
 BOTH_FAMILIES = load_balancer(
     additional_vips=[{"subnet_id": POOL, "ip_address": "2001:db8::10", "port_id": POOL}],
 )
@@ -39,7 +56,49 @@ def persistent(kind: PersistenceType, cookie_name: str | None = None) -> Tree:
     return tree(listener(default_pool_id=POOL), pool(session_persistence=persistence), member(), member(2))
 
 
+def policies() -> Tree:
+    """Every action, every type of rule and every way to compare, and what is skipped."""
+    kinds = [
+        (RuleType.HOST_NAME, None, "Web.example"), (RuleType.PATH, None, "-f"), (RuleType.HEADER, "X-Test", "o'k"),
+        (RuleType.COOKIE, "sid", "#1"),
+    ]  # fmt: skip
+    compared = [
+        rule(number, l7policy_id=POLICY, type=kind, key_name=key, value=value, compare_type=compare)
+        for number, ((kind, key, value), compare) in enumerate(product(kinds, CompareType), start=100)
+    ]
+    url = "https://www.example.org/%20a?b=$HOME#c"
+    others = {
+        "to url": policy(2, action=PolicyAction.REDIRECT_TO_URL, redirect_url=url, redirect_http_code=301),
+        "to pool": policy(3, action=PolicyAction.REDIRECT_TO_POOL, redirect_pool_id=SECOND),
+        "to prefix": policy(4, action=PolicyAction.REDIRECT_PREFIX, redirect_prefix="http://b.example"),
+        "to default": policy(5, action=PolicyAction.REDIRECT_TO_POOL, redirect_pool_id=POOL),
+        "disabled": policy(6, admin_state_up=False),
+        "to nowhere": policy(7, action=PolicyAction.REDIRECT_TO_POOL, redirect_pool_id=THIRD),
+    }
+    quoted = {"type": RuleType.HEADER, "key_name": "X-Test", "compare_type": CompareType.EQUAL_TO}
+    dn = {"type": RuleType.SSL_DN_FIELD, "key_name": "CN", "compare_type": CompareType.ENDS_WITH}
+    more = [
+        rule(200, type=RuleType.FILE_TYPE, compare_type=CompareType.EQUAL_TO, value="jpg", invert=True),
+        rule(201, type=RuleType.FILE_TYPE, compare_type=CompareType.REGEX, value=r"\.(gif|png)$"),
+        rule(202, **quoted, value='"two words"'),
+        rule(203, **quoted, value='"a\tb"'),
+        rule(204, type=RuleType.SSL_CONN_HAS_CERT, compare_type=CompareType.EQUAL_TO, value="True"),
+        rule(205, type=RuleType.SSL_VERIFY_RESULT, compare_type=CompareType.EQUAL_TO, value="0"),
+        rule(206, **dn, value=".example"),
+        rule(207, admin_state_up=False),
+    ]
+    alone = [rule(210 + number, l7policy_id=each.id) for number, each in enumerate(others.values())]
+    members = [member(1), member(2, pool_id=SECOND), member(3, pool_id=THIRD)]
+    pools = [pool(), pool(2, session_persistence=STICKY), pool(3, admin_state_up=False)]
+    ruleless = policy(8, position=9)
+    return tree(
+        listener(default_pool_id=POOL), *pools, *members, policy(), *others.values(), ruleless, *compared, *more,
+        *alone,
+    )  # fmt: skip
+
+
 TREES = {
+    "policies": policies(),
     "web": trees.web(),
     "nothing-enabled": tree(load_balancer(admin_state_up=False), *trees.web().children()),
     "no-pool": tree(listener(), listener(2, protocol=ListenerProtocol.TCP)),

@@ -10,7 +10,6 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 
 from hydria.model.health_monitor import HealthMonitor
-from hydria.model.l7policy import L7Policy
 from hydria.model.resource import Resource
 from hydria.model.statuses import MonitorType
 
@@ -32,7 +31,6 @@ class Row:
 
 _TABLE: Mapping[type[Resource], tuple[Row, ...]] = {
     HealthMonitor: (Row("type", (MonitorType.PING,)),),
-    L7Policy: (Row("action"),),
 }
 
 

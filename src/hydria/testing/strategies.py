@@ -13,11 +13,20 @@ from hypothesis import strategies as st
 
 from hydria.model import kinds
 from hydria.model.health_monitor import HealthMonitor
+from hydria.model.l7policy import L7Policy
+from hydria.model.l7rule import L7Rule
 from hydria.model.listener import HEADERS, Listener
 from hydria.model.member import Member
 from hydria.model.pool import Pool, SessionPersistence
 from hydria.model.resource import Attribute, Configured, Resource, Use, attributes, parse_create, wire_name
-from hydria.model.statuses import ListenerProtocol, MonitorType, PersistenceType, PoolProtocol
+from hydria.model.statuses import (
+    ListenerProtocol,
+    MonitorType,
+    PersistenceType,
+    PolicyAction,
+    PoolProtocol,
+    RuleType,
+)
 from hydria.model.tree import Tree
 from hydria.testing import bodies, trees
 
@@ -36,8 +45,19 @@ _TLS = (
     "client_crl_container_ref", "hsts_max_age", "hsts_include_subdomains", "hsts_preload", "tls_enabled",
     "tls_container_ref", "ca_tls_container_ref", "crl_container_ref",
 )  # fmt: skip
-_REFERENCES = ("loadbalancer_id", "listener_id", "pool_id", "default_pool_id", "project_id", "subnet_id")
+_REFERENCES = (
+    "redirect_pool_id",
+    "loadbalancer_id",
+    "listener_id",
+    "pool_id",
+    "default_pool_id",
+    "project_id",
+    "subnet_id",
+)
 _ASKING = (MonitorType.HTTP, MonitorType.HTTPS)
+_REDIRECTS = (PolicyAction.REDIRECT_TO_URL, PolicyAction.REDIRECT_PREFIX)
+# Rules of these types take free text.
+_FREE_RULES = (RuleType.HOST_NAME, RuleType.PATH, RuleType.FILE_TYPE, RuleType.HEADER, RuleType.COOKIE)
 _OF_HTTP = ("http_method", "url_path", "expected_codes", "http_version", "domain_name")
 
 _vips = st.sampled_from((("192.0.2.10",), ("2001:db8::10",), ("192.0.2.10", "2001:db8::10")))
@@ -52,13 +72,14 @@ def served_trees(draw: st.DrawFn) -> Tree:
     members = [member for number, pool in enumerate(pools) for member in draw(_members(pool, number * 100))]
     monitored = [pool for pool in pools if draw(st.booleans())]
     monitors = [draw(_monitors(number, pool)) for number, pool in enumerate(monitored, start=1)]
+    policies, rules = draw(_policies(listeners, pools))
     additional = [{"subnet_id": trees.POOL, "ip_address": vip, "port_id": trees.POOL} for vip in vips[1:]]
     balancer = trees.load_balancer(
         vip_address=vips[0],
         additional_vips=additional,
         admin_state_up=draw(st.booleans()) or draw(st.booleans()),
     )
-    return trees.tree(balancer, *listeners, *pools, *members, *monitors)
+    return trees.tree(balancer, *listeners, *pools, *members, *monitors, *policies, *rules)
 
 
 def hostile_texts() -> st.SearchStrategy[str]:
@@ -79,13 +100,15 @@ def hostile_trees(draw: st.DrawFn, texts: st.SearchStrategy[str]) -> Tree:
     headers = {draw(texts): draw(texts), "X-Forwarded-For": draw(texts), draw(texts): "true"}
     written: dict[type[Resource], Values] = {
         resource: {name: draw(texts) for name in _free_texts(resource)}
-        for resource in (Listener, Pool, Member, HealthMonitor)
+        for resource in (Listener, Pool, Member, HealthMonitor, L7Policy, L7Rule)
     }
     return trees.tree(
         trees.listener(default_pool_id=trees.POOL, **{**written[Listener], "insert_headers": headers}),
         trees.pool(**{**written[Pool], "session_persistence": persistence}),
         trees.member(**written[Member]),
         trees.monitor(**{**written[HealthMonitor], "http_version": 1.1}),
+        trees.policy(**written[L7Policy], action=draw(st.sampled_from(_REDIRECTS))),
+        trees.rule(**written[L7Rule], type=draw(st.sampled_from(_FREE_RULES))),
     )
 
 
@@ -136,6 +159,30 @@ def _monitors(draw: st.DrawFn, number: int, pool: Pool) -> HealthMonitor:
     elif values["http_version"] != 1.1:
         values["domain_name"] = None
     return trees.monitor(number, **{**values, "pool_id": pool.id})
+
+
+@st.composite
+def _policies(
+    draw: st.DrawFn, listeners: Collection[Listener], pools: Collection[Pool]
+) -> tuple[list[L7Policy], list[L7Rule]]:
+    """Policies of the listeners that speak HTTP, with rules."""
+    policies: list[L7Policy] = []
+    rules: list[L7Rule] = []
+    fitting = [pool.id for pool in pools if pool.protocol in _POOLS_OF[ListenerProtocol.HTTP]]
+    for listener in listeners:
+        for _ in range(draw(st.integers(0, 2)) if listener.protocol is ListenerProtocol.HTTP else 0):
+            values = draw(_values(L7Policy)) | {"redirect_pool_id": draw(st.sampled_from([None, *fitting]))}
+            number = len(policies) + 1
+            targets = {"REDIRECT_TO_POOL": "redirect_pool_id", "REDIRECT_TO_URL": "redirect_url"}
+            if values[targets.get(values["action"], "redirect_prefix")] is None:
+                values["action"] = PolicyAction.REJECT
+            policies.append(trees.policy(number, **{**values, "listener_id": listener.id}))
+    for policy in policies:
+        for _ in range(draw(st.integers(0, 2))):
+            values = draw(_values(L7Rule)) | {"type": draw(st.sampled_from(_FREE_RULES))}
+            values["key_name"] = values["key_name"] or "X-Test"
+            rules.append(trees.rule(len(rules) + 1, **{**values, "l7policy_id": policy.id}))
+    return policies, rules
 
 
 def _values(resource: type[Resource]) -> st.SearchStrategy[Values]:

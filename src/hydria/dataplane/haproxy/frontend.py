@@ -6,6 +6,7 @@ import ipaddress
 from collections.abc import Sequence
 
 from hydria.dataplane.haproxy import metrics, tls
+from hydria.dataplane.haproxy.policy import Route, decide
 from hydria.dataplane.haproxy.process import connection_limit
 from hydria.dataplane.haproxy.tls import Files
 from hydria.dataplane.haproxy.writer import Section
@@ -36,9 +37,17 @@ def mode(listener: Listener) -> str:
 
 
 def frontend(
-    listener: Listener, vip_addresses: Sequence[str], backend: str, tuning: Tuning, files: Files
+    listener: Listener,
+    vip_addresses: Sequence[str],
+    backend: str,
+    tuning: Tuning,
+    files: Files,
+    routes: Sequence[Route] = (),
 ) -> Section:
-    """``backend`` is where all traffic goes; "" refuses it: 503 for HTTP, others are closed."""
+    """``backend`` is where all traffic goes; "" refuses it: 503 for HTTP, others are closed.
+
+    routes: the L7 policies that are tried before, on listeners that speak HTTP.
+    """
     section = Section.named("frontend", listener.id)
     section.add("mode", mode(listener))
     for address in vip_addresses:
@@ -51,6 +60,7 @@ def frontend(
     if mode(listener) == "http":
         # A process that retires answers once more on an idle connection, so that it cuts no request short.
         section.add("option", "idle-close-on-response")
+        decide(section, routes)  # by what the client has sent, so before headers are added
         _insert_headers(section, listener)
         _strict_transport_security(section, listener)
     if metrics.serves(listener):

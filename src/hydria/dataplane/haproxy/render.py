@@ -9,13 +9,17 @@ from dataclasses import dataclass
 
 from hydria.dataplane.haproxy import backend, metrics, persistence, process, server, writer
 from hydria.dataplane.haproxy.frontend import frontend, mode
+from hydria.dataplane.haproxy.policy import Route
 from hydria.dataplane.haproxy.tls import Files
 from hydria.dataplane.haproxy.writer import Section
 from hydria.dataplane.tuning import Tuning
 from hydria.model.health_monitor import HealthMonitor
+from hydria.model.l7policy import L7Policy
+from hydria.model.l7rule import L7Rule
 from hydria.model.listener import Listener
 from hydria.model.member import Member
 from hydria.model.pool import Pool
+from hydria.model.statuses import PolicyAction
 from hydria.model.tree import Tree
 from hydria.wire.state import File, Server
 
@@ -50,8 +54,10 @@ def render(tree: Tree, tuning: Tuning, secrets: Mapping[str, str] | None = None)
     for listener in listeners:
         pool = branches.pool_of(listener)
         name = backend.name(pool, listener) if pool else ""
-        frontends.append(frontend(listener, vips, name, tuning, files))
-        if pool:
+        routes = branches.routes_of(listener)
+        frontends.append(frontend(listener, vips, name, tuning, files, routes))
+        for pool in branches.pools_of(listener):
+            name = backend.name(pool, listener)
             monitor = branches.monitors.get(pool.id)
             section = backend.backend(pool, listener, monitor, vips[0], tuning)
             for each in server.servers(name, pool, listener, branches.members[pool.id], monitor, files):
@@ -72,10 +78,10 @@ def _process(listeners: Sequence[Listener], branches: _Branches, tuning: Tuning)
     yield process.global_section(listeners, tuning)
     yield process.defaults_section()
     for listener in listeners:
-        pool = branches.pool_of(listener)
-        if pool and persistence.uses_table(pool.session_persistence, mode(listener)):
-            yield process.peers_section()
-            return
+        for pool in branches.pools_of(listener):
+            if persistence.uses_table(pool.session_persistence, mode(listener)):
+                yield process.peers_section()
+                return
 
 
 class _Branches:
@@ -90,6 +96,36 @@ class _Branches:
         for member in sorted(tree.members, key=lambda member: (member.created_at, member.id)):
             self.members[member.pool_id].append(member)
 
+        rules: defaultdict[str, list[L7Rule]] = defaultdict(list)
+        for rule in sorted(tree.l7rules, key=lambda rule: (rule.created_at, rule.id)):
+            if rule.admin_state_up:
+                rules[rule.l7policy_id].append(rule)
+        self._policies: defaultdict[str, list[tuple[L7Policy, tuple[L7Rule, ...]]]] = defaultdict(list)
+        for policy in sorted(tree.l7policies, key=lambda policy: (policy.position, policy.id)):
+            if policy.admin_state_up and rules[policy.id]:
+                self._policies[policy.listener_id].append((policy, tuple(rules[policy.id])))
+
     def pool_of(self, listener: Listener) -> Pool | None:
         """Where the listener's traffic goes; a disabled pool takes none."""
         return self._pools.get(listener.default_pool_id or "")
+
+    def routes_of(self, listener: Listener) -> tuple[Route, ...]:
+        """The listener's L7 policies that decide anything, in the order in which they are tried.
+
+        One that redirects to a disabled pool decides nothing.
+        """
+        if mode(listener) != "http":
+            return ()
+        routes = []
+        for policy, rules in self._policies[listener.id]:
+            pool = self._pools.get(policy.redirect_pool_id or "")
+            if pool or policy.action is not PolicyAction.REDIRECT_TO_POOL:
+                routes.append(Route(policy, rules, backend.name(pool, listener) if pool else ""))
+        return tuple(routes)
+
+    def pools_of(self, listener: Listener) -> tuple[Pool, ...]:
+        """Every pool that the listener sends traffic to, each once."""
+        redirected = (
+            self._pools.get(route.policy.redirect_pool_id or "") for route in self.routes_of(listener)
+        )
+        return tuple({pool.id: pool for pool in (self.pool_of(listener), *redirected) if pool}.values())

@@ -1,0 +1,119 @@
+"""L7 policies as HAProxy's rules: an ACL for each rule, a decision for each policy (contract 1.15, 1.16).
+
+HAProxy evaluates all ``http-request`` lines before any ``use_backend``. So that policies are still tried in
+their order, one that redirects to a pool only notes the backend, and everything behind it asks whether one is
+noted.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass
+
+from hydria.dataplane.haproxy.token import call, literal
+from hydria.dataplane.haproxy.writer import Section
+from hydria.model.l7policy import L7Policy
+from hydria.model.l7rule import L7Rule
+from hydria.model.statuses import CompareType, PolicyAction, RuleType
+
+_NOTED = "txn.pool"
+_MATCH = {
+    CompareType.REGEX: "reg",
+    CompareType.STARTS_WITH: "beg",
+    CompareType.ENDS_WITH: "end",
+    CompareType.CONTAINS: "sub",
+    CompareType.EQUAL_TO: "str",
+}
+_ANCHORED = {
+    CompareType.STARTS_WITH: "^{}",
+    CompareType.ENDS_WITH: "{}$",
+    CompareType.CONTAINS: "{}",
+    CompareType.EQUAL_TO: "^{}$",
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Route:
+    """A policy that is enabled with its enabled rules, at least one; ``backend``: where it redirects to."""
+
+    policy: L7Policy
+    rules: tuple[L7Rule, ...]
+    backend: str = ""
+
+
+def decide(section: Section, routes: Sequence[Route]) -> None:
+    """Add the policies of a listener, in the order in which they are tried, to its frontend."""
+    for route in routes:
+        for rule in route.rules:
+            for words in _tests(rule):
+                section.add("acl", rule.id, *words)
+    noted: dict[str, None] = {}
+    for route in routes:
+        conditions = [f"!{rule.id}" if rule.invert else rule.id for rule in route.rules]
+        if noted:
+            conditions.insert(0, "!routed")
+        section.add("http-request", *_action(route), "if", *conditions)
+        if route.backend and not noted:
+            section.add("acl", "routed", f"var({_NOTED})", "-m", "found")
+        if route.backend:
+            noted[route.backend] = None
+    for backend in noted:
+        section.add("use_backend", backend, "if", "{", f"var({_NOTED})", "-m", "str", "--", backend, "}")
+
+
+def _action(route: Route) -> Iterator[str | int]:
+    policy = route.policy
+    if policy.action is PolicyAction.REJECT:
+        yield from ("deny", "deny_status", 403)
+    elif policy.action is PolicyAction.REDIRECT_TO_POOL:
+        yield from (f"set-var({_NOTED})", call("str", route.backend))
+    else:
+        to_url = policy.action is PolicyAction.REDIRECT_TO_URL
+        target = policy.redirect_url if to_url else policy.redirect_prefix
+        yield from ("redirect", "location" if to_url else "prefix", literal(target or ""))
+        yield from ("code", policy.redirect_http_code or 302)
+
+
+def _tests(rule: L7Rule) -> Iterator[tuple[str | int, ...]]:
+    """What comes behind the name in each line of the rule's ACL; it holds where one of them does."""
+    if rule.type is RuleType.SSL_CONN_HAS_CERT:
+        yield ("ssl_c_used",)
+    elif rule.type is RuleType.SSL_VERIFY_RESULT:
+        yield ("ssl_c_verify", "--", rule.value)
+    else:
+        match, pattern = _pattern(rule)
+        # Names of hosts have no case. What begins with a dash is a pattern, too, behind the two dashes.
+        flags = ("-i",) if rule.type is RuleType.HOST_NAME else ()
+        for fetch in _fetches(rule):
+            yield (fetch, *flags, "-m", match, "--", pattern)
+
+
+def _fetches(rule: L7Rule) -> Iterable[str]:
+    name = rule.key_name or ""
+    match rule.type:
+        case RuleType.HOST_NAME:
+            return "req.hdr(host)", "req.hdr(host),host_only"  # clients name other ports than the usual one
+        case RuleType.HEADER:
+            return call("req.hdr", name), call("req.fhdr", name)  # an item of a list, or the whole of it
+        case RuleType.COOKIE:
+            return (call("req.cook", name),)
+        case RuleType.SSL_DN_FIELD:
+            return (call("ssl_c_s_dn", name),)
+        case _:
+            return ("path",)
+
+
+def _pattern(rule: L7Rule) -> tuple[str, str]:
+    """How HAProxy matches, and with what."""
+    text, compare = rule.value, rule.compare_type
+    if compare is CompareType.REGEX:
+        return _MATCH[compare], text.replace("\t", r"\t")
+    if rule.type is RuleType.FILE_TYPE:
+        return "end", text if text.startswith(".") else f".{text}"
+    if rule.type is RuleType.HEADER and len(text) > 2 and text[0] == text[-1] == '"':
+        text = text[1:-1]  # the quotes say that there may be blanks
+    if "\t" in text:
+        # Nothing but a regular expression can say a tab in letters that print.
+        escaped = "".join(char if char.isalnum() else f"\\{char}" for char in text)
+        return "reg", _ANCHORED[compare].format(escaped.replace("\\\t", r"\t"))
+    return _MATCH[compare], text

@@ -1,0 +1,161 @@
+"""Every type of L7 rule with every way to compare, and with good and bad keys and values (contract 1.16)."""
+
+import pytest
+
+from hydria.model import rules
+from hydria.model.errors import Invalid
+from hydria.model.l7rule import L7Rule
+from hydria.model.resource import parse_create, parse_update
+from hydria.model.statuses import CompareType, RuleType
+from hydria.testing import trees
+
+ALL = set(CompareType)
+EQUAL = {CompareType.EQUAL_TO}
+COMPARES = {
+    RuleType.HOST_NAME: ALL,
+    RuleType.PATH: ALL,
+    RuleType.FILE_TYPE: {CompareType.REGEX, CompareType.EQUAL_TO},
+    RuleType.HEADER: ALL,
+    RuleType.COOKIE: ALL,
+    RuleType.SSL_CONN_HAS_CERT: EQUAL,
+    RuleType.SSL_VERIFY_RESULT: EQUAL,
+    RuleType.SSL_DN_FIELD: ALL,
+}
+# A body that each type takes, whatever the comparison.
+GOOD = {kind: {"value": "a"} for kind in RuleType} | {
+    RuleType.HEADER: {"key": "X-Test", "value": "a"},
+    RuleType.COOKIE: {"key": "sid", "value": "a"},
+    RuleType.SSL_CONN_HAS_CERT: {"value": "True"},
+    RuleType.SSL_VERIFY_RESULT: {"value": "0"},
+    RuleType.SSL_DN_FIELD: {"key": "CN", "value": "a"},
+}
+PARSING = "Error parsing L7Rule: "
+UNFIT = f"{PARSING}Invalid L7 Rule: "
+
+
+def created(kind, compare, **body):
+    values = parse_create(L7Rule, {"type": kind, "compare_type": compare, **body}, {})
+    return rules.rule_created(values)
+
+
+def refused(kind, compare, **body):
+    with pytest.raises(Invalid) as refusal:
+        created(kind, compare, **body)
+    return str(refusal.value)
+
+
+@pytest.mark.parametrize("compare", CompareType)
+@pytest.mark.parametrize("kind", RuleType)
+def test_ways_to_compare(kind, compare):
+    if compare in COMPARES[kind]:
+        assert created(kind, compare, **GOOD[kind])["value"] == GOOD[kind]["value"]
+    else:
+        assert refused(kind, compare, **GOOD[kind]).startswith(
+            f"{UNFIT}invalid comparison type for rule type"
+        )
+
+
+@pytest.mark.parametrize("kind", RuleType)
+def test_keys(kind):
+    compare, value = CompareType.EQUAL_TO, GOOD[kind]["value"]
+    if kind in (RuleType.HEADER, RuleType.COOKIE):
+        for none in (None, ""):
+            assert refused(kind, compare, key=none, value=value) == f"{UNFIT}L7 rule type requires a key"
+        for bad in ("a b", "a:", "a(", 'a"', "\u00e9", "a,"):
+            assert refused(kind, compare, key=bad, value=value) == f"{PARSING}Invalid characters in key"
+        assert created(kind, compare, key="!#$%&'*+-.^_`|~aZ0", value=value)
+    elif kind is RuleType.SSL_DN_FIELD:
+        assert "needs to specify a key" in refused(kind, compare, value=value)
+        for bad in ("1a", "a b", "-a", "a\u00e9", "a."):
+            assert refused(kind, compare, key=bad, value=value) == f"{UNFIT}invalid distinguished name field"
+    elif kind in (RuleType.SSL_CONN_HAS_CERT, RuleType.SSL_VERIFY_RESULT):
+        assert 'does not use the "key" field' in refused(kind, compare, key="a", value=value)
+        assert created(kind, compare, key="", value=value)
+    else:
+        assert created(kind, compare, key="unused", value=value)
+
+
+PLAIN = [compare for compare in CompareType if compare is not CompareType.REGEX]
+BAD_VALUES = {
+    RuleType.HOST_NAME: ("comparison value", ("a b", "\u00e9", 'a"b c')),
+    RuleType.PATH: ("comparison value", ("/a b", "/\u00e9", '"a b', "/a\tb")),
+    RuleType.HEADER: ("header value", ("a b", "a\tb", 'a b"', "\u00e9", '"\u00e9"')),
+    RuleType.COOKIE: ("cookie value", ("a b", 'a"', "a,b", "a;b", "a\\b", "\u00e9", '"a b"')),
+}
+
+
+@pytest.mark.parametrize("compare", PLAIN)
+@pytest.mark.parametrize("kind", BAD_VALUES)
+def test_values_beyond_the_alphabet(kind, compare):
+    what, values = BAD_VALUES[kind]
+    for value in values:
+        found = refused(kind, compare, **{**GOOD[kind], "value": value})
+        assert found == f"{PARSING}Invalid characters in {what}", value
+
+
+@pytest.mark.parametrize("kind", [RuleType.HOST_NAME, RuleType.PATH, RuleType.HEADER])
+def test_values_of_the_alphabet(kind):
+    for value in ("!#$%&'()*+,-./:;<=>?@[\\]^_`{|}~", '"a b\tc"', '""', 'a"', "-f"):
+        assert created(kind, CompareType.EQUAL_TO, **{**GOOD[kind], "value": value})["value"] == value
+
+
+@pytest.mark.parametrize("kind", [kind for kind in RuleType if CompareType.REGEX in COMPARES[kind]])
+def test_regular_expressions(kind):
+    for good in ("^/(a|b) c$", r"\.(jpg|png)$", "(?i)x"):
+        assert created(kind, CompareType.REGEX, **{**GOOD[kind], "value": good})
+    for bad in ("(", "a{2,1}", "[z-a]", "*", "(" * 200, "(?P<a>x)(?P<a>y)", "a{99999999999}"):
+        found = refused(kind, CompareType.REGEX, **{**GOOD[kind], "value": bad})
+        assert found.startswith(f"{PARSING}Unable to parse regular expression: "), bad
+
+
+@pytest.mark.parametrize("kind", RuleType)
+def test_values_must_be_there_and_stay_on_their_line(kind):
+    assert (
+        refused(kind, CompareType.EQUAL_TO, **{**GOOD[kind], "value": ""})
+        == f"{UNFIT}L7 rule type requires a value"
+    )
+    for value in (None, "a\r\nb", "a\nb", "\x00", "x" * 256):
+        found = refused(kind, CompareType.EQUAL_TO, **{**GOOD[kind], "value": value})
+        assert found.startswith("Invalid input for field/attribute value. ")
+    assert refused(kind, CompareType.EQUAL_TO, **{**GOOD[kind], "key": "a\nb"}).startswith(
+        "Invalid input for field/attribute key. "
+    )
+
+
+def test_values_of_tls():
+    for value in ("false", "1", "yes"):
+        assert "is not a boolean True string" in refused(
+            RuleType.SSL_CONN_HAS_CERT, CompareType.EQUAL_TO, value=value
+        )
+    for value in ("-1", "1.0", "x", "\u0663"):
+        assert "whole number" in refused(RuleType.SSL_VERIFY_RESULT, CompareType.EQUAL_TO, value=value)
+
+
+CHANGES = {
+    "a value for the comparison that it has": ({"compare_type": "REGEX", "value": "a"}, {"value": "("}, "regular"),
+    "a comparison for the value that it has": ({"value": "("}, {"compare_type": "REGEX"}, "regular"),
+    "a type that needs a key": ({}, {"type": "HEADER"}, "requires a key"),
+    "the key of one that needs it": ({"type": "HEADER", "key_name": "a"}, {"key": None}, "requires a key"),
+    "a type for the comparison that it has": ({"compare_type": "STARTS_WITH"}, {"type": "FILE_TYPE"}, "comparison"),
+    "a type for the value that it has": ({"value": "a,b"}, {"type": "COOKIE", "key": "a"}, "cookie value"),
+    "a type that has no key": (
+        {"type": "HEADER", "key_name": "a", "compare_type": "EQUAL_TO", "value": "1"}, {"type": "SSL_VERIFY_RESULT"},
+        "does not use",
+    ),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("case", CHANGES)
+def test_a_change_is_judged_by_the_rule_that_it_leads_to(case):
+    stored, body, part = CHANGES[case]
+    words = {"type": RuleType, "compare_type": CompareType}
+    rule = trees.rule(
+        **{name: words[name](value) if name in words else value for name, value in stored.items()}
+    )
+    with pytest.raises(Invalid, match=f"^{PARSING}.*{part}"):
+        rules.rule_updated(rule, parse_update(L7Rule, body, {}))
+
+
+def test_nothing_at_all_is_a_change():
+    assert rules.rule_updated(trees.rule(), {}) == {}
+    assert rules.rule_updated(trees.rule(), {"invert": True}) == {"invert": True}
