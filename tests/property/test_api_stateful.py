@@ -91,7 +91,8 @@ class Template:
     """An empty database that each run copies, and one set of drivers."""
 
     def __init__(self) -> None:
-        self.directory = Path(tempfile.mkdtemp(prefix="hydria-stateful-"))
+        self.kept = tempfile.TemporaryDirectory(prefix="hydria-stateful-")  # as long as the process lives
+        self.directory = Path(self.kept.name)
         store = Store(f"sqlite:///{self.directory / 'empty.db'}")
         schema.upgrade(store)
         store.close()
