@@ -14,7 +14,7 @@ from hydria.model.listener import Listener
 from hydria.model.load_balancer import LoadBalancer
 from hydria.model.member import Member
 from hydria.model.pool import Pool
-from tests.clients.served import SUBNET, Served
+from tests.clients.served import NOBODY, SUBNET, Served
 from tests.unit.test_api_shows import KEYS
 
 pytestmark = pytest.mark.system
@@ -139,6 +139,15 @@ def test_what_is_no_object(hydria: Served, made: Made) -> None:
     assert (fault.status, set(fault.body)) == (404, {"faultcode", "faultstring", "debuginfo"})
     fault = hydria.ask("GET", f"/pools/{made.ids['listener']}/members/{made.ids['member']}")
     assert (fault.status, set(fault.body)) == (404, {"code", "title", "description"})
+
+
+@pytest.mark.parametrize("root", SHAPES)
+def test_what_a_body_must_not_have_is_told_first(hydria: Served, made: Made, root: str) -> None:
+    """Before it is looked up what the body is for (contract 1.20)."""
+    answer = hydria.ask("PUT", f"{made.paths[root]}/{NOBODY}", {root: {"nonsense": 1}})
+    assert answer.status == 400, answer
+    assert answer.body["faultstring"].startswith("Unknown attribute for argument ")
+    assert answer.body["faultstring"].endswith(f".{root}: nonsense")
 
 
 def test_a_rule_is_that_of_its_own_policy(hydria: Served, made: Made) -> None:

@@ -16,7 +16,7 @@ pytestmark = [pytest.mark.system, QUIET]
 @pytest.fixture(scope="module")
 def balancer(cli: Openstack) -> Iterator[str]:
     """The name of a load balancer with a listener ``l7-listener`` and a pool ``l7-pool``."""
-    cli("loadbalancer create", "--name", "cli-l7", "--vip-subnet-id", "subnet", "--provider", "noop_driver")
+    cli("loadbalancer create", "--name", "cli-l7", "--vip-subnet-id", "subnet")
     cli(
         "loadbalancer listener create",
         "--name",

@@ -18,7 +18,7 @@ pytestmark = [pytest.mark.system, QUIET]
 @pytest.fixture(scope="module")
 def listener(sdk: Proxy) -> Iterator[Listener]:
     """A listener of a load balancer of its own."""
-    made = sdk.create_load_balancer(name="l7", vip_subnet_id=SUBNET, provider="noop_driver")
+    made = sdk.create_load_balancer(name="l7", vip_subnet_id=SUBNET)
     web = sdk.create_listener(name="l7", protocol="HTTP", protocol_port=80, load_balancer_id=made.id)
     yield settled(sdk, web)
     sdk.delete_load_balancer(made, cascade=True)

@@ -48,10 +48,10 @@ class Offers:
     def update(self, call: Call, identifier: str, body: object, parent: str | None) -> dict[str, object]:  # noqa: ARG002
         """Change what it is called, or whether it can be chosen."""
         resource = self.resource
+        changes = parse_update(resource, requests.record(resource, body), call.services.defaults)
 
         def work(tx: sa.Connection) -> dict[str, object]:
             item = self._locked(call, tx, identifier, "put")
-            changes = parse_update(resource, requests.record(resource, body), call.services.defaults)
             offers.update(tx, item, changes)
             return views.body(build(resource, msgspec.structs.asdict(item) | changes), NONE)
 

@@ -46,10 +46,10 @@ class Profiles:
     def update(self, call: Call, identifier: str, body: object, parent: str | None) -> dict[str, object]:  # noqa: ARG002
         """Change a profile; while it is used, only its name."""
         resource = self._resource
+        given = parse_update(resource, requests.record(resource, body), call.services.defaults)
 
         def work(tx: sa.Connection) -> dict[str, object]:
             item = self._locked(call, tx, identifier, "put")
-            given = parse_update(resource, requests.record(resource, body), call.services.defaults)
             present = msgspec.structs.asdict(item)
             changes = {name: value for name, value in given.items() if value != present[name]}
             if changes.keys() - {"name"}:
