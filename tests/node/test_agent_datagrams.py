@@ -6,6 +6,7 @@ import dataclasses
 import os
 import signal
 import socket
+import subprocess
 import threading
 import time
 from collections import Counter
@@ -357,3 +358,63 @@ def test_an_agent_that_starts_again_goes_on(lab: Lab) -> None:
 def test_what_is_no_service_is_refused(lab: Lab, service: Service) -> None:
     body = agent_lab.encode(DesiredState(1, interfaces=(ETH1,), services=(service,)))
     assert lab.request("PUT", "/v1/state", body)[0] == 400
+
+
+# --- SCTP, spoken by programs of their own, for kernels without it
+
+
+SCTP = Path("/usr/lib/usrsctp")
+
+
+@pytest.fixture
+def far(lab: Lab) -> Iterator[str]:
+    """A member's namespace, a hop away, with one address: SCTP may answer from any that it has."""
+    name = lab.namespace.removesuffix("-a") + "-f"
+    outside = lab.namespace.removesuffix("-a") + "-o"
+
+    def run(*command: str) -> None:
+        subprocess.run(command, check=True, timeout=10)
+
+    run("ip", "netns", "add", name)
+    try:
+        run("ip", "-n", name, "link", "add", "eth0", "type", "veth", "peer", "name", "far0", "netns", outside)
+        run("ip", "-n", name, "addr", "add", "10.79.0.2/24", "dev", "eth0")
+        run("ip", "-n", name, "link", "set", "eth0", "up")
+        run("ip", "-n", outside, "addr", "add", "10.79.0.1/24", "dev", "far0")
+        run("ip", "-n", outside, "link", "set", "far0", "up")
+        run("ip", "-n", name, "route", "add", "default", "via", "10.79.0.1")
+        run("ip", "netns", "exec", outside, "sysctl", "-qw", "net.ipv4.ip_forward=1")
+        yield name
+    finally:
+        run("ip", "netns", "del", name)
+
+
+def test_sctp(lab: Lab, far: str) -> None:
+    outside = lab.namespace.removesuffix("-a") + "-o"
+    target = Target("m1", "10.79.0.2", 7)
+    service = Service(LISTENER, POOL, "sctp", (VIP,), 7777, (target,), limit=5, sticky=60)
+    lab.apply(DesiredState(1, interfaces=(ETH1,), services=(service,)))
+    with subprocess.Popen(
+        ["ip", "netns", "exec", far, SCTP / "echo_server"],
+        stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL,
+    ) as server:  # fmt: skip
+        try:
+            assert eventually(lambda: "hello" in sctp_echo(outside, "hello"), 30)
+        finally:
+            server.kill()
+
+
+def sctp_echo(namespace: str, text: str) -> str:
+    """What an SCTP client gets back from the VIP within a moment."""
+    with subprocess.Popen(
+        ["ip", "netns", "exec", namespace, "stdbuf", "-oL", SCTP / "client", VIP, "7777"],
+        stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True,
+    ) as client:  # fmt: skip
+        assert client.stdin is not None
+        try:
+            client.stdin.write(f"{text}\n")
+            client.stdin.flush()
+            time.sleep(1)  # the program says nothing about when it is done
+        finally:
+            client.kill()
+        return client.stdout.read() if client.stdout else ""
