@@ -57,6 +57,8 @@ def test_state_of_wrong_types(change: dict[str, object]) -> None:
 @pytest.mark.parametrize(
     "change",
     [
+        {"pinged": "member"},
+        {"pinged": None},
         {"name": ""},
         {"name": "a b"},
         {"name": "a/b"},

@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from hydria.model.errors import Conflict, HydriaError, Invalid, NotFound, Unsupported
+from hydria.model.errors import Conflict, HydriaError, Invalid, NotFound
 from hydria.model.load_balancer import LoadBalancer
 from hydria.model.member import Member
 from hydria.model.pool import Pool
@@ -108,7 +108,6 @@ REFUSED: dict[str, tuple[Edit, type[HydriaError], str]] = {
     "member's subnet": (lambda body: _pool(body)["members"][1].update(subnet_id=NOBODY), Invalid, f"Subnet {NOBODY} not found."),
     "monitor does not fit": (lambda body: _pool(body).update(healthmonitor={**MONITOR, "type": "UDP-CONNECT"}), Invalid, "Validation failure: The UDP-CONNECT type is only supported for pools of type UDP/SCTP."),
     "monitor's own pool": (lambda body: _pool(body)["healthmonitor"].update(pool_id=NOBODY), Invalid, "Unknown attribute for argument health_monitor_.healthmonitor: pool_id"),
-    "monitor not served": (lambda body: _pool(body)["healthmonitor"].update(type="PING"), Unsupported, "Provider 'amphora' does not support a requested option: type 'PING' is not served by the amphora data plane yet."),
     "persistence": (lambda body: _pool(body).update(session_persistence={"type": "APP_COOKIE"}), Invalid, 'Validation failure: Field "cookie_name" must be specified when using the "APP_COOKIE" session persistence type.'),
     "project of a listener": (lambda body: _listener(body).update(project_id="x"), Invalid, "Unknown attribute for argument listener_.listener: project_id"),
     "CIDR": (lambda body: _listener(body).update(allowed_cidrs=["2001:db8::/32"]), Invalid, "Validation failure: CIDR 2001:db8::/32 IP version incompatible with all VIPs ['198.51.100.0'] IP version."),

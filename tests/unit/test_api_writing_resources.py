@@ -201,16 +201,6 @@ def test_a_refused_request_says_why_and_changes_nothing(api: Api, ids: dict[str,
         request()
 
 
-def test_a_monitor_that_is_not_served_is_refused(api: Api, ids: dict[str, str]) -> None:
-    api.delete(HealthMonitor, ids["health_monitors"])
-    message = (
-        "Provider 'amphora' does not support a requested option:"
-        " type 'PING' is not served by the amphora data plane yet."
-    )
-    with api.unchanged(Unsupported, message):
-        api.create(HealthMonitor, pool_id=ids["pools"], **{**MONITOR, "type": "PING"})
-
-
 def test_objects_of_another_load_balancer_are_not_found(api: Api, ids: dict[str, str]) -> None:
     other = everything(api)
     with api.unchanged(NotFound, f"Pool {other['pools']} not found."):

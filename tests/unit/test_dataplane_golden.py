@@ -196,6 +196,13 @@ TREES = {
         monitor(1, type=MonitorType.HTTPS, http_version=1.1, domain_name="www.example.com"),
         monitor(2, pool_id=SECOND, type=MonitorType.TLS_HELLO),
     ),
+    "ping": tree(
+        listener(default_pool_id=POOL),
+        pool(protocol=PoolProtocol.PROXY, tls_enabled=True),
+        member(1),
+        member(2, monitor_address="2001:DB8::2", monitor_port=8081),
+        monitor(type=MonitorType.PING),
+    ),
     "tls": tree(
         listener(
             protocol=ListenerProtocol.TERMINATED_HTTPS,

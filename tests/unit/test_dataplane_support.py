@@ -17,7 +17,7 @@ SERVED = {
     (Listener, "protocol"): set(ListenerProtocol),
     (Pool, "protocol"): set(PoolProtocol),
     (Pool, "lb_algorithm"): set(Algorithm),
-    (HealthMonitor, "type"): set(MonitorType) - {MonitorType.PING},
+    (HealthMonitor, "type"): set(MonitorType),
 }
 
 

@@ -14,6 +14,7 @@ from hydria.amphora.haproxy import Haproxy
 from hydria.amphora.log import log
 from hydria.amphora.network import Network
 from hydria.amphora.payload import decode
+from hydria.amphora.pings import Pings
 from hydria.amphora.root_part import RootPart
 from hydria.amphora.running import Running, new_epoch
 from hydria.amphora.runtime import CommandFailed, Runtime
@@ -39,6 +40,7 @@ class Applier:
         self._observation = Observation()
         self._reports: dict[str, ListenerReport] = {}
         self._services = Services(root, self._follow)
+        self._pings = Pings()
         self.haproxy = Haproxy(boot.haproxy)
         self.leaving = live.Leaving(boot.hard_stop_after)
         self.epoch = new_epoch()
@@ -72,6 +74,7 @@ class Applier:
             finally:
                 workdir.remove(workdir.STAGED)
             self._state = new
+            self._pings.know(new.servers)
             files.tidy(new)
             workdir.write(workdir.STATE, encode(files.without_contents(new)))
             took = (time.monotonic() - began) * 1000
@@ -94,6 +97,7 @@ class Applier:
                 log("agent", "the certificates of the kept state are gone, waiting for a controller")
                 return
             self._state = state
+            self._pings.know(state.servers)
             try:
                 self._network.restore(self._state)
                 self._services.switch(self._state.services)
@@ -145,6 +149,7 @@ class Applier:
             workdir.write(workdir.STAGED, new.haproxy)
         stays = self._can_stay(old, new)
         files.switch(old, new)
+        self._pings.know(old.servers, new.servers)
         try:
             if self.haproxy.running and self._network.differs(old, new):
                 # Otherwise the switch is the check: what is refused there has changed nothing.
@@ -153,6 +158,7 @@ class Applier:
                     self.haproxy.check(workdir.STAGED, new.haproxy)
             return self._switch_checked(old, new, stays=stays)
         except Refused:
+            self._pings.know(old.servers)
             files.switch(new, old)
             files.tidy(old)
             raise

@@ -9,9 +9,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 
-from hydria.model.health_monitor import HealthMonitor
 from hydria.model.resource import Resource
-from hydria.model.statuses import MonitorType
 
 
 @dataclass(frozen=True, slots=True)
@@ -29,9 +27,8 @@ class Row:
         return f"{self.attribute} '{value}' is not served by the amphora data plane yet."
 
 
-_TABLE: Mapping[type[Resource], tuple[Row, ...]] = {
-    HealthMonitor: (Row("type", (MonitorType.PING,)),),
-}
+# Nothing at present.
+_TABLE: Mapping[type[Resource], tuple[Row, ...]] = {}
 
 
 def unsupported(resource: type[Resource], values: Mapping[str, object]) -> str | None:

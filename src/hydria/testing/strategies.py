@@ -153,7 +153,9 @@ def _members(pool: Pool, first: int) -> st.SearchStrategy[list[Member]]:
 @st.composite
 def _monitors(draw: st.DrawFn, number: int, pool: Pool) -> HealthMonitor:
     values = draw(_values(HealthMonitor))
-    values["type"] = draw(st.sampled_from((*_ASKING, MonitorType.TCP, MonitorType.TLS_HELLO)))
+    values["type"] = draw(
+        st.sampled_from((*_ASKING, MonitorType.TCP, MonitorType.PING, MonitorType.TLS_HELLO))
+    )
     if values["type"] not in _ASKING:
         values.update(dict.fromkeys(_OF_HTTP))
     elif values["http_version"] != 1.1:

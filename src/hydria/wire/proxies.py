@@ -11,3 +11,8 @@ INTERNAL = "_"
 EXPORTER_SOCKET = "exporter.sock"
 # Where the agent answers GET /metrics, for HAProxy alone.
 METRICS_SOCKET = "metrics.sock"
+# Where the agent says whether a member answers pings, for HAProxy alone: what ends the member's name, and the
+# word for one that does.
+PING_SOCKET = "ping.sock"
+PING_END = ";"
+PING_UP = "up"

@@ -36,6 +36,7 @@ class Server:
     backend, name: HAProxy's names, safe tokens. address: ``192.0.2.1`` or ``2001:db8::1``.
     weight: 0 to 256; 0 drains. enabled: False is administratively down (maintenance).
     options: further ``server`` keywords, each a safe token: ``("check", "inter", "5s", …)``.
+    pinged: the address that the agent pings when HAProxy asks it to, "" for none.
     """
 
     backend: str
@@ -45,6 +46,7 @@ class Server:
     weight: int = 1
     enabled: bool = True
     options: tuple[str, ...] = ()
+    pinged: str = ""
 
 
 @dataclass(frozen=True, slots=True)

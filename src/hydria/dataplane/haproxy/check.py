@@ -8,6 +8,7 @@ from hydria.dataplane.haproxy.token import literal, plain
 from hydria.dataplane.haproxy.writer import Section
 from hydria.model.health_monitor import HealthMonitor
 from hydria.model.statuses import MonitorType
+from hydria.wire.proxies import PING_END, PING_SOCKET, PING_UP
 
 _OVER_TLS = (MonitorType.HTTPS, MonitorType.TLS_HELLO)
 
@@ -18,6 +19,8 @@ def probe(section: Section, monitor: HealthMonitor, vip_address: str) -> None:
     Without a question, a TCP monitor only connects, and a TLS-HELLO monitor shakes hands.
     """
     section.add("timeout", "check", _seconds(monitor.timeout))
+    if monitor.type is MonitorType.PING:
+        _ping(section)
     if monitor.type not in (MonitorType.HTTP, MonitorType.HTTPS):
         return
     section.add("option", "httpchk")
@@ -45,6 +48,14 @@ def server_words(monitor: HealthMonitor, *, encrypted: bool) -> tuple[str, ...]:
     if (monitor.type in _OVER_TLS or encrypted) and monitor.domain_name:
         words += ["check-sni", plain(monitor.domain_name)]
     return tuple(words)
+
+
+def _ping(section: Section) -> None:
+    """HAProxy does not ping; the agent does, and is asked whether it was answered (amphora/pings.py)."""
+    section.add("option", "tcp-check")
+    section.add("tcp-check", "connect", "addr", f"unix@{PING_SOCKET}")
+    section.add("tcp-check", "send-lf", f"%[srv_name]{PING_END}")
+    section.add("tcp-check", "expect", "string", PING_UP)
 
 
 def _seconds(number: int) -> str:

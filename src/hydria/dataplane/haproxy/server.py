@@ -16,7 +16,7 @@ from hydria.model.kinds import plain_address
 from hydria.model.listener import Listener
 from hydria.model.member import Member
 from hydria.model.pool import Pool
-from hydria.model.statuses import Algorithm, PoolProtocol
+from hydria.model.statuses import Algorithm, MonitorType, PoolProtocol
 from hydria.wire.state import Server
 
 _HASHED = (Algorithm.SOURCE_IP, Algorithm.SOURCE_IP_PORT)
@@ -39,8 +39,10 @@ def servers(
     checked = check.server_words(monitor, encrypted=pool.tls_enabled) if monitor else ()
     sends = (*_SENDS_PROXY.get(pool.protocol, ()), *tls.server_words(pool, listener, files))
     numbers: set[int] = set()
+    pings = monitor is not None and monitor.type is MonitorType.PING
     for member in members:
-        options = (*_number(pool, member, numbers), *sends, *checked, *_probed_at(member, monitor))
+        probed = () if pings else _probed_at(member, monitor)
+        options = (*_number(pool, member, numbers), *sends, *checked, *probed)
         yield Server(
             backend=plain(backend),
             name=plain(member.id),
@@ -49,6 +51,7 @@ def servers(
             weight=member.weight,
             enabled=member.admin_state_up,
             options=(*options, "backup") if member.backup else options,
+            pinged=_pinged(member) if pings else "",
         )
 
 
@@ -66,6 +69,10 @@ def _probed_at(member: Member, monitor: HealthMonitor | None) -> Iterator[str]:
         yield from ("addr", _bracketed(str(plain_address(member.monitor_address))))
     if monitor and member.monitor_port:
         yield from ("port", str(member.monitor_port))
+
+
+def _pinged(member: Member) -> str:
+    return str(plain_address(member.monitor_address or member.address))
 
 
 def _number(pool: Pool, member: Member, taken: set[int]) -> tuple[str, ...]:
