@@ -197,6 +197,9 @@ def _note_applied(tx: sa.Connection, tree: Tree, generation: int) -> None:
     for item in _still_unfinished(tx, tree, generation):
         settled = ProvisioningStatus.ACTIVE if item.desired else ProvisioningStatus.DELETED
         events.settle(tx, item, settled)
+        if item.desired and isinstance(item, _UNOBSERVED):
+            status = OperatingStatus.ONLINE if item.admin_state_up else OperatingStatus.OFFLINE
+            events.note_status(tx, item, operating_status=status)
     if balancer.desired and _is_wanted(tx, balancer.id, generation):
         events.settle(tx, balancer, ProvisioningStatus.ACTIVE)
 
