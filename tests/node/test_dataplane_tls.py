@@ -17,12 +17,15 @@ import pytest
 from hydria.model.statuses import (
     ALPNProtocol,
     ClientAuthentication,
+    CompareType,
     ListenerProtocol,
+    PolicyAction,
     PoolProtocol,
+    RuleType,
     TLSVersion,
 )
 from hydria.model.tree import Tree
-from hydria.testing.trees import POOL, listener, load_balancer, member, pool, tree
+from hydria.testing.trees import POOL, listener, load_balancer, member, policy, pool, rule, tree
 from tests import certificates
 from tests.certificates import Made
 from tests.node import dataplane_lab as lab
@@ -345,3 +348,51 @@ def test_versions_ciphers_and_alpn_towards_members(proxy, port):
         proxy.serve(terminating(port, at, of_pool=of_pool), SECRETS)
         assert ask(port)
         assert seen[0][2] == "http/1.1"
+
+
+# --- L7 rules about the client's certificate
+
+
+def status(port: int, client: Made | None = None) -> int:
+    with connected(port, client=client) as encrypted:
+        encrypted.sendall(f"GET / HTTP/1.1\r\nHost: {HOST}\r\nConnection: close\r\n\r\n".encode())
+        return int(encrypted.recv(12).split()[1])
+
+
+@pytest.mark.parametrize(
+    ("kind", "more", "with_one", "without"),
+    [
+        (RuleType.SSL_CONN_HAS_CERT, {"value": "true"}, 403, 200),
+        (RuleType.SSL_CONN_HAS_CERT, {"value": "True", "invert": True}, 200, 403),
+        (RuleType.SSL_VERIFY_RESULT, {"value": "0"}, 403, 403),
+        (RuleType.SSL_VERIFY_RESULT, {"value": "10"}, 200, 200),
+        (RuleType.SSL_DN_FIELD, {"key_name": "CN", "value": "somebody"}, 403, 200),
+        (RuleType.SSL_DN_FIELD, {"key_name": "CN", "value": "nobody"}, 200, 200),
+        (
+            RuleType.SSL_DN_FIELD,
+            {"key_name": "CN", "value": "^some", "compare_type": CompareType.REGEX},
+            403,
+            200,
+        ),
+    ],
+)
+def test_rules_about_the_certificate(proxy, port, web, kind, more, with_one, without):
+    optional = {"client_authentication": ClientAuthentication.OPTIONAL, "client_ca_tls_container_ref": "ca"}
+    of = terminating(port, web.port, **optional)
+    rejects = (
+        policy(action=PolicyAction.REJECT),
+        rule(type=kind, **{"compare_type": CompareType.EQUAL_TO, **more}),
+    )
+    proxy.serve(tree(of.load_balancer, *of.children(), *rejects), SECRETS)
+    assert (status(port, CLIENT), status(port)) == (with_one, without)
+
+
+def test_policies_over_tls(proxy, port, web):
+    of = terminating(port, web.port)
+    to = policy(
+        action=PolicyAction.REDIRECT_TO_URL, redirect_url="https://example.org/x", redirect_http_code=308
+    )
+    proxy.serve(
+        tree(of.load_balancer, *of.children(), to, rule(type=RuleType.HOST_NAME, value=HOST)), SECRETS
+    )
+    assert status(port) == 308
