@@ -202,4 +202,4 @@ def test_an_agent_that_cannot_reach_the_exporter_says_so(lab: Lab) -> None:
     lab.apply(state(1, served()))
     (lab.work / "exporter.sock").unlink()
     assert ask(lab)[0] == 502
-    assert "was not answered" in lab.log
+    eventually(lambda: "was not answered" in lab.log)
