@@ -139,11 +139,10 @@ def api(parts: Parts) -> Program:
 
 def worker(parts: Parts) -> Program:
     """The controller worker."""
-    from hydria.dataplane import Tuning  # noqa: PLC0415
     from hydria.worker.program import Worker  # noqa: PLC0415
     from hydria.worker.tools import Tools  # noqa: PLC0415
+    from hydria.worker.tuning import tuning  # noqa: PLC0415
 
-    haproxy = parts.settings.haproxy_amphora
     tools = Tools(
         settings=parts.settings,
         store=parts.store,
@@ -152,12 +151,7 @@ def worker(parts: Parts) -> Program:
         amphorae=parts.amphorae,
         authority=parts.authority,
         certificates=parts.certificates,
-        tuning=Tuning(
-            default_connection_limit=haproxy.default_connection_limit,
-            stick_size=haproxy.haproxy_stick_size,
-            hard_stop_after=haproxy.hard_stop_after,
-            threads=haproxy.haproxy_threads,
-        ),
+        tuning=tuning(parts.settings),
         controllers=parts.heartbeat_targets,
         heartbeat_key=parts.heartbeat_key,
     )

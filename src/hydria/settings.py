@@ -19,6 +19,9 @@ from oslo_config import cfg
 
 from hydria.model.errors import Invalid
 from hydria.model.rules.deployment import OWASP_B
+from hydria.wire.logs import LOG_FORMAT, endpoint
+
+_LAST_FACILITY = 7  # of syslog's local0 to local7
 
 
 def option(
@@ -197,6 +200,48 @@ class HaproxyAmphoraSettings:
     hard_stop_after: int = option(60, "Seconds that a replaced HAProxy process may live on.")
     haproxy_cmd: str = option("haproxy", "The HAProxy program in the amphora.")
     haproxy_threads: int = option(1, "Threads of HAProxy.")
+    connection_logging: bool = option(
+        True, "Send flow logs, if [amphora_agent] tenant_log_targets says where."
+    )
+    user_log_format: str = option(
+        LOG_FORMAT, "Record of flow logs, a log-format of HAProxy with {{ project_id }} and {{ lb_id }}."
+    )
+
+
+@dataclass(frozen=True, slots=True)
+class AmphoraAgentSettings:
+    """``[amphora_agent]``: logs that leave amphorae, by syslog, over the LB network"""
+
+    tenant_log_targets: tuple[str, ...] = option(
+        (),
+        "address:port of receivers of flow logs, [address]:port of IPv6; empty: none. Over TCP, those after"
+        " the first stand in for it.",
+    )
+    admin_log_targets: tuple[str, ...] = option((), "The same for the agents' own logs.")
+    user_log_facility: int = option(0, "Facility of flow logs, 0 to 7 for local0 to local7.")
+    administrative_log_facility: int = option(1, "Facility of the agents' logs.")
+    log_protocol: str = option("UDP", "How to send both.", choices=("UDP", "TCP"))
+    log_retry_count: int = option(5, "Failed checks in a row after which a TCP receiver is given up.")
+    log_retry_interval: int = option(2, "Seconds between checks of a TCP receiver.")
+    log_queue_size: int = option(10_000, "Records that wait in an amphora for a receiver.")
+    disable_local_log_storage: bool = option(
+        False, "Agents do not write logs that they send. Flow logs never are on an amphora's disk."
+    )
+
+    def __post_init__(self) -> None:
+        """Refuse what every amphora would have to refuse; ValueError says what it is."""
+        for name in ("tenant_log_targets", "admin_log_targets"):
+            for target in getattr(self, name):
+                try:
+                    endpoint(target)
+                except ValueError as error:
+                    raise ValueError(f"[amphora_agent] {name}: {error}") from None
+        for name in ("user_log_facility", "administrative_log_facility"):
+            if not 0 <= getattr(self, name) <= _LAST_FACILITY:
+                raise ValueError(f"[amphora_agent] {name} is {getattr(self, name)}, not one of 0 to 7")
+        for name in ("log_retry_count", "log_retry_interval", "log_queue_size"):
+            if getattr(self, name) < 1:
+                raise ValueError(f"[amphora_agent] {name} is {getattr(self, name)}, less than 1")
 
 
 @dataclass(frozen=True, slots=True)
@@ -334,6 +379,7 @@ class Settings:
     health_manager: HealthManagerSettings = field(default_factory=HealthManagerSettings)
     controller_worker: WorkerSettings = field(default_factory=WorkerSettings)
     haproxy_amphora: HaproxyAmphoraSettings = field(default_factory=HaproxyAmphoraSettings)
+    amphora_agent: AmphoraAgentSettings = field(default_factory=AmphoraAgentSettings)
     networking: NetworkingSettings = field(default_factory=NetworkingSettings)
     quotas: QuotasSettings = field(default_factory=QuotasSettings)
     bridge: BridgeSettings = field(default_factory=BridgeSettings)

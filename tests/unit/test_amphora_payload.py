@@ -9,6 +9,7 @@ from hydria.amphora import payload
 from hydria.amphora.faults import Malformed
 from hydria.amphora.haproxy import fault
 from hydria.amphora.limits import fitted_maxconn
+from hydria.wire.logs import Syslog
 from hydria.wire.state import DesiredState, Heartbeats, Interface, Server, encode
 
 STATE = DesiredState(
@@ -19,6 +20,7 @@ STATE = DesiredState(
     servers=(Server("pool:listener", "one", "2001:db8::1", 80, options=("check", "inter", "5s")),),
     nftables="",
     heartbeats=Heartbeats(("192.0.2.9:5555", "[2001:db8::9]:5555"), 0.5),
+    logs=Syslog(("192.0.2.9:514", "[2001:db8::9]:514"), protocol="TCP", facility=7, keep=False),
 )
 
 
@@ -46,6 +48,16 @@ def test_good_state() -> None:
         {"heartbeats": {"controllers": [5], "interval": 1}},
         {"heartbeats": {"controllers": ["a b:1"], "interval": 1}},
         {"heartbeats": {"controllers": ["a:x"], "interval": 1}},
+        {"logs": 5},
+        {"logs": {}},
+        {"logs": {"targets": []}},
+        {"logs": {"targets": ["logs.example.org:514"]}},
+        {"logs": {"targets": [5]}},
+        {"logs": {"targets": ["192.0.2.9:514"], "protocol": "udp"}},
+        {"logs": {"targets": ["192.0.2.9:514"], "facility": 8}},
+        {"logs": {"targets": ["192.0.2.9:514"], "queue": 0}},
+        {"logs": {"targets": ["192.0.2.9:514"], "keep": 1}},
+        {"logs": {"targets": ["192.0.2.9:514"], "surprise": 1}},
         {"interfaces": [{"mac": "x"}]},
     ],
 )

@@ -37,6 +37,7 @@ from hydria.testing.trees import (
     rule,
     tree,
 )
+from hydria.wire.logs import Syslog
 
 GOLDEN = Path(__file__).parents[1] / "golden" / "haproxy"
 
@@ -97,6 +98,7 @@ def policies() -> Tree:
     )  # fmt: skip
 
 
+from hydria.wire.logs import Syslog
 TREES = {
     "policies": policies(),
     "web": trees.web(),
@@ -238,6 +240,8 @@ TREES = {
         pool(),
         member(),
     ),
+    "logs-udp": LOGGED,
+    "logs-tcp": LOGGED,
     "source-ip-persistence": persistent(PersistenceType.SOURCE_IP),
     "http-cookie": persistent(PersistenceType.HTTP_COOKIE),
     "app-cookie": persistent(PersistenceType.APP_COOKIE, "JSESSIONID"),
@@ -245,9 +249,16 @@ TREES = {
 }
 
 
+RECEIVERS = ("192.0.2.1:514", "[2001:db8::1]:10514")
+TUNINGS = {
+    "logs-udp": Tuning(tenant_logs=Syslog(RECEIVERS[1:], facility=3)),
+    "logs-tcp": Tuning(tenant_logs=Syslog(RECEIVERS, protocol="TCP", queue=1000)),
+}
+
+
 @pytest.mark.parametrize("name", TREES)
 def test_golden(name):
-    state = desired_state(TREES[name], (), Tuning(), SECRETS)
+    state = desired_state(TREES[name], (), TUNINGS.get(name, Tuning()), SECRETS)
     for suffix, text in ((".cfg", state.haproxy), (".nft", state.nftables)):
         golden = (GOLDEN / name).with_suffix(suffix)
         if os.environ.get("HYDRIA_REGENERATE"):

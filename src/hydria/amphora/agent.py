@@ -20,11 +20,13 @@ from hydria.amphora import kernel, rest
 from hydria.amphora.apply import Applier
 from hydria.amphora.faults import Refused
 from hydria.amphora.heartbeat import Sender
-from hydria.amphora.log import log
+from hydria.amphora.log import direct, log
+from hydria.amphora.offload import Offload
 from hydria.amphora.root_part import RootPart
 from hydria.amphora.scrape import Door
 from hydria.wire.boot import Boot
 from hydria.wire.heartbeat import Report
+from hydria.wire.logs import Syslog
 from hydria.wire.state import Heartbeats
 
 _BACK_OFF = (0.0, 0.5, 1.0, 2.0, 5.0, 10.0)  # seconds before each further start of an HAProxy that dies young
@@ -54,6 +56,8 @@ class _Agent:
         self._door = Door()
         self._sender = Sender(boot.controllers, boot.heartbeat_key)
         self._heartbeats = Heartbeats(boot.controllers, boot.heartbeat_interval)
+        self._logs: Syslog | None = None
+        self._offload: Offload | None = None
         self._began = time.monotonic()
         self._haproxy_version = ""
         self._sent = False
@@ -80,6 +84,7 @@ class _Agent:
                 self._applier.announce_again()
             if now >= self._beat_at:
                 self._mind_heartbeats()
+                self._mind_logs()
                 self._beat_at = now + self._heartbeats.interval
                 self._beat()
 
@@ -133,6 +138,19 @@ class _Agent:
             self._heartbeats = told
             self._sender.send_to(told.controllers)
             log("agent", f"heartbeats go to {', '.join(told.controllers)} every {told.interval:g} s")
+
+    def _mind_logs(self) -> None:
+        """Have the log go where the applied state says."""
+        told = self._applier.logs
+        if told == self._logs:
+            return
+        former, self._logs = self._offload, told
+        self._offload = Offload(f"amphora-{self._boot.amphora_id}", told) if told else None
+        direct(self._offload.put if self._offload else None, here=told is None or told.keep)
+        if former:
+            former.stop()
+        where = f"to {told.targets[0]}, {told.protocol}" if told else "nowhere else any more"
+        log("agent", f"the log goes {where}")
 
     def _beat(self) -> None:
         if self._sent and not self._haproxy_version:

@@ -22,6 +22,7 @@ from hydria.amphora.servers import carried_over, difference
 from hydria.amphora.services import Services
 from hydria.wire.boot import Boot
 from hydria.wire.heartbeat import ListenerReport
+from hydria.wire.logs import Syslog
 from hydria.wire.state import Applied, DesiredState, Heartbeats, encode
 
 _LOOK_SECONDS = 1.0  # an HAProxy that is slower than this must not keep heartbeats waiting
@@ -54,6 +55,11 @@ class Applier:
     def heartbeats(self) -> Heartbeats | None:
         """Where they shall go, as far as a controller has said."""
         return self._state.heartbeats
+
+    @property
+    def logs(self) -> Syslog | None:
+        """Where the agent's own log shall go, too."""
+        return self._state.logs
 
     @property
     def healthy(self) -> bool:

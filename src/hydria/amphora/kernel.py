@@ -16,6 +16,7 @@ from hydria.amphora.log import log
 _MS_NOSUID, _MS_NODEV, _MS_NOEXEC = 0x2, 0x4, 0x8
 _MS_BIND, _MS_REC, _MS_PRIVATE = 0x1000, 0x4000, 0x40000
 _CLONE_NEWNS = 0x20000
+_CLONE_NEWUTS = 0x0400_0000
 _PR_SET_PDEATHSIG, _PR_SET_CHILD_SUBREAPER, _PR_SET_NO_NEW_PRIVS = 1, 36, 38
 _SIOCGIFCONF, _SIOCGIFFLAGS, _SIOCSIFFLAGS, _SIOCGIFHWADDR = 0x8912, 0x8913, 0x8914, 0x8927
 _IFF_UP = 1
@@ -85,6 +86,14 @@ def own_mounts(work: Path, user: int) -> Path:
     options = f"mode=700,uid={user},gid={user},size={_SECRET_BYTES}"
     _mount(b"none", os.fsencode(secret), b"tmpfs", _MS_NOSUID | _MS_NODEV | _MS_NOEXEC, options.encode())
     return _WORK
+
+
+def own_name(name: str) -> None:
+    """A host name that is the amphora's alone, which is in its records of flows."""
+    if _libc.unshare(_CLONE_NEWUTS):
+        log("root", f"no host name of our own: {os.strerror(ctypes.get_errno())}")
+    else:
+        socket.sethostname(name)
 
 
 def adopt_orphans() -> None:

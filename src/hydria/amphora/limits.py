@@ -5,7 +5,20 @@ from __future__ import annotations
 import re
 
 _SECTIONS = frozenset(
-    ["global", "defaults", "frontend", "backend", "listen", "peers", "resolvers", "userlist", "cache", "ring"]
+    [
+        "global",
+        "defaults",
+        "frontend",
+        "backend",
+        "listen",
+        "peers",
+        "resolvers",
+        "userlist",
+        "cache",
+        "ring",
+        "listen",
+        "log-forward",
+    ]
 )
 # HAProxy's own files, and some for the checks of servers that are added at run time.
 _RESERVE = 300
@@ -24,7 +37,7 @@ def fitted_maxconn(config: str, open_files: int) -> tuple[int, int]:
         word = line.split(maxsplit=1)[0] if line.strip() else ""
         if word in _SECTIONS:
             section = word
-        elif word in ("bind", "server"):
+        elif word in ("bind", "dgram-bind", "server"):
             others += 1
         elif section == "global" and (found := re.match(r"\s*(maxconn|maxpipes)\s+(\d+)", line)):
             wanted, pipes = (int(found[2]), pipes) if found[1] == "maxconn" else (wanted, int(found[2]))

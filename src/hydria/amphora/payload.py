@@ -12,6 +12,7 @@ import socket
 
 from hydria.amphora.faults import Malformed
 from hydria.wire import state as wire
+from hydria.wire.logs import TCP, UDP, Syslog, endpoint
 from hydria.wire.state import DesiredState, File, Heartbeats, Interface, Probe, Server, Service, Target
 
 _GENERATIONS = 2**63
@@ -35,6 +36,8 @@ def decode(body: bytes) -> DesiredState:
         _expect(isinstance(getattr(state, name), str), name, getattr(state, name))
     if state.heartbeats is not None:
         _heartbeats(state.heartbeats)
+    if state.logs is not None:
+        _logs(state.logs)
     for interface in state.interfaces:
         _interface(interface)
     for server in state.servers:
@@ -62,6 +65,19 @@ def _heartbeats(told: Heartbeats) -> None:
         host, _, port = str(controller).rpartition(":")
         valid = isinstance(controller, str) and _TOKEN.fullmatch(host) and _PORT.fullmatch(port)
         _expect(bool(valid), "controller", controller)
+
+
+def _logs(told: Syslog) -> None:
+    try:
+        targets = [endpoint(target) for target in told.targets]
+    except (ValueError, AttributeError) as error:
+        raise Malformed(f"logs: {error}") from error
+    _expect(bool(targets), "logs", told.targets)
+    _expect(told.protocol in (UDP, TCP), "log protocol", told.protocol)
+    _expect(_whole(told.facility, 0, 7), "log facility", told.facility)
+    for number in (told.queue, told.retry_interval, told.retry_count):
+        _expect(_whole(number, 1, 2**31), "log queue and attempts", number)
+    _expect(isinstance(told.keep, bool), "keeping of logs", told.keep)
 
 
 def decode_services(items: object) -> list[Service]:

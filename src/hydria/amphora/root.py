@@ -38,6 +38,7 @@ def run(boot_dir: Path) -> int:
     work.mkdir(exist_ok=True)
     os.chown(work, boot.user, boot.user, follow_symlinks=False)
     work = kernel.own_mounts(work, boot.user)
+    kernel.own_name(f"amphora-{boot.amphora_id}")
     kernel.adopt_orphans()
     kernel.prepare_network()
     kernel.raise_open_files()

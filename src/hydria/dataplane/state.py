@@ -33,4 +33,5 @@ def desired_state(
         nftables=nftables.render(wanted),
         files=artifacts.files,
         services=datagrams.render(wanted),
+        logs=tuning.admin_logs,
     )

@@ -16,3 +16,5 @@ METRICS_SOCKET = "metrics.sock"
 PING_SOCKET = "ping.sock"
 PING_END = ";"
 PING_UP = "up"
+# Where records of flow logs pass from a ring to a receiver, within HAProxy.
+LOGS_SOCKET = "logs.sock"

@@ -11,6 +11,8 @@ import json
 from dataclasses import dataclass, field
 from typing import Any
 
+from hydria.wire.logs import Syslog
+
 
 @dataclass(frozen=True, slots=True)
 class Interface:
@@ -142,6 +144,7 @@ class DesiredState:
     files: what the configuration refers to. While only the content of files changes that it refers to
     already, HAProxy takes it up without a reload.
     heartbeats: in the place of what the agent was born with; None: as it is.
+    logs: where the agent's own log goes besides its disk; None: nowhere.
     """
 
     generation: int
@@ -153,6 +156,7 @@ class DesiredState:
     files: tuple[File, ...] = ()
     services: tuple[Service, ...] = ()
     heartbeats: Heartbeats | None = None
+    logs: Syslog | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -184,6 +188,7 @@ def decode_state(body: bytes) -> DesiredState:
     files = tuple(File(**item) for item in fields.pop("files", ()))
     told = fields.pop("heartbeats", None)
     heartbeats = told and Heartbeats(tuple(told["controllers"]), told["interval"])
+    logs = fields.pop("logs", None)
     services = tuple(service(item) for item in fields.pop("services", ()))
     return DesiredState(
         interfaces=interfaces,
@@ -191,6 +196,7 @@ def decode_state(body: bytes) -> DesiredState:
         files=files,
         heartbeats=heartbeats,
         services=services,
+        logs=logs and Syslog(**{**logs, "targets": tuple(logs["targets"])}),
         **fields,
     )
 

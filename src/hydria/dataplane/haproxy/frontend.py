@@ -5,7 +5,7 @@ from __future__ import annotations
 import ipaddress
 from collections.abc import Sequence
 
-from hydria.dataplane.haproxy import metrics, tls
+from hydria.dataplane.haproxy import logs, metrics, tls
 from hydria.dataplane.haproxy.policy import Route, decide
 from hydria.dataplane.haproxy.process import connection_limit
 from hydria.dataplane.haproxy.tls import Files
@@ -55,6 +55,7 @@ def frontend(
     section.add("maxconn", connection_limit(listener, tuning))
     section.add("timeout", "client", f"{listener.timeout_client_data}ms")
     _restrict(section, listener)
+    logs.offload(section, listener, mode(listener), tuning)
     if listener.timeout_tcp_inspect:
         section.add("tcp-request", "inspect-delay", f"{listener.timeout_tcp_inspect}ms")
     if mode(listener) == "http":

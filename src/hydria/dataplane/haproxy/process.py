@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 
+from hydria.dataplane.haproxy import logs
 from hydria.dataplane.haproxy.writer import Section
 from hydria.dataplane.tuning import Tuning
 from hydria.model.listener import Listener
@@ -34,6 +35,7 @@ def global_section(listeners: Iterable[Listener], tuning: Tuning) -> Section:
     section.add("localpeer", _SELF)
     # Otherwise every start and every check of a configuration loads the system's whole CA bundle, in vain.
     section.add("httpclient.ssl.verify", "none")
+    logs.settings(section, tuning)
     return section
 
 

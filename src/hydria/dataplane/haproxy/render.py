@@ -7,7 +7,7 @@ from collections import defaultdict
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
-from hydria.dataplane.haproxy import backend, metrics, persistence, process, server, writer
+from hydria.dataplane.haproxy import backend, logs, metrics, persistence, process, server, writer
 from hydria.dataplane.haproxy.frontend import frontend, mode
 from hydria.dataplane.haproxy.policy import Route
 from hydria.dataplane.haproxy.tls import Files
@@ -64,7 +64,13 @@ def render(tree: Tree, tuning: Tuning, secrets: Mapping[str, str] | None = None)
                 section.add_server(*server.words(each))
                 servers.append(each)
             backends.append(section)
-    sections = [*_process(listeners, branches, tuning), *frontends, *backends, *metrics.sections(listeners)]
+    sections = [
+        *_process(listeners, branches, tuning),
+        *frontends,
+        *backends,
+        *metrics.sections(listeners),
+        *logs.sections(tuning),
+    ]
     structure = writer.text(sections, servers=False)
     return HAProxyArtifacts(
         writer.text(sections),

@@ -34,6 +34,7 @@ class BridgeNetworkDriver:
     def __init__(self, settings: Settings) -> None:
         self._options = settings.bridge
         self._health_manager = settings.health_manager
+        self._agents = settings.amphora_agent
         self._root = settings.state_dir
         self._registry = PortRegistry(settings.state_dir)
         self._netlink = Netlink()
@@ -249,6 +250,8 @@ class BridgeNetworkDriver:
             masquerade=self._options.masquerade,
             heartbeat_ports=self._heartbeat_ports(),
             before=forwarding.pack(before),
+            log_targets=(*self._agents.tenant_log_targets, *self._agents.admin_log_targets),
+            log_protocol=self._agents.log_protocol,
         )
         firewall.apply(rules)
         forwarding.turn_on(self._netlink.advertised())

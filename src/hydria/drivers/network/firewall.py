@@ -16,6 +16,7 @@ from pathlib import Path
 from hydria.drivers import host
 from hydria.drivers.network.addressing import Range, Segment
 from hydria.model.errors import DriverError
+from hydria.wire.logs import endpoint
 
 PREFIX = "hydria_"
 _SECONDS = 20
@@ -31,13 +32,15 @@ def ruleset(
     masquerade: bool,
     heartbeat_ports: Iterable[int],
     before: str,
+    log_targets: Iterable[str] = (),
+    log_protocol: str = "UDP",
 ) -> str:
     """The whole table, replacing what it was, in one transaction.
 
     The LB network is between the host and each amphora alone: what amphorae may begin there is heartbeats,
     and the host's address there is nobody else's business, though the host would answer for it on any
     interface. Amphorae reach members through the VIP network's gateway; beyond this host only as the host
-    itself, since nobody there knows a way back.
+    itself, since nobody there knows a way back. Receivers of their logs may be at the host's address, too.
     """
     ports = ", ".join(str(port) for port in sorted({*heartbeat_ports}))
     elsewhere = [
@@ -59,6 +62,7 @@ def ruleset(
         f'    iifname != "{lb.bridge}" accept',
         "    ct state established,related accept",
         f"    udp dport {{ {ports} }} accept",
+        *_logs(lb, log_targets, log_protocol.lower()),
         "    meta l4proto { icmp, ipv6-icmp } accept",
         "    drop",
         "  }",
@@ -77,6 +81,14 @@ def ruleset(
         "",
     ]
     return "\n".join(lines)
+
+
+def _logs(lb: Segment, targets: Iterable[str], protocol: str) -> Iterator[str]:
+    here = {str(found.host.ip): found for found in lb.ranges}
+    for target in dict.fromkeys(targets):
+        host, port = endpoint(target)
+        if host in here:
+            yield f"    {_family(here[host])} daddr {host} {protocol} dport {port:d} accept"
 
 
 def _family(found: Range) -> str:
