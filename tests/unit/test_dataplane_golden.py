@@ -98,7 +98,12 @@ def policies() -> Tree:
     )  # fmt: skip
 
 
-from hydria.wire.logs import Syslog
+LOGGED = tree(
+    listener(default_pool_id=POOL),
+    listener(2, protocol=ListenerProtocol.TCP, project_id="100%"),
+    pool(),
+    member(),
+)
 TREES = {
     "policies": policies(),
     "web": trees.web(),
