@@ -71,6 +71,8 @@ def test_state_of_wrong_types(change: dict[str, object]) -> None:
     [
         {"pinged": "member"},
         {"pinged": None},
+        {"drain": "5"},
+        {"drain": -1},
         {"name": ""},
         {"name": "a b"},
         {"name": "a/b"},

@@ -414,6 +414,7 @@ def test_every_request_has_its_rule(tmp_path: Path, store: Store) -> None:
         f"{LBAAS}/quotas/{{}}/usage",
     }  # as status and as quota:get_one
     free |= {f"{LBAAS}/{kind}{one}" for kind in ("networks", "subnets") for one in ("", "/{}")}
+    free |= {f"{LBAAS}/extensions{one}" for one in ("", "/{}")}
     assert routed - named - free == set()
     assert named - routed == set()
 

@@ -155,7 +155,7 @@ TREES = {
             timeout_member_data=3000,
             timeout_tcp_inspect=4000,
         ),
-        pool(lb_algorithm=Algorithm.LEAST_CONNECTIONS),
+        pool(lb_algorithm=Algorithm.LEAST_CONNECTIONS, drain_timeout=30, slow_start=20),
         member(1, weight=0),
         member(2, weight=256, backup=True, monitor_port=9090),
         member(3, monitor_address="198.51.100.99"),

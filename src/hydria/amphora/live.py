@@ -1,18 +1,28 @@
 """Changing HAProxy's servers while it runs, through the runtime API.
 
 A removed server first goes into maintenance, so that it gets no new request, and is deleted in the background
-once its connections are gone; ``hard_stop_after`` bounds how long that may take.
+once its connections are gone; its drain timeout or else ``hard_stop_after`` bounds how long that may take.
+One that stays, but is to get no new connections, keeps those that it has until its drain timeout, if it has
+one.
 """
 
 from __future__ import annotations
 
 import time
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable
 
 from hydria.amphora import files
 from hydria.amphora.log import log
 from hydria.amphora.runtime import CommandFailed, Runtime
-from hydria.amphora.servers import Changes, addition, identity, in_process, key
+from hydria.amphora.servers import (
+    Changes,
+    addition,
+    identity,
+    in_process,
+    key,
+    takes_connections,
+    takes_fewer,
+)
 from hydria.wire.state import File, Server
 
 _DELETED = "Server deleted."
@@ -23,30 +33,42 @@ _KINDS = {"pem": "cert", "ca": "ca-file", "crl": "crl-file"}  # suffix of a file
 
 
 class Leaving:
-    """The servers that are still there only for their last connections."""
+    """The servers that are still there only for their last connections, or have some to be closed in time."""
 
     def __init__(self, hard_stop_after: float) -> None:
         self._hard_stop_after = hard_stop_after
         self._servers: dict[str, tuple[Server | None, float]] = {}  # the server and when it has to be gone
+        self._draining: dict[str, float] = {}  # servers that stay, and when their connections are closed
         self._kept: set[str] = set()  # those that HAProxy does not let go before the next reload
 
     def __contains__(self, name: object) -> bool:
         return name in self._servers
 
     def __bool__(self) -> bool:
-        """Whether some are waiting to be deleted."""
-        return len(self._servers) > len(self._kept)
+        """Whether some are waiting to be deleted, or for the end of their connections."""
+        return self._waiting > 0
 
     def clear(self) -> None:
         """Another process serves, which has none of them."""
         self._servers.clear()
+        self._draining.clear()
         self._kept.clear()
 
     def retire(self, runtime: Runtime, name: str, server: Server | None = None) -> None:
         """Send a server no more requests, and have it deleted by and by."""
         runtime.tell(f"set server {name} state maint")
         self._kept.discard(name)
-        self._servers[name] = server, time.monotonic() + self._hard_stop_after
+        self._draining.pop(name, None)
+        drain = server.drain if server is not None else None
+        patience = self._hard_stop_after if drain is None else drain
+        self._servers[name] = server, time.monotonic() + patience
+
+    def drain(self, server: Server) -> None:
+        """See to it that the connections of one that stays end in time; none is closed if it serves again."""
+        if takes_connections(server) or server.drain is None:
+            self._draining.pop(key(server), None)
+        else:
+            self._draining[key(server)] = time.monotonic() + server.drain
 
     def make_way(self, runtime: Runtime, server: Server) -> bool:
         """For a server that comes: whether the one of its name that was leaving can just stay.
@@ -66,6 +88,10 @@ class Leaving:
     def sweep(self) -> int:
         """Delete those that have no connections left; returns how many are still waiting."""
         with Runtime() as runtime:
+            for name, deadline in list(self._draining.items()):
+                if time.monotonic() > deadline:
+                    runtime.ask(f"shutdown sessions server {name}")
+                    del self._draining[name]
             for name, (_, deadline) in list(self._servers.items()):
                 if name in self._kept:
                     continue
@@ -77,7 +103,11 @@ class Leaving:
                 elif _CONNECTIONS not in answer:
                     self._kept.add(name)
                     log("agent", f"{name} stays in maintenance until the next reload: {answer}")
-        return len(self._servers) - len(self._kept)
+        return self._waiting
+
+    @property
+    def _waiting(self) -> int:
+        return len(self._servers) - len(self._kept) + len(self._draining)
 
     def _forget(self, name: str) -> None:
         del self._servers[name]
@@ -91,6 +121,8 @@ def carry_out(changes: Changes, leaving: Leaving) -> None:
             _add(runtime, server, leaving)
         for was, now in changes.adjusted:
             _adjust(runtime, was, now)
+            if takes_fewer(was, now) or takes_connections(now) or was.drain != now.drain:
+                leaving.drain(now)
         for server in changes.removed:
             leaving.retire(runtime, key(server), server)
 
@@ -112,13 +144,15 @@ def renew(changed: Iterable[File]) -> None:
                 raise CommandFailed(f"commit ssl {kind} {name}: {answer[:500]}")
 
 
-def strangers(desired: Iterable[Server], leaving: Leaving) -> bool:
+def strangers(desired: Collection[Server], leaving: Leaving) -> bool:
     """In a process taken over: retire the servers that nobody wants; is one that is wanted missing?"""
     wanted = {key(server) for server in desired}
     with Runtime() as runtime:
         present = in_process(runtime.ask("show servers state"))
         for name in sorted(present - wanted):
             leaving.retire(runtime, name)
+    for server in desired:
+        leaving.drain(server)  # when it began, nobody knows any more
     return not wanted <= present
 
 

@@ -152,6 +152,7 @@ def _server(server: Server) -> None:
     _expect(_whole(server.port, 1, 65535), "server port", server.port)
     _expect(_whole(server.weight, 0, 256), "server weight", server.weight)
     _expect(isinstance(server.enabled, bool), "server enabled", server.enabled)
+    _expect(server.drain is None or _whole(server.drain, 0, _DAY), "server drain", server.drain)
     _expect(server.pinged == "" or _address(server.pinged), "server pinged", server.pinged)
 
 

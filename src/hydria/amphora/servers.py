@@ -40,6 +40,16 @@ def identity(server: Server) -> tuple[str, str, str, int, tuple[str, ...]]:
     return server.backend, server.name, server.address, server.port, server.options
 
 
+def takes_connections(server: Server) -> bool:
+    """Whether it is to get connections of clients that it does not know yet."""
+    return server.enabled and server.weight > 0
+
+
+def takes_fewer(was: Server, now: Server) -> bool:
+    """Whether the change is one for which the connections of before are to end."""
+    return now.enabled < was.enabled or (now.weight == 0 and was.weight > 0)
+
+
 def difference(old: Iterable[Server], new: Iterable[Server]) -> Changes:
     """What changes from one set of servers to another."""
     before = {key(server): server for server in old}

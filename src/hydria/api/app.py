@@ -19,6 +19,7 @@ from hydria.api.amphorae import (
 from hydria.api.call import Services
 from hydria.api.caller import NOAUTH, OPEN_PATHS, identifier
 from hydria.api.endpoints import Collection, Item, Members, Statistics, Statuses
+from hydria.api.extensions import Extensions
 from hydria.api.healthcheck import Healthcheck
 from hydria.api.middleware import Identification, Transport
 from hydria.api.networks import Networks, Subnets
@@ -111,6 +112,8 @@ def _routes(services: Services) -> Iterator[tuple[str, object]]:
     yield "/quotas/{project}", QuotasOfProject(services)
     yield "/quotas/{project}/default", QuotaDefaults(services)
     yield "/quotas/{project}/usage", QuotaUsage(services)
+    yield "/extensions", Extensions()
+    yield "/extensions/{alias}", Extensions()
     yield "/providers", Providers(services)
     for kind in ("flavor", "availability_zone"):
         yield f"/providers/{{provider}}/{kind}_capabilities", Capabilities(services, kind)

@@ -49,6 +49,7 @@ class View:
     fields: what to read of an object, in this order; keys: the key of each in the response.
     json, times, parents: keys of values that are JSON text in the database, moments, ids of what is above.
     owned, tagged, faulty: whether there is a project, there are tags, and it can be in ERROR.
+    extended: keys of extensions, shown only when they are not null.
     """
 
     fields: tuple[str, ...]
@@ -62,6 +63,7 @@ class View:
     tagged: bool
     faulty: bool
     aliases: tuple[tuple[str, str], ...]
+    extended: tuple[str, ...]
 
     def of_row(self, row: Sequence[object], relations: Relations) -> Body:
         """The object that a row of ``fields`` holds; for msgspec to encode."""
@@ -80,6 +82,9 @@ class View:
         return self._complete(shown, relations)
 
     def _complete(self, shown: Body, relations: Relations) -> Body:
+        for key in self.extended:
+            if shown[key] is None:
+                del shown[key]
         for key in self.parents:
             shown[key] = [{"id": shown[key]}]
         for key in self.children:
@@ -137,6 +142,7 @@ def view(resource: type[Declared]) -> View:
         tagged="tags" in declared,
         faulty=faulty,
         aliases=tuple(_ALIASES.get(resource, {}).items()),
+        extended=tuple(key for name, key in shown.items() if declared[name].extension is not None),
     )
 
 

@@ -7,7 +7,8 @@ from typing import Annotated, ClassVar
 import msgspec
 
 from hydria.model import kinds
-from hydria.model.resource import IDENTIFIER, TEXT, Attribute, Null, Resource, Use
+from hydria.model.extensions import DRAIN_TIMEOUT, SLOW_START
+from hydria.model.resource import IDENTIFIER, TEXT, Attribute, Null, Resource, Use, extended
 from hydria.model.statuses import Algorithm, ALPNProtocol, PersistenceType, PoolProtocol, TLSVersion
 
 # A POST must give a type; a PUT may leave it out when one is stored (rules/pool.py).
@@ -76,3 +77,6 @@ class Pool(Resource, frozen=True, kw_only=True):
         list[ALPNProtocol] | None,
         Attribute(kind=kinds.ListOf(kinds.ALPN_PROTOCOL), null=None, listed=False, since="v2.24"),
     ] = None
+    # Seconds. 0 closes the connections of a member that leaves at once.
+    drain_timeout: Annotated[int | None, extended(DRAIN_TIMEOUT, kinds.Integer(0, 3600))] = None
+    slow_start: Annotated[int | None, extended(SLOW_START, kinds.Integer(1, 3600))] = None

@@ -12,7 +12,7 @@ overridden by plain code in the room that needs it.
 
 from __future__ import annotations
 
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Iterator, Mapping
 from dataclasses import dataclass
 from datetime import datetime
 from enum import Enum
@@ -21,8 +21,9 @@ from typing import Annotated, Any, ClassVar, TypeVar, cast, get_type_hints
 
 import msgspec
 
-from hydria.model import kinds
+from hydria.model import extensions, kinds
 from hydria.model.errors import Invalid
+from hydria.model.extensions import Extension
 from hydria.model.statuses import OperatingStatus, ProvisioningStatus
 
 
@@ -70,6 +71,7 @@ class Attribute:
     wire: its name in the API, where that differs from the field's.
     provider: its name in octavia-lib's data models; None where they do not have it.
     since: the API version that announced it.
+    extension: what it belongs to when Octavia does not have it (:func:`extended`).
     """
 
     kind: kinds.Kind
@@ -83,6 +85,7 @@ class Attribute:
     wire: str = ""
     provider: str | None = ""
     since: str = "v2.0"
+    extension: Extension | None = None
 
 
 def internal(kind: kinds.Kind, *, shown: bool = True, default: object = None, **more: Any) -> Attribute:
@@ -90,6 +93,14 @@ def internal(kind: kinds.Kind, *, shown: bool = True, default: object = None, **
     return Attribute(
         kind=kind, create=Use.NEVER, update=False, shown=shown, default=default, provider=None, **more
     )
+
+
+def extended(extension: Extension, kind: kinds.Kind, **more: Any) -> Attribute:
+    """An attribute that Octavia does not have. Null, which it is by default, means that nobody uses it.
+
+    Responses show it only when it is something else.
+    """
+    return Attribute(kind=kind, null=None, provider=None, extension=extension, **more)
 
 
 TEXT = Attribute(kind=kinds.Text(), default="")
@@ -263,6 +274,21 @@ def parse_update(
             value = {key: item for key, item in cast("dict[str, object]", value).items() if key in raw}
         changes[field] = value
     return changes
+
+
+def extensions_used(
+    resource: type[Declared], values: Mapping[str, object]
+) -> Iterator[tuple[str, Extension]]:
+    """Which of these values are of extensions: the key of each, and the extension."""
+    for field, attribute in attributes(resource).items():
+        value = values.get(field)
+        if attribute.extension is not None:
+            if value is not None:
+                yield wire_name(field, attribute), attribute.extension
+        elif isinstance(value, Enum):
+            for extension in extensions.ALL:
+                if extension.adds(value):
+                    yield wire_name(field, attribute), extension
 
 
 def build(resource: type[R], values: Mapping[str, object]) -> R:

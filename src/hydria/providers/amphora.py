@@ -29,6 +29,7 @@ class AmphoraProviderDriver(provider_base.ProviderDriver):
     """Hydria's own provider, by the same interface as everybody else's."""
 
     hydria_completion = Completion.CONVERGED
+    hydria_extensions = True
     hydria_policy_protocols = frozenset({ListenerProtocol.HTTP, ListenerProtocol.TERMINATED_HTTPS})
 
     _settings: Settings

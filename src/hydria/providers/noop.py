@@ -24,6 +24,7 @@ class NoopProviderDriver(provider_base.ProviderDriver):
     """``calls`` holds (method, arguments) of what was asked, the latest last."""
 
     hydria_completion = Completion.IMMEDIATE
+    hydria_extensions = True
 
     def __init__(self) -> None:
         super().__init__()

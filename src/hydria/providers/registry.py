@@ -22,6 +22,7 @@ from hydria.model.errors import (
     Unavailable,
     Unsupported,
 )
+from hydria.model.resource import Resource, extensions_used
 from hydria.model.statuses import ListenerProtocol
 from hydria.settings import Settings
 
@@ -97,6 +98,16 @@ class Provider:
         served = getattr(self.driver, "hydria_policy_protocols", None)
         if served is not None and protocol not in served:
             raise Unsupported(self.name, f"L7 policies are not supported on {protocol} listeners.")
+
+    def admit_extensions(self, resource: type[Resource], values: Mapping[str, object]) -> None:
+        """Raise Unsupported for values that Octavia does not have, unless the driver says that it has them.
+
+        Drivers of Hydria's own say so in ``hydria_extensions``; octavia-lib has no words for these.
+        """
+        if getattr(self.driver, "hydria_extensions", False):
+            return
+        for key, extension in extensions_used(resource, values):
+            raise Unsupported(self.name, f"{key}, as the extension '{extension.alias}' has it.")
 
     def create_vip_port(
         self, load_balancer_id: str, project_id: str, vip: VipDict, additional: list[VipDict]

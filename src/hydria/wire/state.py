@@ -38,6 +38,8 @@ class Server:
     backend, name: HAProxy's names, safe tokens. address: ``192.0.2.1`` or ``2001:db8::1``.
     weight: 0 to 256; 0 drains. enabled: False is administratively down (maintenance).
     options: further ``server`` keywords, each a safe token: ``("check", "inter", "5s", …)``.
+    drain: seconds that its connections may go on when it gets no new ones any more; None: as long as they
+    like while it stays, and until the agent's own limit when it is removed.
     pinged: the address that the agent pings when HAProxy asks it to, "" for none.
     """
 
@@ -49,6 +51,7 @@ class Server:
     enabled: bool = True
     options: tuple[str, ...] = ()
     pinged: str = ""
+    drain: int | None = None
 
 
 @dataclass(frozen=True, slots=True)

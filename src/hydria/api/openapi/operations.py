@@ -16,9 +16,10 @@ from hydria.api.amphorae import (
 )
 from hydria.api.endpoints import Collection as ListEndpoint
 from hydria.api.endpoints import Item, Members, Statistics, Statuses
+from hydria.api.extensions import Extensions
 from hydria.api.healthcheck import Healthcheck
 from hydria.api.networks import Networks, Subnets
-from hydria.api.openapi import amphorae, queries, quotas
+from hydria.api.openapi import amphorae, extensions, queries, quotas
 from hydria.api.openapi.answers import CONDITIONAL, JSON, READING, WITH_BODY, WRITING, answer, errors, later
 from hydria.api.openapi.fixed import (
     LINKS,
@@ -57,6 +58,8 @@ class Route:
     @property
     def key(self) -> Schema | None:
         """What names an object of the endpoint in its path; None where it serves no declared ones."""
+        if isinstance(self.endpoint, Extensions):
+            return extensions.alias()
         resource = getattr(self.endpoint, "resource", None)
         return None if resource is None else dict(attributes(resource)[resource.key].kind.schema())
 
@@ -294,6 +297,7 @@ DESCRIBED: Mapping[type, Mapping[str, Describe]] = {
     QuotasOfProject: {"get": quotas.show, "put": quotas.update, "delete": quotas.delete},
     QuotaDefaults: {"get": quotas.defaults},
     QuotaUsage: {"get": quotas.usage},
+    Extensions: {"get": extensions.describe},
     Providers: {"get": _providers},
     Capabilities: {"get": _providers},
     Amphorae: {"get": _list},

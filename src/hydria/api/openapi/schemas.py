@@ -174,14 +174,15 @@ def _shown(resource: type[Declared]) -> tuple[dict[str, Schema], frozenset[str]]
         if name in ("fault", "fault_since"):
             continue  # which are shown together
         schema = dict(declared[name].kind.schema())
-        properties[key] = nullable(schema) if NoneType in get_args(hints[name]) else schema
+        optional_value = NoneType in get_args(hints[name]) and key not in shape.extended
+        properties[key] = nullable(schema) if optional_value else schema
     properties |= dict.fromkeys((*shape.parents, *shape.children), ids)
     for name in ("tags", "project_id"):
         if name in declared:
             key = "tenant_id" if name == "project_id" else name
             properties[key] = dict(declared[name].kind.schema())
     properties |= {alias: properties[key] for alias, key in shape.aliases}
-    optional: frozenset[str] = frozenset()
+    optional = frozenset(shape.extended)
     if shape.has_monitor:
         properties["healthmonitor_id"] = {"type": "string", "format": "uuid"}
         optional |= {"healthmonitor_id"}
@@ -204,6 +205,8 @@ def _taken(attribute: Attribute, *, creating: bool) -> Schema:
 
 
 def _notes(attribute: Attribute, *, creating: bool, mandatory: bool) -> Iterator[str]:
+    if attribute.extension is not None:
+        yield f"Extension {attribute.extension.alias}."
     if attribute.since != "v2.0":
         yield f"Since {attribute.since}."
     if creating and isinstance(attribute.default, Configured):

@@ -141,6 +141,7 @@ class Change:
 
     def update(self, item: R, values: Mapping[str, object]) -> R:
         """Write a PUT's changes; the object as it has become."""
+        self.provider.admit_extensions(type(item), values)
         written = changes.update_object(self.tx, item, values, self.generation)
         self.tag(item, values)
         return build(type(item), msgspec.structs.asdict(item) | written)

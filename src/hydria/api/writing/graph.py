@@ -112,7 +112,10 @@ def judged(
 
 
 def check_provider(provider: Provider, graph: Graph) -> None:
-    """Raise Unsupported for L7 policies where the provider has none."""
+    """Raise Unsupported for L7 policies where the provider has none, and for extensions that it has not."""
+    for resource, several in ((Listener, graph.listeners), (Pool, graph.pools)):
+        for values in several:
+            provider.admit_extensions(resource, values)
     with_policies = {values["listener_id"] for values in graph.policies}
     for values in graph.listeners:
         if values["id"] in with_policies:

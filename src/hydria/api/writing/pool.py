@@ -39,6 +39,7 @@ def create(call: Call, body: object, parent: str | None) -> dict[str, object]:  
         listener = None if listener_id is None else change.find(Listener, str(listener_id))
         completed = rules.pool_created(values, call.services.deployment)
         certificates.judge(call, Pool, completed, change.balancer.project_id)
+        change.provider.admit_extensions(Pool, completed)
         item = new(change.balancer, Pool, completed, change.generation)
         if listener is not None:
             rules.pool_fits_listener(listener.protocol, item.protocol)

@@ -37,12 +37,13 @@ def servers(
 ) -> Iterator[Server]:
     """A pool's members in one backend; ``monitor`` is the one that is enabled, if any."""
     checked = check.server_words(monitor, encrypted=pool.tls_enabled) if monitor else ()
+    slowly = ("slowstart", f"{pool.slow_start}s") if pool.slow_start else ()
     sends = (*_SENDS_PROXY.get(pool.protocol, ()), *tls.server_words(pool, listener, files))
     numbers: set[int] = set()
     pings = monitor is not None and monitor.type is MonitorType.PING
     for member in members:
         probed = () if pings else _probed_at(member, monitor)
-        options = (*_number(pool, member, numbers), *sends, *checked, *probed)
+        options = (*_number(pool, member, numbers), *sends, *slowly, *checked, *probed)
         yield Server(
             backend=plain(backend),
             name=plain(member.id),
@@ -52,6 +53,7 @@ def servers(
             enabled=member.admin_state_up,
             options=(*options, "backup") if member.backup else options,
             pinged=_pinged(member) if pings else "",
+            drain=pool.drain_timeout,
         )
 
 

@@ -12,10 +12,11 @@ from hydria.model.pool import SESSION_PERSISTENCE, Pool, SessionPersistence
 from hydria.model.resource import bad_value
 from hydria.model.rules import draft, tls
 from hydria.model.rules.deployment import Deployment
-from hydria.model.statuses import ListenerProtocol, PersistenceType, PoolProtocol
+from hydria.model.statuses import Algorithm, ListenerProtocol, PersistenceType, PoolProtocol
 
 _EMPTY_IS_NULL = ("tls_container_ref", "ca_tls_container_ref", "crl_container_ref", "tls_ciphers")
 _DATAGRAM = (PoolProtocol.UDP, PoolProtocol.SCTP)
+_WEIGHING = (Algorithm.ROUND_ROBIN, Algorithm.LEAST_CONNECTIONS)
 _PROXIES = (PoolProtocol.PROXY, PoolProtocol.PROXYV2)
 _POOLS_OF: Mapping[ListenerProtocol, tuple[PoolProtocol, ...]] = {
     ListenerProtocol.TCP: (PoolProtocol.HTTP, PoolProtocol.HTTPS, *_PROXIES, PoolProtocol.TCP),
@@ -48,6 +49,7 @@ def pool_created(values: Mapping[str, object], deployment: Deployment) -> dict[s
     if pool.crl_container_ref and not pool.ca_tls_container_ref:
         raise validation("A CA certificate reference is required to specify a revocation list.")
     tls.judge(completed, deployment.limits)
+    _extensions_fit(pool, completed)
     if pool.tls_enabled:
         for setting, default in deployment.pool_tls.items():
             if completed.get(setting) is None:
@@ -69,6 +71,7 @@ def pool_updated(pool: Pool, changes: Mapping[str, object], deployment: Deployme
     if "ca_tls_container_ref" in completed or "crl_container_ref" in completed:
         _revocations_fit(pool, future)
     tls.judge(completed, deployment.limits)
+    _extensions_fit(future, completed)
     switched_on = future.tls_enabled and not pool.tls_enabled
     for setting, default in deployment.pool_tls.items():
         nulled = setting in completed and completed[setting] is None and setting != "alpn_protocols"
@@ -76,6 +79,20 @@ def pool_updated(pool: Pool, changes: Mapping[str, object], deployment: Deployme
         if nulled or (switched_on and unset):
             completed[setting] = default
     return completed
+
+
+def _extensions_fit(pool: Pool, completed: Mapping[str, object]) -> None:
+    """Refuse what this pool cannot have, if the request has a part in it."""
+    if pool.protocol in _DATAGRAM:
+        for name in ("drain_timeout", "slow_start"):
+            if completed.get(name) is not None:
+                raise validation(f"{name} is not for pools of the protocol {pool.protocol}.")
+    touched = "slow_start" in completed or "lb_algorithm" in completed
+    if touched and pool.slow_start is not None and pool.lb_algorithm not in _WEIGHING:
+        raise validation(
+            f"slow_start is only for pools with one of the algorithms {', '.join(_WEIGHING)},"
+            f" not {pool.lb_algorithm}."
+        )
 
 
 def _merged_persistence(pool: Pool, given: Mapping[str, object]) -> dict[str, object] | None:

@@ -1,0 +1,41 @@
+"""What the API has beyond Octavia's: each of them under a name that clients can look for.
+
+Attributes say which one they belong to where they are declared (:mod:`.resource`); new words of an attribute
+that Octavia has are listed here. Octavia's clients see nothing of them: an attribute is in a response only
+once somebody has set it. Drivers written for Octavia do not know them, so their providers refuse them.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from enum import StrEnum
+
+
+@dataclass(frozen=True, slots=True)
+class Extension:
+    """alias: its name for programs. updated: when it last changed. words: values that it adds."""
+
+    alias: str
+    name: str
+    description: str
+    updated: str
+    words: tuple[StrEnum, ...] = ()
+
+    def adds(self, value: object) -> bool:
+        """Whether the value is one of its words; the same letters may be a word of something else."""
+        return any(value is word for word in self.words)
+
+
+DRAIN_TIMEOUT = Extension(
+    "drain-timeout",
+    "Drain timeout of pools",
+    "How long the connections of a member that is removed, disabled or given the weight 0 may go on.",
+    "2026-11-20T00:00:00Z",
+)
+SLOW_START = Extension(
+    "slow-start",
+    "Slow start of members",
+    "How long a member that comes, or comes back, takes to get its full share of new connections.",
+    "2026-11-20T00:00:00Z",
+)
+ALL = (DRAIN_TIMEOUT, SLOW_START)

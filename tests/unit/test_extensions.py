@@ -1,0 +1,143 @@
+"""What the API has beyond Octavia's: found by name, seen only when set, refused by drivers that do not know it."""
+
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from hydria.api import extensions as api_extensions
+from hydria.model import extensions
+from hydria.model.errors import Invalid, Unsupported
+from hydria.model.load_balancer import LoadBalancer
+from hydria.model.pool import Pool
+from hydria.model.resource import Resource, attributes, extensions_used
+from hydria.model.statuses import MonitorType
+from hydria.providers import objects
+from hydria.store import Store
+from hydria.store.tables import RESOURCES
+from hydria.testing import trees
+from tests.unit import api_reading
+from tests.unit.api_writing import Api, everything, new_store
+
+POOL = {"protocol": "HTTP", "lb_algorithm": "ROUND_ROBIN"}
+# Of each extension, a way to use it in a change of an object of everything().
+USES: dict[str, tuple[type[Resource], dict[str, Any]]] = {
+    "drain-timeout": (Pool, {"drain_timeout": 30}),
+    "slow-start": (Pool, {"slow_start": 10}),
+}
+
+
+@pytest.fixture
+def store(tmp_path: Path) -> Iterator[Store]:
+    store = new_store(tmp_path)
+    yield store
+    store.close()
+
+
+def test_each_extension_has_attributes_or_words_and_a_name_of_its_own() -> None:
+    aliases = [each.alias for each in extensions.ALL]
+    assert len(set(aliases)) == len(aliases)
+    assert set(USES) == set(aliases)
+    for each in extensions.ALL:
+        assert api_extensions.shown(each)["attributes"], each.alias
+
+
+def test_clients_can_look_for_extensions(store: Store) -> None:
+    api = api_reading.Api(store)
+    listed = api.get("/v2/lbaas/extensions")["extensions"]
+    assert [each["alias"] for each in listed] == [each.alias for each in extensions.ALL]
+    assert api.get("/v2/extensions")["extensions"] == listed
+    one = api.get("/v2/lbaas/extensions/drain-timeout")["extension"]
+    assert one == listed[0]
+    assert one["attributes"] == [{"resource": "pool", "name": "drain_timeout", "values": []}]
+    assert api.get("/v2/lbaas/extensions/nothing", 404)["faultstring"] == "Extension nothing not found."
+
+
+def test_drivers_written_for_octavia_never_see_them() -> None:
+    for resource in RESOURCES:
+        names = objects.names_of(resource)
+        extended = {name for name, it in attributes(resource).items() if it.extension is not None}
+        assert extended.isdisjoint(names)
+
+
+def test_words_are_of_an_extension_only_in_their_own_attribute() -> None:
+    assert list(extensions_used(trees.HealthMonitor, {"type": MonitorType.PING})) == []
+    assert not any(each.adds("METHOD") for each in extensions.ALL)
+
+
+@pytest.mark.parametrize("provider", ["amphora", "noop_driver"])
+@pytest.mark.parametrize("alias", USES)
+def test_responses_have_them_only_while_they_are_set(store: Store, alias: str, provider: str) -> None:
+    api = Api(store, provider=provider)
+    ids = everything(api)
+    resource, body = USES[alias]
+    added = {key for key, it in attributes(resource).items() if it.extension is not None}
+    identifier = ids[resource.table]
+    assert added.isdisjoint(api.update(resource, identifier, name="before"))
+    shown = api.update(resource, identifier, **body)
+    assert body.items() <= shown.items()
+    reading = api_reading.Api(store)
+    url = f"/v2/lbaas/{resource.plural}"
+    assert body.items() <= reading.get(f"{url}/{identifier}")[resource.root].items()
+    assert body.items() <= reading.get(url)[resource.plural][0].items()
+    cleared = api.update(resource, identifier, **dict.fromkeys(body.keys() & added))
+    assert added.isdisjoint(cleared)
+    assert added.isdisjoint(reading.get(url)[resource.plural][0])
+
+
+@pytest.mark.parametrize("alias", USES)
+def test_third_party_providers_refuse_them(store: Store, alias: str) -> None:
+    api = Api(store, provider="third")
+    ids = everything(api)
+    resource, body = USES[alias]
+    key = next(iter(body))
+    message = (
+        f"Provider 'third' does not support a requested option: {key}, as the extension '{alias}' has it."
+    )
+    with api.unchanged(Unsupported, message):
+        api.update(resource, ids[resource.table], **body)
+
+
+def test_third_party_providers_refuse_them_in_creates(store: Store) -> None:
+    api = Api(store, provider="third")
+    ids = everything(api)
+    message = "Provider 'third' does not support a requested option: {}, as the extension '{}' has it."
+    with api.unchanged(Unsupported, message.format("slow_start", "slow-start")):
+        api.create(Pool, loadbalancer_id=ids["load_balancers"], slow_start=5, **POOL)
+    with api.unchanged(Unsupported, message.format("drain_timeout", "drain-timeout")):
+        api.create(LoadBalancer, pools=[{"name": "p", "drain_timeout": 5, **POOL}])
+    assert "slow_start" not in api.create(
+        Pool, loadbalancer_id=ids["load_balancers"], slow_start=None, **POOL
+    )
+
+
+@pytest.mark.parametrize(
+    ("body", "message"),
+    [
+        ({"protocol": "UDP", "drain_timeout": 5}, "drain_timeout is not for pools of the protocol UDP."),
+        ({"protocol": "SCTP", "slow_start": 5}, "slow_start is not for pools of the protocol SCTP."),
+        (
+            {"lb_algorithm": "SOURCE_IP", "slow_start": 5},
+            (
+                "slow_start is only for pools with one of the algorithms ROUND_ROBIN, LEAST_CONNECTIONS,"
+                " not SOURCE_IP."
+            ),
+        ),
+    ],
+)
+def test_pools_that_cannot_have_them(store: Store, body: dict[str, object], message: str) -> None:
+    api = Api(store)
+    ids = everything(api)
+    with api.unchanged(Invalid, f"Validation failure: {message}"):
+        api.create(Pool, loadbalancer_id=ids["load_balancers"], **{**POOL, **body})
+
+
+def test_an_algorithm_that_does_not_start_slowly(store: Store) -> None:
+    api = Api(store)
+    pool = everything(api)["pools"]
+    api.update(Pool, pool, slow_start=5)
+    with pytest.raises(Invalid, match="slow_start is only for pools with one of the algorithms"):
+        api.update(Pool, pool, lb_algorithm="SOURCE_IP")
+    api.update(Pool, pool, name="n")
+    assert "slow_start" not in api.update(Pool, pool, lb_algorithm="SOURCE_IP", slow_start=None)
