@@ -18,6 +18,16 @@ _MS_BIND, _MS_REC, _MS_PRIVATE = 0x1000, 0x4000, 0x40000
 _CLONE_NEWNS = 0x20000
 _CLONE_NEWUTS = 0x0400_0000
 _PR_SET_PDEATHSIG, _PR_SET_CHILD_SUBREAPER, _PR_SET_NO_NEW_PRIVS = 1, 36, 38
+_PR_CAPBSET_DROP = 24
+_CAPABILITY_VERSION = 0x2008_0522
+_CAPABILITIES = {  # linux/capability.h
+    "DAC_READ_SEARCH": 2,  # the agent's work directory, before it becomes the agent's
+    "KILL": 5,  # the agent and HAProxy, which are of another user
+    "SETGID": 6,
+    "SETUID": 7,
+    "NET_ADMIN": 12,  # links, addresses, nftables, connection tracking
+    "NET_RAW": 13,  # announcing a VIP
+}
 _SIOCGIFCONF, _SIOCGIFFLAGS, _SIOCSIFFLAGS, _SIOCGIFHWADDR = 0x8912, 0x8913, 0x8914, 0x8927
 _IFF_UP = 1
 _IFREQ, _INTERFACES = 40, 128  # bytes of one; how many are looked at
@@ -115,6 +125,21 @@ def drop_privileges(user: int) -> None:
         os.setgid(user)
         os.setuid(user)
     _prctl(_PR_SET_NO_NEW_PRIVS, 1)
+
+
+def keep_capabilities() -> None:
+    """Give up, for good, the capabilities that the root part and what it starts do not use."""
+    kept = sum(1 << number for number in _CAPABILITIES.values())
+    last = int(Path("/proc/sys/kernel/cap_last_cap").read_text())
+    for number in range(last + 1):
+        if not kept >> number & 1:
+            _prctl(_PR_CAPBSET_DROP, number)
+    header = struct.pack("=Ii", _CAPABILITY_VERSION, 0)
+    # Effective, permitted and inheritable ones, the lower 32 of each first.
+    low, high = kept & 0xFFFF_FFFF, kept >> 32
+    if _libc.capset(header, struct.pack("=6I", low, low, 0, high, high, 0)):
+        number = ctypes.get_errno()
+        raise OSError(number, f"capset: {os.strerror(number)}")
 
 
 def prepare_network() -> None:

@@ -42,6 +42,7 @@ def run(boot_dir: Path) -> int:
     kernel.adopt_orphans()
     kernel.prepare_network()
     kernel.raise_open_files()
+    kernel.keep_capabilities()
     gc.freeze()  # what is shared with the agent stays shared
     _Supervisor(boot, boot_dir, work).run()
     return 0
