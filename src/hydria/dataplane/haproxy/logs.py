@@ -21,7 +21,7 @@ from hydria.wire.proxies import INTERNAL, LOGS_SOCKET
 _COLLECT, _RING, _SEND = f"{INTERNAL}records", f"{INTERNAL}ring", f"{INTERNAL}receivers"
 _COLLECTOR = "127.0.0.1:15514"
 _RECORD = 300  # bytes of a usual one, to make a ring that holds as many as the operator says
-_LEAST_RING = 65_536
+_LEAST_RING, _LARGEST_RING = 65_536, 64 << 20
 # Datagrams that are read at a time: with the usual 4, requests at full speed are faster than their records.
 _BATCH = 64
 _OURS = re.compile(r"\{\{\s*(\w+)\s*\}\}|(?<!%)\{(project_id|lb_id)\}")
@@ -69,7 +69,7 @@ def sections(tuning: Tuning) -> list[Section]:
     ring = Section.named("ring", _RING)
     ring.add("format", "rfc3164")
     ring.add("maxlen", LONGEST)
-    ring.add("size", max(_LEAST_RING, logs.queue * _RECORD))
+    ring.add("size", min(max(_LEAST_RING, logs.queue * _RECORD), _LARGEST_RING))
     ring.add("timeout", "connect", "5s")
     ring.add("timeout", "server", "10s")
     ring.add("server", "receivers", f"unix@{LOGS_SOCKET}")
@@ -83,6 +83,9 @@ def _receivers(logs: Syslog) -> Section:
     section.add("timeout", "client", "1h")
     section.add("timeout", "server", "1h")
     section.add("timeout", "connect", "2s")
+    # A process that retires does not wait for receivers that never hang up.
+    section.add("timeout", "client-fin", "1s")
+    section.add("timeout", "server-fin", "1s")
     section.add("retries", 3)
     checked = ("check", "inter", f"{logs.retry_interval}s", "fall", logs.retry_count, "rise", 1)
     # A refused connection is reason enough not to wait for the checks.
