@@ -30,7 +30,7 @@ from hydria.settings import ApiSettings, Settings
 from hydria.store import Store, amphorae, rows, tables
 from hydria.testing import trees
 from hydria.testing.network import FakeNetwork
-from tests.unit.api_reading import new_store
+from tests.databases import new_store
 from tests.unit.api_writing import GRAPH, embedded_network
 
 EXAMPLES = {GenerationMode.POSITIVE: 15, GenerationMode.NEGATIVE: 8}

@@ -14,8 +14,8 @@ from hydria.api import program
 from hydria.messages import LocalWakeups
 from hydria.model.errors import Invalid
 from hydria.store import Store
+from tests.databases import new_store
 from tests.keystone import Keystone
-from tests.unit.api_reading import new_store
 from tests.unit.api_writing import embedded_network
 
 pytestmark = pytest.mark.db

@@ -17,8 +17,9 @@ from oslo_config import cfg
 from hydria import notifications
 from hydria.model.load_balancer import LoadBalancer
 from hydria.settings import NotificationSettings
+from tests.databases import new_store
 from tests.services import Service
-from tests.unit.api_writing import Api, new_store
+from tests.unit.api_writing import Api
 
 pytestmark = pytest.mark.db
 SECONDS = 60.0

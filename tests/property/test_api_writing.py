@@ -21,7 +21,8 @@ from hydria.model.pool import Pool
 from hydria.model.resource import Declared, attributes, wire_name
 from hydria.store.tables import OFFERED
 from hydria.testing import bodies
-from tests.unit.api_writing import MONITOR, ORDER, Api, everything, new_store
+from tests.databases import new_store
+from tests.unit.api_writing import MONITOR, ORDER, Api, everything
 
 EVERY = (*ORDER, *OFFERED)
 few = settings(max_examples=8, deadline=None, suppress_health_check=list(HealthCheck))

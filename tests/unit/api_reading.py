@@ -3,13 +3,10 @@
 import dataclasses
 import itertools
 import random
-import tempfile
 import uuid
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from datetime import timedelta
-from functools import cache
-from pathlib import Path
 from typing import Any
 
 import sqlalchemy as sa
@@ -26,7 +23,7 @@ from hydria.model.load_balancer import LoadBalancer
 from hydria.model.member import Member
 from hydria.model.resource import Resource, attributes, wire_name
 from hydria.settings import ApiSettings, Settings
-from hydria.store import Store, rows, schema, tables
+from hydria.store import Store, rows, tables
 from hydria.testing import trees
 from hydria.testing.network import FakeNetwork
 
@@ -80,24 +77,6 @@ class Api:
             yield seen
         finally:
             sa.event.remove(self.store.reader, "before_cursor_execute", note)
-
-
-def new_store(directory: Path) -> Store:
-    """An SQLite database of the test's own."""
-    file = directory / "hydria.db"
-    file.write_bytes(_empty_database())
-    return Store(f"sqlite:///{file}")
-
-
-@cache
-def _empty_database() -> bytes:
-    # The migrations take longer than most tests.
-    with tempfile.TemporaryDirectory() as directory:
-        file = Path(directory) / "hydria.db"
-        store = Store(f"sqlite:///{file}")
-        schema.upgrade(store)
-        store.close()
-        return file.read_bytes()
 
 
 def url_of(resource: type[Resource]) -> str:

@@ -3,7 +3,6 @@
 import dataclasses
 from collections.abc import Iterator
 from contextlib import contextmanager
-from pathlib import Path
 from typing import Any
 
 import pytest
@@ -28,7 +27,7 @@ from hydria.providers.amphora import AmphoraProviderDriver
 from hydria.providers.noop import NoopProviderDriver
 from hydria.providers.registry import Registry
 from hydria.settings import ApiSettings, NetworkingSettings, Settings
-from hydria.store import Store, rows, schema, tables, trees
+from hydria.store import Store, rows, tables, trees
 from hydria.testing.network import FakeNetwork
 
 PROJECT = "p1"
@@ -224,12 +223,6 @@ def embedded_network() -> FakeNetwork:
     network = FakeNetwork()
     network.default_vip_subnet_id = network.add_network("198.51.100.0/24", "2001:db8::/64").subnet_ids[0]
     return network
-
-
-def new_store(directory: Path) -> Store:
-    store = Store(f"sqlite:///{directory / 'hydria.db'}")
-    schema.upgrade(store)
-    return store
 
 
 def _apply(tx: sa.Connection, balancer: LoadBalancer) -> None:

@@ -13,7 +13,8 @@ from hydria.model.load_balancer import LoadBalancer
 from hydria.model.statuses import AmphoraRole, AmphoraStatus
 from hydria.store import amphorae, rows, tables
 from hydria.testing import trees as make
-from tests.unit.api_reading import Api, new_store
+from tests.databases import new_store
+from tests.unit.api_reading import Api
 
 URL = "/v2/octavia/amphorae"
 KEYS = {

@@ -12,7 +12,8 @@ from hydria.api import conditions
 from hydria.model.errors import Invalid
 from hydria.store import tables
 from hydria.testing import trees
-from tests.unit.api_reading import MAKERS, Api, new_store, url_of
+from tests.databases import new_store
+from tests.unit.api_reading import MAKERS, Api, url_of
 from tests.unit.api_writing import GRAPH
 
 RESOURCES = {resource.root: resource for resource in MAKERS}

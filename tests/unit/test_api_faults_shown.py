@@ -22,7 +22,8 @@ from hydria.store import tables
 from hydria.store.relations import Relations
 from hydria.store.tables import RESOURCES
 from hydria.testing import trees
-from tests.unit.api_reading import MAKERS, Api, new_store, url_of
+from tests.databases import new_store
+from tests.unit.api_reading import MAKERS, Api, url_of
 
 EVERY = pytest.mark.parametrize("resource", RESOURCES, ids=lambda resource: resource.root)
 SINCE = trees.EPOCH + timedelta(hours=1)

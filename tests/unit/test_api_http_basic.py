@@ -23,7 +23,7 @@ from hydria.messages import LocalWakeups
 from hydria.model.errors import Forbidden, Invalid
 from hydria.settings import ApiSettings, OsloMiddlewareSettings, Settings
 from hydria.store import Store
-from tests.unit.api_reading import new_store
+from tests.databases import new_store
 from tests.unit.api_writing import embedded_network
 
 LIST = "/v2/lbaas/loadbalancers"

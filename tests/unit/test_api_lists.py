@@ -14,6 +14,7 @@ from hydria.model.resource import Resource
 from hydria.store import rows
 from hydria.store.tables import RESOURCES
 from hydria.testing import trees
+from tests.databases import new_store
 from tests.unit.api_reading import (
     Api,
     api_name,
@@ -21,7 +22,6 @@ from tests.unit.api_reading import (
     insert_variety,
     joined,
     listed,
-    new_store,
     query_text,
     url_of,
     walk,

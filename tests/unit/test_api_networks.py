@@ -11,7 +11,7 @@ from hydria.api.app import make_app
 from hydria.messages import LocalWakeups
 from hydria.settings import Settings
 from hydria.testing.network import FakeNetwork
-from tests.unit.api_reading import new_store
+from tests.databases import new_store
 
 
 def client(tmp_path: Path, network: FakeNetwork) -> testing.TestClient:

@@ -10,7 +10,8 @@ from urllib.parse import quote
 import pytest
 
 from hydria.store import Store
-from tests.unit.api_reading import Api, new_store
+from tests.databases import new_store
+from tests.unit.api_reading import Api
 
 ROOT = "/v2/lbaas"
 NIL = "00000000-0000-0000-0000-000000000000"

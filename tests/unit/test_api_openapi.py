@@ -15,7 +15,8 @@ from hydria.api.openapi.schemas import NESTED, Components
 from hydria.model.load_balancer import LoadBalancer
 from hydria.model.resource import Declared, Use, attributes, by_wire_name
 from hydria.testing import trees
-from tests.unit.api_reading import MAKERS, Api, insert_variety, new_store, url_of
+from tests.databases import new_store
+from tests.unit.api_reading import MAKERS, Api, insert_variety, url_of
 
 JSON = {"Content-Type": "application/json"}
 RESOURCES = tuple(MAKERS)

@@ -29,7 +29,7 @@ from hydria.model.statuses import AmphoraRole, AmphoraStatus
 from hydria.settings import Settings
 from hydria.store import Store, rows
 from hydria.testing import trees
-from tests.unit.api_reading import new_store
+from tests.databases import new_store
 from tests.unit.api_writing import MONITOR, embedded_network
 
 POLICIES = Path(__file__).parents[2] / "etc" / "policy"

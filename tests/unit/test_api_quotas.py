@@ -7,7 +7,8 @@ from typing import Any
 import pytest
 
 from hydria.testing import trees as make
-from tests.unit.api_reading import Api, new_store
+from tests.databases import new_store
+from tests.unit.api_reading import Api
 
 ALL = -1
 KINDS = ("loadbalancer", "listener", "member", "pool", "healthmonitor", "l7policy", "l7rule")

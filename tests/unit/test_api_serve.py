@@ -18,7 +18,8 @@ from hydria.api import serve
 from hydria.model.errors import Forbidden, Unavailable
 from hydria.settings import ApiSettings, Settings
 from hydria.testing import trees
-from tests.unit.api_reading import Api, new_store
+from tests.databases import new_store
+from tests.unit.api_reading import Api
 
 
 def settings(host: str = "127.0.0.1", port: int = 0) -> Settings:

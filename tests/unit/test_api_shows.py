@@ -21,7 +21,8 @@ from hydria.store import rows, tables
 from hydria.store.relations import Relations
 from hydria.store.tables import RESOURCES
 from hydria.testing import trees
-from tests.unit.api_reading import Api, new_store, url_of
+from tests.databases import new_store
+from tests.unit.api_reading import Api, url_of
 
 EVERY = pytest.mark.parametrize("resource", RESOURCES, ids=lambda resource: resource.root)
 NOBODY = "77777777-0000-4000-8000-000000000000"

@@ -12,7 +12,8 @@ from hydria.api.versions import VERSIONS
 from hydria.model import errors
 from hydria.store import Store
 from hydria.testing import trees
-from tests.unit.api_reading import Api, new_store
+from tests.databases import new_store
+from tests.unit.api_reading import Api
 
 BALANCERS = "/v2/lbaas/loadbalancers"
 NEW = {"loadbalancer": {"name": "n"}}

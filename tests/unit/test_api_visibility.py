@@ -14,7 +14,8 @@ from hydria.model.load_balancer import LoadBalancer
 from hydria.model.member import Member
 from hydria.settings import Settings
 from hydria.testing import trees
-from tests.unit.api_reading import Api, new_store
+from tests.databases import new_store
+from tests.unit.api_reading import Api
 
 RULES = Enforcement(Settings())
 OTHER = trees.identifier(LoadBalancer, 2)

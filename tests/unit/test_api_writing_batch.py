@@ -10,7 +10,8 @@ from hydria.model.errors import Busy, Conflict, Invalid, NotFound
 from hydria.model.load_balancer import LoadBalancer
 from hydria.model.member import Member
 from hydria.model.pool import Pool
-from tests.unit.api_writing import Api, everything, new_store
+from tests.databases import new_store
+from tests.unit.api_writing import Api, everything
 
 ONE = {"address": "192.0.2.1", "protocol_port": 80}
 TWO = {"address": "192.0.2.2", "protocol_port": 80}

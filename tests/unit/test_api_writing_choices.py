@@ -17,7 +17,8 @@ from hydria.model.load_balancer import LoadBalancer
 from hydria.model.member import Member
 from hydria.model.statuses import Topology
 from hydria.store import rows
-from tests.unit.api_writing import GRAPH, Api, everything, new_store
+from tests.databases import new_store
+from tests.unit.api_writing import GRAPH, Api, everything
 
 VALIDATION = "Validation failure: "
 NOT_ALLOWED = f"{VALIDATION}Supplied VIP network_id is not allowed by the configuration of this deployment."

@@ -10,7 +10,8 @@ from hydria.api.writing import amphora
 from hydria.model.errors import Busy, Unsupported
 from hydria.model.load_balancer import LoadBalancer
 from hydria.store import tables
-from tests.unit.api_writing import Api, new_store
+from tests.databases import new_store
+from tests.unit.api_writing import Api
 
 
 @pytest.fixture

@@ -11,7 +11,8 @@ from hydria.model.errors import Conflict, HydriaError, Invalid, NotFound
 from hydria.model.load_balancer import LoadBalancer
 from hydria.model.member import Member
 from hydria.model.pool import Pool
-from tests.unit.api_writing import GRAPH, MONITOR, PROJECT, Api, new_store
+from tests.databases import new_store
+from tests.unit.api_writing import GRAPH, MONITOR, PROJECT, Api
 
 WEB = {"protocol": "HTTP", "lb_algorithm": "ROUND_ROBIN"}
 MEMBER = {"address": "192.0.2.1", "protocol_port": 80}

@@ -14,7 +14,8 @@ from hydria.model.l7rule import L7Rule
 from hydria.model.listener import Listener
 from hydria.model.load_balancer import LoadBalancer
 from hydria.model.pool import Pool
-from tests.unit.api_writing import GRAPH, Api, everything, new_store
+from tests.databases import new_store
+from tests.unit.api_writing import GRAPH, Api, everything
 
 NOBODY = "77777777-0000-4000-8000-000000000000"
 WEB = {"protocol": "HTTP", "lb_algorithm": "ROUND_ROBIN"}

@@ -13,7 +13,8 @@ from hydria.model.listener import Listener
 from hydria.model.load_balancer import LoadBalancer
 from hydria.model.member import Member
 from hydria.model.pool import Pool
-from tests.unit.api_writing import MONITOR, PROJECT, Api, everything, new_store
+from tests.databases import new_store
+from tests.unit.api_writing import MONITOR, PROJECT, Api, everything
 
 NOBODY = str(uuid.UUID(int=7))
 

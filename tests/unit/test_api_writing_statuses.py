@@ -14,7 +14,8 @@ from hydria.model.member import Member
 from hydria.model.pool import Pool
 from hydria.model.statuses import ProvisioningStatus
 from hydria.store import tables
-from tests.unit.api_writing import MONITOR, Api, everything, new_store
+from tests.databases import new_store
+from tests.unit.api_writing import MONITOR, Api, everything
 
 A, U, C, D = "ACTIVE", "PENDING_UPDATE", "PENDING_CREATE", "PENDING_DELETE"
 

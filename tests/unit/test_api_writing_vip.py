@@ -12,7 +12,8 @@ from hydria.model.errors import Conflict, Invalid, NotFound, ProviderFailed, Una
 from hydria.model.listener import Listener
 from hydria.model.load_balancer import LoadBalancer
 from hydria.testing.network import FakeNetwork
-from tests.unit.api_writing import Api, new_store
+from tests.databases import new_store
+from tests.unit.api_writing import Api
 
 NOBODY = str(uuid.UUID(int=7))
 

@@ -16,7 +16,8 @@ from hydria.model.load_balancer import LoadBalancer
 from hydria.model.member import Member
 from hydria.model.pool import Pool
 from hydria.settings import Settings
-from tests.unit.api_writing import GRAPH, MONITOR, PROJECT, Api, new_store
+from tests.databases import new_store
+from tests.unit.api_writing import GRAPH, MONITOR, PROJECT, Api
 
 RULES = Enforcement(Settings())
 MEMBER = {"address": "192.0.2.9", "protocol_port": 80}

@@ -12,15 +12,15 @@ import sqlalchemy as sa
 
 from hydria.health_manager.receiver import Received
 from hydria.model.statuses import AmphoraStatus
-from hydria.store import Store, amphorae, schema, tables, totals
+from hydria.store import amphorae, tables, totals
 from hydria.wire.heartbeat import ListenerReport, Report
+from tests.databases import new_store
 from tests.unit.test_health_recorder import AMPHORA, Scene
 
 
 @pytest.fixture
 def scene(tmp_path: Path) -> Iterator[Scene]:
-    store = Store(f"sqlite:///{tmp_path / 'hydria.db'}")
-    schema.upgrade(store)
+    store = new_store(tmp_path)
     made = Scene(store)
     yield made
     made.receiver.stop()

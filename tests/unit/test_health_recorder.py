@@ -12,9 +12,10 @@ import sqlalchemy as sa
 from hydria.health_manager.receiver import Received, Receiver
 from hydria.health_manager.recorder import Recorder
 from hydria.model.amphora import Amphora
-from hydria.store import Store, amphorae, changes, rows, schema, tables
+from hydria.store import Store, amphorae, changes, rows, tables
 from hydria.testing import trees as make
 from hydria.wire.heartbeat import ListenerReport, Report
+from tests.databases import new_store
 
 AMPHORA = "a0000000-0000-4000-8000-000000000001"
 
@@ -62,8 +63,7 @@ class Scene:
 
 @pytest.fixture
 def scene(tmp_path: Path) -> Iterator[Scene]:
-    store = Store(f"sqlite:///{tmp_path / 'hydria.db'}")
-    schema.upgrade(store)
+    store = new_store(tmp_path)
     made = Scene(store)
     yield made
     made.receiver.stop()

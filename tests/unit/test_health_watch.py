@@ -15,9 +15,10 @@ from hydria.model.amphora import Amphora
 from hydria.model.errors import Unavailable
 from hydria.model.statuses import AmphoraStatus
 from hydria.settings import HealthManagerSettings
-from hydria.store import Store, amphorae, changes, rows, schema, tables, trees
+from hydria.store import Store, amphorae, changes, rows, tables, trees
 from hydria.testing import trees as make
 from hydria.wire.state import Applied, DesiredState
+from tests.databases import new_store
 
 
 class Agents:
@@ -83,8 +84,7 @@ class Scene:
 
 @pytest.fixture
 def store(tmp_path: Path) -> Iterator[Store]:
-    made = Store(f"sqlite:///{tmp_path / 'hydria.db'}")
-    schema.upgrade(made)
+    made = new_store(tmp_path)
     yield made
     made.close()
 

@@ -19,8 +19,9 @@ from hydria.housekeeping.program import Housekeeping, Swept
 from hydria.model.amphora import Amphora
 from hydria.model.errors import DriverError
 from hydria.model.load_balancer import LoadBalancer
-from hydria.store import Store, amphorae, changes, rows, schema, tables
+from hydria.store import Store, amphorae, changes, rows, tables
 from hydria.testing import trees as make
+from tests.databases import new_store
 
 AMPHORA = "a0000000-0000-4000-8000-000000000001"
 
@@ -64,8 +65,7 @@ def scene(tmp_path: Path) -> Iterator[Scene]:
         "house_keeping": {"orphan_age": 100, "load_balancer_expiry_age": 1000, "amphora_expiry_age": 1000},
     }
     settings = settings_module.load(overrides=overrides)
-    store = Store(settings.database_url)
-    schema.upgrade(store)
+    store = new_store(tmp_path)
     cloud = Cloud()
     anything: Any = cloud
     yield Scene(store, cloud, Housekeeping(settings, store, anything, anything))

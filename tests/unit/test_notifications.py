@@ -35,8 +35,9 @@ from hydria.store.events import Event, What
 from hydria.store.tables import RESOURCES
 from hydria.testing import trees as make
 from hydria.wire.heartbeat import Report
+from tests.databases import new_store
 from tests.unit.api_reading import MAKERS
-from tests.unit.api_writing import GRAPH, Api, everything, new_store
+from tests.unit.api_writing import GRAPH, Api, everything
 from tests.unit.test_worker_converger import Bench, bench, pending_pool
 
 __all__ = ["bench"]  # a fixture

@@ -33,12 +33,13 @@ from hydria.model.member import Member
 from hydria.model.pool import Pool
 from hydria.model.statuses import AmphoraStatus
 from hydria.model.tree import Tree
-from hydria.store import Store, amphorae, changes, leases, rows, schema, tables, trees
+from hydria.store import Store, amphorae, changes, leases, rows, tables, trees
 from hydria.testing import trees as make
 from hydria.wire.state import Applied, DesiredState
 from hydria.worker.converger import Converger, Result
 from hydria.worker.leasekeeper import LeaseKeeper
 from hydria.worker.tools import Tools
+from tests.databases import new_store
 
 
 class Agent(NoopAmphoraDriver):
@@ -103,8 +104,7 @@ class Bench:
 @pytest.fixture
 def bench(tmp_path: Path) -> Bench:
     settings = settings_module.load(overrides={"DEFAULT": {"state_dir": str(tmp_path)}})
-    store = Store(settings.database_url)
-    schema.upgrade(store)
+    store = new_store(tmp_path)
     authority = LocalCertificateAuthority(settings)
     agent = Agent(settings, authority)
     tools = Tools(
