@@ -61,6 +61,16 @@ def test_chunked_bodies(server: serve.Server) -> None:
     client.close()
 
 
+@pytest.mark.parametrize("length", [120_000, 500_000])
+def test_who_sends_too_much_is_told_so(server: serve.Server, length: int) -> None:
+    for _ in range(5):
+        with socket.create_connection(("127.0.0.1", server.port), timeout=10) as client:
+            client.sendall(b"POST /v2/pools HTTP/1.1\r\nHost: x\r\nContent-Length: %d\r\n\r\n" % length)
+            for sent in range(0, length, 50_000):
+                client.sendall(b" " * min(50_000, length - sent))
+            assert client.recv(100).startswith(b"HTTP/1.1 413 ")
+
+
 def test_too_long_bodies_are_not_read(server: serve.Server) -> None:
     with socket.create_connection(("127.0.0.1", server.port), timeout=10) as client:
         client.sendall(b"POST /v2/pools HTTP/1.1\r\nHost: x\r\nContent-Length: 1000000\r\n\r\n")

@@ -15,6 +15,7 @@ from waitress import wasyncore
 from waitress.channel import HTTPChannel
 from waitress.parser import HTTPRequestParser, ParsingError
 from waitress.server import BaseWSGIServer, create_server
+from waitress.utilities import RequestEntityTooLarge
 
 from hydria.api.caller import HTTP_BASIC, NOAUTH, is_loopback
 from hydria.api.malformed import MalformedTask
@@ -31,6 +32,24 @@ _EVERYWHERE = "*"
 
 
 class _Parser(HTTPRequestParser):  # type: ignore[misc]  # waitress has no types
+    _unwanted = 0  # bytes of a body that is too long, still to come
+
+    def received(self, data: bytes) -> int:
+        """As inherited; of a body that is too long, but not by far, the rest is read before it is refused.
+
+        A connection that is closed with something unread is reset, and the client may not see the answer.
+        """
+        if self._unwanted:
+            taken = min(len(data), self._unwanted)
+            self._unwanted -= taken
+            self.completed = not self._unwanted
+            return taken
+        taken = super().received(data)
+        too_long = isinstance(self.error, RequestEntityTooLarge)
+        if too_long and self.content_length <= _READ_OUT and not self.expect_continue:
+            self._unwanted, self.completed = self.content_length, False
+        return int(taken)
+
     def parse_header(self, header_plus: bytes) -> None:
         """As inherited; what Python cannot split (``http://[``) is the client's error, not the server's."""
         try:
@@ -64,6 +83,7 @@ class _TlsChannel(_Channel):
             more = self.connected and self.socket.pending() > 0
 
 
+_READ_OUT = 512 * 1024
 # Requests beyond the threads wait in line; clients that wait to be read cost nothing but a socket each.
 _CONNECTIONS = 1000
 _LOOP_SECONDS = 1.0

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import cache
 from importlib import metadata
 from typing import Any
 
@@ -52,11 +53,16 @@ def _load(interface: str, name: str, *arguments: object) -> Any:
 
 def _find(interface: str, name: str) -> metadata.EntryPoint:
     """The interface's entry point of this name; Invalid, with the names there are, when there is none."""
-    installed = {found.name: found for found in metadata.entry_points(group=f"hydria.{interface}.drivers")}
+    installed = _installed(interface)
     if name not in installed:
         option = _OPTIONS.get(interface, f"[controller_worker] {interface}_driver")
         raise Invalid(f"{option} = {name}: no such driver; installed are: {', '.join(sorted(installed))}.")
     return installed[name]
+
+
+@cache  # each look goes through all that is installed
+def _installed(interface: str) -> dict[str, metadata.EntryPoint]:
+    return {found.name: found for found in metadata.entry_points(group=f"hydria.{interface}.drivers")}
 
 
 _OPTIONS = {"certificates": "[certificates] cert_manager"}
