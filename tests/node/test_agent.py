@@ -485,7 +485,7 @@ def test_reload_keeps_accepting_connections(lab: Lab) -> None:
 
 def test_unusable_state_file_waits_for_a_controller(lab: Lab) -> None:
     lab.apply(state(4, server(8001)))
-    (lab.work / "state.json").write_text("{")
+    (lab.work / "state").write_text("{")
     os.kill(lab.agent_pid(), signal.SIGKILL)
     eventually(lambda: agent_lab.answers(lab) and lab.info()["generation"] == 0)
     lab.member(8001)
@@ -542,3 +542,21 @@ def test_the_root_part_keeps_few_capabilities(lab: Lab) -> None:
         assert int(sets[name], 16) == wanted, name
     agent = Path(f"/proc/{lab.agent_pid()}/status").read_text()
     assert "CapEff:\t0000000000000000" in agent
+
+
+def test_a_state_that_somebody_else_wrote_is_not_believed(lab: Lab) -> None:
+    lab.member(8001)
+    lab.apply(state(7, server(8001)))
+    kept = lab.work / "state"
+    seal, _, body = kept.read_bytes().partition(b"\n")
+    forged = body.replace(b"10.78.0.10/24", b"10.78.0.66/24")
+    assert forged != body
+    kept.write_bytes(seal + b"\n" + forged)
+    agent = lab.agent_pid()
+    os.kill(agent, signal.SIGKILL)
+    eventually(lambda: lab.agent_pid() not in (0, agent) and agent_lab.answers(lab))
+    assert lab.info()["generation"] == 0
+    assert "10.78.0.66" not in lab.in_amphora("ip", "addr")
+    assert "waiting for a controller" in lab.log
+    assert not lab.apply(state(7, server(8001))).fault
+    assert lab.get() == "8001"

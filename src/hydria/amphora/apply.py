@@ -9,11 +9,11 @@ from contextlib import suppress
 
 from hydria.amphora import files, live, workdir
 from hydria.amphora.counters import Counters, Observation, observe
-from hydria.amphora.faults import Malformed, Refused, Stale
+from hydria.amphora.faults import Refused, Stale
 from hydria.amphora.haproxy import Haproxy
+from hydria.amphora.kept import Kept
 from hydria.amphora.log import log
 from hydria.amphora.network import Network
-from hydria.amphora.payload import decode
 from hydria.amphora.pings import Pings
 from hydria.amphora.root_part import RootPart
 from hydria.amphora.running import Running, new_epoch
@@ -23,7 +23,7 @@ from hydria.amphora.services import Services
 from hydria.wire.boot import Boot
 from hydria.wire.heartbeat import ListenerReport
 from hydria.wire.logs import Syslog
-from hydria.wire.state import Applied, DesiredState, Heartbeats, encode
+from hydria.wire.state import Applied, DesiredState, Heartbeats
 
 _LOOK_SECONDS = 1.0  # an HAProxy that is slower than this must not keep heartbeats waiting
 
@@ -42,6 +42,7 @@ class Applier:
         self._reports: dict[str, ListenerReport] = {}
         self._services = Services(root, self._follow)
         self._pings = Pings()
+        self._kept = Kept(boot.heartbeat_key)
         self.haproxy = Haproxy(boot.haproxy)
         self.leaving = live.Leaving(boot.hard_stop_after)
         self.epoch = new_epoch()
@@ -82,7 +83,7 @@ class Applier:
             self._state = new
             self._pings.know(new.servers)
             files.tidy(new)
-            workdir.write(workdir.STATE, encode(files.without_contents(new)))
+            self._kept.write(new)
             took = (time.monotonic() - began) * 1000
             log("agent", f"generation {new.generation} applied in {took:.0f} ms: {summary}")
         self._changed()
@@ -91,16 +92,8 @@ class Applier:
     def recover(self) -> None:
         """At the start of the agent: go on with the state that was applied last."""
         with self._lock:
-            kept = workdir.read(workdir.STATE)
-            if kept is None:
-                return
-            try:
-                state = files.with_contents(decode(kept))
-            except Malformed as error:
-                log("agent", f"the kept state is unreadable, waiting for a controller: {error}")
-                return
+            state = self._kept.read()
             if state is None:
-                log("agent", "the certificates of the kept state are gone, waiting for a controller")
                 return
             self._state = state
             self._pings.know(state.servers)

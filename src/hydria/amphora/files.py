@@ -1,7 +1,7 @@
 """The files that HAProxy's configuration refers to: certificates, keys and the like (``tls/``).
 
 HAProxy reads them only when it starts, so they can be replaced below a running process. In a namespace
-amphora they are in memory, and so is all that is kept of them: ``state.json`` has their names alone.
+amphora they are in memory, and so is all that is kept of them: ``state`` has their names alone.
 """
 
 from __future__ import annotations

@@ -1,6 +1,6 @@
 """The files of the agent in its work directory, which is its current directory.
 
-``state.json`` is the truth: what was applied last. Everything else can be made again from it.
+``state`` is the truth: what was applied last. Everything else can be made again from it.
 """
 
 from __future__ import annotations
@@ -8,7 +8,7 @@ from __future__ import annotations
 import os
 from pathlib import Path
 
-STATE = "state.json"  # the desired state that was applied last
+STATE = "state"  # the desired state that was applied last (:mod:`.kept`)
 RUNNING = "running.json"  # what the agent knows about the HAProxy process that runs
 CONFIG = "haproxy.cfg"
 STAGED = "haproxy.cfg.new"
