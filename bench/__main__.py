@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import sys
 
-from bench import controlplane, dataplane, fleet, scale
+from bench import changes, controlplane, dataplane, fleet, scale
 
 BENCHMARKS = {
     "controlplane": controlplane.main,
     "scale": scale.main,
     "dataplane": dataplane.main,
+    "changes": changes.main,
     "fleet": fleet.main,
 }
 

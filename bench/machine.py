@@ -8,7 +8,7 @@ import json
 import subprocess
 import sys
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -28,12 +28,16 @@ class Machine:
 
 
 @contextmanager
-def machine() -> Iterator[Machine]:
+def machine(options: str = "") -> Iterator[Machine]:
+    """``options``: further lines of hydria.conf."""
     with tempfile.TemporaryDirectory(prefix="hydria-bench-") as name:
         directory = Path(name)
+        config = directory / "hydria.conf"
+        config.write_text(f"[DEFAULT]\nstate_dir = {name}\n{options}")
         with (directory / "hydria.log").open("w") as log:
             process = subprocess.Popen(
-                [sys.executable, "-m", "hydria.cli", "all", "--ephemeral", "--state-dir", name],
+                [sys.executable, "-m", "hydria.cli", "all", "--ephemeral", "--state-dir", name,
+                 "--config-file", str(config)],
                 stdin=subprocess.DEVNULL, stdout=log, stderr=subprocess.STDOUT,
             )  # fmt: skip
         try:
@@ -65,8 +69,21 @@ def web_server(address: str, ports: str, name: str) -> Iterator[None]:
 @contextmanager
 def load(address: str, rate: int) -> Iterator[dict[str, Any]]:
     """Load on a VIP while the block runs; the dictionary has the result afterwards."""
+    with _loading("bench.load", address, str(rate)) as result:
+        yield result
+
+
+@contextmanager
+def mixed_load(spec: dict[str, Any], *prefix: str) -> Iterator[dict[str, Any]]:
+    """Load of :mod:`bench.mixed` while the block runs; ``prefix``: of the command, ``ip netns exec …``."""
+    with _loading("bench.mixed", json.dumps(spec), prefix=prefix) as result:
+        yield result
+
+
+@contextmanager
+def _loading(module: str, *arguments: str, prefix: Iterable[str] = ()) -> Iterator[dict[str, Any]]:
     process = subprocess.Popen(
-        [sys.executable, "-m", "bench.load", address, str(rate)],
+        [*prefix, sys.executable, "-m", module, *arguments],
         stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True,
     )  # fmt: skip
     result: dict[str, Any] = {}

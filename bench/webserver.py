@@ -1,33 +1,59 @@
-"""A member: answers every request with its name. ``python -m bench.webserver ADDRESS PORT NAME``"""
+"""A member: answers every request with its name. ``python -m bench.webserver ADDRESS PORT NAME``
+
+After ``Upgrade: websocket`` it sends back whatever comes, as it does with datagrams. Each first answer of a
+connection tells the port, by which a member is known.
+"""
 
 from __future__ import annotations
 
 import asyncio
 import sys
+from typing import cast
 
 
 class Answer(asyncio.Protocol):
-    """HTTP/1.1 with keep-alive, just as much of it as GET needs."""
+    """HTTP/1.1 with keep-alive, just as much of it as GET and an upgrade need."""
 
-    text = b""
+    def __init__(self, port: int, name: str) -> None:
+        self._member = f"X-Member: {port}\r\n"
+        head = f"HTTP/1.1 200 OK\r\nContent-Length: {len(name)}\r\n{self._member}\r\n"
+        self._text = f"{head}{name}".encode()
+        self._waiting = b""
+        self._upgraded = False
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
-        self._transport = transport
-        self._waiting = b""
+        self._transport = cast(asyncio.WriteTransport, transport)
 
     def data_received(self, data: bytes) -> None:
+        if self._upgraded:
+            self._transport.write(data)
+            return
         self._waiting += data
         while b"\r\n\r\n" in self._waiting:
-            _, _, self._waiting = self._waiting.partition(b"\r\n\r\n")
-            self._transport.write(self.text)  # type: ignore[attr-defined]
+            head, _, self._waiting = self._waiting.partition(b"\r\n\r\n")
+            if b"upgrade: websocket" in head.lower():
+                self._upgraded = True
+                switched = "HTTP/1.1 101 Switching Protocols\r\nConnection: upgrade\r\nUpgrade: websocket\r\n"
+                self._transport.write(f"{switched}{self._member}\r\n".encode())
+            else:
+                self._transport.write(self._text)
+
+
+class Echo(asyncio.DatagramProtocol):
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        self._transport = cast(asyncio.DatagramTransport, transport)
+
+    def datagram_received(self, data: bytes, address: tuple[str, int]) -> None:
+        self._transport.sendto(data, address)
 
 
 async def serve(address: str, ports: list[int], name: str) -> None:
-    Answer.text = f"HTTP/1.1 200 OK\r\nContent-Length: {len(name)}\r\n\r\n{name}".encode()
     loop = asyncio.get_running_loop()
-    servers = [await loop.create_server(Answer, address, port, backlog=4096) for port in ports]
+    for port in ports:
+        await loop.create_server(lambda port=port: Answer(port, name), address, port, backlog=4096)
+        await loop.create_datagram_endpoint(Echo, (address, port))
     print("ready", flush=True)
-    await asyncio.gather(*(server.serve_forever() for server in servers))
+    await asyncio.Event().wait()
 
 
 if __name__ == "__main__":

@@ -1,0 +1,214 @@
+"""Mixed load on one load balancer until standard input closes; then one line of JSON about it.
+
+``python -m bench.mixed SPEC``, which is JSON: ``address`` and ``rate`` (requests a second on kept
+connections), and the ports of the listeners: ``http``, ``tls``, ``tcp``, ``udp`` (those that are missing have
+no load). The line has ``done`` and ``failures`` of each kind of traffic; a failure has the time, what
+happened and the member's port, if one had answered on that connection.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import socket
+import ssl
+import sys
+import time
+from collections import Counter
+from collections.abc import Awaitable, Callable
+from dataclasses import asdict, dataclass, field
+
+_PATIENCE = 5.0
+_KEPT, _WEBSOCKETS, _STREAMS, _FLOWS = 8, 6, 4, 8
+_SHORT_LIFE = 4.0  # seconds of every other WebSocket, so that each HAProxy process gets some
+_REQUEST = b"GET / HTTP/1.1\r\nHost: bench\r\n\r\n"
+_UPGRADE = b"GET / HTTP/1.1\r\nHost: bench\r\nConnection: upgrade\r\nUpgrade: websocket\r\n\r\n"
+
+
+@dataclass(frozen=True)
+class Failure:
+    kind: str
+    at: float
+    what: str
+    member: int
+
+
+class Broken(Exception):
+    """No answer, or a wrong one."""
+
+
+@dataclass
+class Connection:
+    """A client's connection; ``member`` is the port of who answered last."""
+
+    reader: asyncio.StreamReader
+    writer: asyncio.StreamWriter
+    member: int = 0
+    goes_on: bool = True
+
+    async def ask(self, request: bytes, status: bytes = b"200") -> None:
+        self.writer.write(request)
+        head = (await self.reader.readuntil(b"\r\n\r\n")).lower()
+        if head[9:12] != status:
+            raise Broken(head.partition(b"\r\n")[0].decode())
+        fields = dict(line.split(b": ", 1) for line in head.split(b"\r\n")[1:] if line)
+        await self.reader.readexactly(int(fields.get(b"content-length", b"0")))
+        self.member = int(fields.get(b"x-member", b"0"))
+        self.goes_on = fields.get(b"connection") != b"close"
+
+    async def echo(self, text: bytes) -> None:
+        self.writer.write(text)
+        if await self.reader.readexactly(len(text)) != text:
+            raise Broken("another echo")
+
+    def close(self) -> None:
+        self.writer.close()
+
+
+@dataclass
+class Load:
+    address: str
+    rate: float
+    http: int = 0
+    tls: int = 0
+    tcp: int = 0
+    udp: int = 0
+    ended: bool = False
+    done: Counter[str] = field(default_factory=Counter)
+    failures: list[Failure] = field(default_factory=list)
+
+    def loads(self) -> list[Awaitable[None]]:
+        made: list[Awaitable[None]] = []
+        if self.http:
+            made += [self.kept() for _ in range(_KEPT)]
+            made += [self.websocket(number) for number in range(_WEBSOCKETS)]
+            made.append(self.again("new", 0.025, lambda: self.connect(self.http)))
+        if self.tls:
+            context = ssl.create_default_context()
+            context.check_hostname, context.verify_mode = False, ssl.CERT_NONE
+            made.append(self.again("tls", 0.04, lambda: self.connect(self.tls, context)))
+        if self.tcp:
+            made += [self.stream() for _ in range(_STREAMS)]
+        if self.udp:
+            made += [self.flow(number) for number in range(_FLOWS)]
+        return made
+
+    async def connect(self, port: int, context: ssl.SSLContext | None = None) -> Connection:
+        return Connection(*await asyncio.open_connection(self.address, port, ssl=context))
+
+    async def attempt(self, kind: str, work: Awaitable[None], connection: Connection | None = None) -> bool:
+        """Whether it went well; failures are noted."""
+        began = time.time()
+        try:
+            async with asyncio.timeout(_PATIENCE):
+                await work
+        except (OSError, Broken, EOFError, TimeoutError, asyncio.LimitOverrunError) as error:
+            if not self.ended:
+                member = connection.member if connection else 0
+                self.failures.append(Failure(kind, began, repr(error)[:200], member))
+            await asyncio.sleep(0.05)
+            return False
+        self.done[kind] += 1
+        return True
+
+    async def opened(self, kind: str, port: int) -> Connection | None:
+        made: list[Connection] = []
+
+        async def work() -> None:
+            made.append(await self.connect(port))
+
+        await self.attempt(f"{kind} connect", work())
+        return made[0] if made else None
+
+    async def kept(self) -> None:
+        connection: Connection | None = None
+        due = time.monotonic()
+        while not self.ended:
+            if not connection:
+                connection = await self.opened("kept", self.http)
+                continue
+            good = await self.attempt("kept", connection.ask(_REQUEST), connection)
+            if not good or not connection.goes_on:
+                connection.close()
+                connection = None
+            # Nobody makes up for what could not be sent in time.
+            due = max(due + _KEPT / self.rate, time.monotonic() - 1)
+            await asyncio.sleep(max(0.0, due - time.monotonic()))
+        if connection:
+            connection.close()
+
+    async def again(self, kind: str, pause: float, connect: Callable[[], Awaitable[Connection]]) -> None:
+        """One request each on a new connection."""
+
+        async def work() -> None:
+            connection = await connect()
+            try:
+                await connection.ask(_REQUEST)
+            finally:
+                connection.close()
+
+        while not self.ended:
+            await self.attempt(kind, work())
+            await asyncio.sleep(pause)
+
+    async def websocket(self, number: int) -> None:
+        life = _SHORT_LIFE if number % 2 else float("inf")
+        while not self.ended:
+            connection = await self.opened("websocket", self.http)
+            if not connection:
+                continue
+            until = time.monotonic() + life
+            good = await self.attempt("websocket", connection.ask(_UPGRADE, b"101"), connection)
+            while good and not self.ended and time.monotonic() < until:
+                good = await self.attempt("websocket", connection.echo(b"still there?"), connection)
+                await asyncio.sleep(0.1)
+            connection.close()
+
+    async def stream(self) -> None:
+        """A connection of a TCP listener that stays."""
+        while not self.ended:
+            connection = await self.opened("tcp", self.tcp)
+            while connection and not self.ended:
+                if not await self.attempt("tcp", connection.ask(_REQUEST), connection):
+                    break
+                await asyncio.sleep(0.1)
+            if connection:
+                connection.close()
+
+    async def flow(self, number: int) -> None:
+        loop = asyncio.get_running_loop()
+        with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as flow:
+            flow.setblocking(False)
+            flow.connect((self.address, self.udp))
+            while not self.ended:
+                text = f"{number} {time.monotonic()}".encode()
+
+                async def work(text: bytes = text) -> None:
+                    await loop.sock_sendall(flow, text)
+                    while await loop.sock_recv(flow, 100) != text:
+                        pass
+
+                await self.attempt("udp", work())
+                await asyncio.sleep(0.05)
+
+
+async def run(load: Load) -> None:
+    loop = asyncio.get_running_loop()
+    tasks = [asyncio.ensure_future(one) for one in load.loads()]
+    print("ready", flush=True)
+    await loop.run_in_executor(None, sys.stdin.read)
+    load.ended = True
+    await asyncio.wait(tasks, timeout=_PATIENCE + 1)
+    for task in tasks:
+        if task.done():
+            task.result()
+
+
+def main() -> None:
+    load = Load(**json.loads(sys.argv[1]))
+    asyncio.run(run(load))
+    print(json.dumps({"done": load.done, "failures": [asdict(one) for one in load.failures]}))
+
+
+if __name__ == "__main__":
+    main()
