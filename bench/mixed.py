@@ -22,7 +22,10 @@ _PATIENCE = 5.0
 _KEPT, _WEBSOCKETS, _STREAMS, _FLOWS = 8, 6, 4, 8
 _SHORT_LIFE = 4.0  # seconds of every other WebSocket, so that each HAProxy process gets some
 _REQUEST = b"GET / HTTP/1.1\r\nHost: bench\r\n\r\n"
-_UPGRADE = b"GET / HTTP/1.1\r\nHost: bench\r\nConnection: upgrade\r\nUpgrade: websocket\r\n\r\n"
+_UPGRADE = (
+    b"GET / HTTP/1.1\r\nHost: bench\r\nConnection: upgrade\r\nUpgrade: websocket\r\n"
+    b"Sec-WebSocket-Version: 13\r\nSec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\n\r\n"
+)
 
 
 @dataclass(frozen=True)
@@ -33,24 +36,30 @@ class Failure:
     member: int
 
 
-class Broken(Exception):
+class BrokenError(Exception):
     """No answer, or a wrong one."""
 
 
 @dataclass
-class Connection:
-    """A client's connection; ``member`` is the port of who answered last."""
+class Member:
+    """``member``: the port of who answered last."""
 
-    reader: asyncio.StreamReader
-    writer: asyncio.StreamWriter
     member: int = 0
+
+
+@dataclass
+class Connection(Member):
+    """A client's connection."""
+
+    reader: asyncio.StreamReader = field(kw_only=True)
+    writer: asyncio.StreamWriter = field(kw_only=True)
     goes_on: bool = True
 
     async def ask(self, request: bytes, status: bytes = b"200") -> None:
         self.writer.write(request)
         head = (await self.reader.readuntil(b"\r\n\r\n")).lower()
         if head[9:12] != status:
-            raise Broken(head.partition(b"\r\n")[0].decode())
+            raise BrokenError(head.partition(b"\r\n")[0].decode())
         fields = dict(line.split(b": ", 1) for line in head.split(b"\r\n")[1:] if line)
         await self.reader.readexactly(int(fields.get(b"content-length", b"0")))
         self.member = int(fields.get(b"x-member", b"0"))
@@ -59,7 +68,7 @@ class Connection:
     async def echo(self, text: bytes) -> None:
         self.writer.write(text)
         if await self.reader.readexactly(len(text)) != text:
-            raise Broken("another echo")
+            raise BrokenError("another echo")
 
     def close(self) -> None:
         self.writer.close()
@@ -94,15 +103,16 @@ class Load:
         return made
 
     async def connect(self, port: int, context: ssl.SSLContext | None = None) -> Connection:
-        return Connection(*await asyncio.open_connection(self.address, port, ssl=context))
+        reader, writer = await asyncio.open_connection(self.address, port, ssl=context)
+        return Connection(reader=reader, writer=writer)
 
-    async def attempt(self, kind: str, work: Awaitable[None], connection: Connection | None = None) -> bool:
+    async def attempt(self, kind: str, work: Awaitable[None], connection: Member | None = None) -> bool:
         """Whether it went well; failures are noted."""
         began = time.time()
         try:
             async with asyncio.timeout(_PATIENCE):
                 await work
-        except (OSError, Broken, EOFError, TimeoutError, asyncio.LimitOverrunError) as error:
+        except (OSError, BrokenError, EOFError, TimeoutError, asyncio.LimitOverrunError) as error:
             if not self.ended:
                 member = connection.member if connection else 0
                 self.failures.append(Failure(kind, began, repr(error)[:200], member))
@@ -176,7 +186,7 @@ class Load:
                 connection.close()
 
     async def flow(self, number: int) -> None:
-        loop = asyncio.get_running_loop()
+        loop, answered = asyncio.get_running_loop(), Member()
         with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as flow:
             flow.setblocking(False)
             flow.connect((self.address, self.udp))
@@ -185,10 +195,12 @@ class Load:
 
                 async def work(text: bytes = text) -> None:
                     await loop.sock_sendall(flow, text)
-                    while await loop.sock_recv(flow, 100) != text:
-                        pass
+                    answer = b""
+                    while answer.rpartition(b" ")[0] != text:
+                        answer = await loop.sock_recv(flow, 100)
+                    answered.member = int(answer.rpartition(b" ")[2])
 
-                await self.attempt("udp", work())
+                await self.attempt("udp", work(), answered)
                 await asyncio.sleep(0.05)
 
 

@@ -7,7 +7,7 @@ one; all else is added, changed and taken away again.
 from __future__ import annotations
 
 import random
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -22,7 +22,12 @@ _COOKIE = {"type": "APP_COOKIE", "cookie_name": "JSESSIONID"}
 _PERSISTENCE = {"HTTP": ("SOURCE_IP", "HTTP_COOKIE", _COOKIE), "TCP": ("SOURCE_IP",), "UDP": ("SOURCE_IP",)}
 _MONITORS = {"HTTP": ("HTTP", "TCP"), "TCP": ("TCP", "HTTP"), "UDP": ("UDP-CONNECT",)}
 _ALGORITHMS = ("ROUND_ROBIN", "LEAST_CONNECTIONS", "SOURCE_IP", "SOURCE_IP_PORT")
-_MATCHES = (("PATH", "STARTS_WITH"), ("HOST_NAME", "EQUAL_TO"), ("HEADER", "CONTAINS"), ("COOKIE", "EQUAL_TO"))
+_MATCHES = (
+    ("PATH", "STARTS_WITH"),
+    ("HOST_NAME", "EQUAL_TO"),
+    ("HEADER", "CONTAINS"),
+    ("COOKIE", "EQUAL_TO"),
+)
 
 
 @dataclass
@@ -42,10 +47,11 @@ class Pool:
 
 
 class Changes:
-    """``client``: the address that load comes from. ``ports``: of members that can come and go."""
+    """``clients``: the addresses that load comes from. ``ports``: of members that can come and go."""
 
-    def __init__(self, call: Call, members: str, client: str, ports: range, seed: int) -> None:
-        self._call, self._address, self._client, self._ports = call, members, client, ports
+    def __init__(self, call: Call, members: str, clients: Sequence[str], ports: range, seed: int) -> None:
+        self._call, self._address, self._ports = call, members, ports
+        self._clients = [f"{client}/32" for client in clients]
         self._random = random.Random(seed)
         self._bag: list[str] = []
         self._spare_listeners: list[str] = []
@@ -53,6 +59,7 @@ class Changes:
         self._policies: dict[str, list[str]] = {}  # id -> its rules
         self._spare_ports = iter(_SPARE)
         self.removed: set[int] = set()  # ports of members that were taken away
+        self.disabled: set[int] = set()  # ports of those of UDP that were, or were switched off
         self.pools: dict[str, Pool] = {}
         self.listeners: dict[int, str] = {}
         self.id = self.address = ""
@@ -149,6 +156,8 @@ class Changes:
             return False
         self._call("PUT", f"/pools/{pool.id}/members/{identifier}", {"member": values})
         pool.members[identifier] |= values
+        if pool.protocol == "UDP" and not values.get("admin_state_up", True):
+            self.disabled.add(pool.members[identifier]["protocol_port"])
         return True
 
     def _change_listener(self, *ports: int, **values: Any) -> None:
@@ -168,7 +177,8 @@ class Changes:
         if identifier is None:
             return False
         self._call("DELETE", f"/pools/{pool.id}/members/{identifier}")
-        self.removed.add(int(pool.members.pop(identifier)["protocol_port"]))
+        port = int(pool.members.pop(identifier)["protocol_port"])
+        (self.disabled if pool.protocol == "UDP" else self.removed).add(port)
         return None
 
     def _do_member_add(self) -> bool | None:
@@ -226,7 +236,7 @@ class Changes:
         self._change_listener(HTTP, TLS, TCP, connection_limit=limit)
 
     def _do_listener_allowed_cidrs(self) -> None:
-        choices = (None, [f"{self._client}/32"], ["192.0.2.0/24", f"{self._client}/32"], ["0.0.0.0/0"])
+        choices = (None, self._clients, ["192.0.2.0/24", *self._clients], ["0.0.0.0/0"])
         self._change_listener(HTTP, TLS, TCP, allowed_cidrs=self._random.choice(choices))
 
     def _do_listener_headers(self) -> None:
@@ -301,7 +311,7 @@ class Changes:
         if pool.monitor:
             return False
         kind = self._random.choice(_MONITORS[pool.protocol])
-        timing = {"delay": 2, "timeout": 2, "max_retries": 1, "max_retries_down": 3}
+        timing = {"delay": 4, "timeout": 2, "max_retries": 1, "max_retries_down": 3}
         pool.monitor = self._make("healthmonitor", {"type": kind, "pool_id": pool.id, **timing})
         return None
 
@@ -309,7 +319,7 @@ class Changes:
         pool = self._any("HTTP", "TCP", "UDP")
         if not pool.monitor:
             return False
-        values = {"delay": self._random.randint(2, 5), "max_retries": self._random.randint(1, 3)}
+        values = {"delay": self._random.randint(4, 6), "max_retries": self._random.randint(1, 3)}
         self._call("PUT", f"/healthmonitors/{pool.monitor}", {"healthmonitor": values})
         return None
 
@@ -406,12 +416,5 @@ class Changes:
         self._spare_listeners.append(self._make("listener", body))
 
     def _do_udp_listener_allowed_cidrs(self) -> None:
-        choices = (None, [f"{self._client}/32"], ["192.0.2.0/24", f"{self._client}/32"])
+        choices = (None, self._clients, ["192.0.2.0/24", *self._clients])
         self._change_listener(UDP, allowed_cidrs=self._random.choice(choices))
-
-
-def kinds_of(history: Iterator[str]) -> dict[str, int]:
-    found: dict[str, int] = {}
-    for kind in history:
-        found[kind] = found.get(kind, 0) + 1
-    return found

@@ -1,7 +1,7 @@
 """A member: answers every request with its name. ``python -m bench.webserver ADDRESS PORT NAME``
 
-After ``Upgrade: websocket`` it sends back whatever comes, as it does with datagrams. Each first answer of a
-connection tells the port, by which a member is known.
+After ``Upgrade: websocket`` it sends back whatever comes, as it does with datagrams. Other answers tell the
+port, by which a member is known.
 """
 
 from __future__ import annotations
@@ -9,6 +9,12 @@ from __future__ import annotations
 import asyncio
 import sys
 from typing import cast
+
+# To the one key that bench.mixed sends (RFC 6455, section 1.3).
+_SWITCHED = (
+    "HTTP/1.1 101 Switching Protocols\r\nConnection: upgrade\r\nUpgrade: websocket\r\n"
+    "Sec-WebSocket-Accept: s3pPLMBiTxaQ9kYGzzhZRbK+xOo=\r\n"
+)
 
 
 class Answer(asyncio.Protocol):
@@ -22,7 +28,7 @@ class Answer(asyncio.Protocol):
         self._upgraded = False
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
-        self._transport = cast(asyncio.WriteTransport, transport)
+        self._transport = cast("asyncio.WriteTransport", transport)
 
     def data_received(self, data: bytes) -> None:
         if self._upgraded:
@@ -33,25 +39,27 @@ class Answer(asyncio.Protocol):
             head, _, self._waiting = self._waiting.partition(b"\r\n\r\n")
             if b"upgrade: websocket" in head.lower():
                 self._upgraded = True
-                switched = "HTTP/1.1 101 Switching Protocols\r\nConnection: upgrade\r\nUpgrade: websocket\r\n"
-                self._transport.write(f"{switched}{self._member}\r\n".encode())
+                self._transport.write(f"{_SWITCHED}{self._member}\r\n".encode())
             else:
                 self._transport.write(self._text)
 
 
 class Echo(asyncio.DatagramProtocol):
+    def __init__(self, port: int) -> None:
+        self._port = b" %d" % port
+
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
-        self._transport = cast(asyncio.DatagramTransport, transport)
+        self._transport = cast("asyncio.DatagramTransport", transport)
 
     def datagram_received(self, data: bytes, address: tuple[str, int]) -> None:
-        self._transport.sendto(data, address)
+        self._transport.sendto(data + self._port, address)
 
 
 async def serve(address: str, ports: list[int], name: str) -> None:
     loop = asyncio.get_running_loop()
     for port in ports:
         await loop.create_server(lambda port=port: Answer(port, name), address, port, backlog=4096)
-        await loop.create_datagram_endpoint(Echo, (address, port))
+        await loop.create_datagram_endpoint(lambda port=port: Echo(port), (address, port))
     print("ready", flush=True)
     await asyncio.Event().wait()
 

@@ -8,7 +8,7 @@ import socket
 import subprocess
 import threading
 import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import dataclass, field
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
@@ -20,7 +20,7 @@ from hydria.dataplane import Tuning, haproxy
 from hydria.model.member import Member
 from hydria.model.tree import Tree
 from hydria.testing.trees import identifier
-from hydria.wire.state import Server
+from hydria.wire.state import File, Server
 
 T = TypeVar("T")
 
@@ -129,10 +129,7 @@ class Proxy:
 
     def serve(self, tree: Tree, secrets: Mapping[str, str] | None = None) -> haproxy.HAProxyArtifacts:
         rendered = haproxy.render(tree.desired(), TUNING, secrets)
-        for file in rendered.files:
-            path = self.directory / "tls" / file.name
-            path.parent.mkdir(exist_ok=True)
-            path.write_text(file.content)
+        write(rendered.files, self.directory)
         self.start(rendered.config)
         return rendered
 
@@ -172,6 +169,13 @@ class Proxy:
             with suppress(ProcessLookupError, FileNotFoundError):
                 if Path(f"/proc/{pid}/comm").read_text() == "haproxy\n":
                     os.kill(pid, signal.SIGKILL)
+
+
+def write(files: Iterable[File], directory: Path) -> None:
+    """Write the files that a configuration names."""
+    (directory / "tls").mkdir(exist_ok=True)
+    for file in files:
+        (directory / "tls" / file.name).write_text(file.content)
 
 
 def check(config: str, directory: Path) -> str:

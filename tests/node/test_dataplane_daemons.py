@@ -42,7 +42,13 @@ def test_haproxy_loads_golden_configurations_without_a_word(golden, tmp_path):
 def make_files(config: str, directory: Path) -> None:
     """Certificates where the configuration expects some."""
     (directory / "tls").mkdir()
-    contents = {"pem": SERVER.bundle, "ca": CA.pem, "crl": CA.revoking(), "list": "tls/server.pem\n"}
+    contents = {
+        "pem": SERVER.bundle,
+        "ca": CA.pem,
+        "crl": CA.revoking(),
+        "list": "tls/server.pem\n",
+        "acl": "::/0\n",
+    }
     for name in {*re.findall(r"tls/(\S+)", config), "server.pem"}:
         (directory / "tls" / name).write_text(contents[name.rpartition(".")[2]])
 
@@ -60,6 +66,7 @@ def test_haproxy_and_nft_load_what_the_api_accepts(tree):
     state = desired_state(tree, (), Tuning())
     if state.haproxy:
         with tempfile.TemporaryDirectory() as directory:
+            lab.write(state.files, Path(directory))
             said = lab.check(state.haproxy, Path(directory))
         # A timeout of 0, which the API allows, is what HAProxy advises against.
         assert "[ALERT]" not in said
@@ -99,7 +106,9 @@ def test_haproxy_loads_every_path_and_cookie_name_that_the_api_accepts(texts):
         *(member(number, pool_id=pools[number - 1]) for number in numbers),
     )
     with tempfile.TemporaryDirectory() as directory:
-        assert lab.check(desired_state(of, (), Tuning()).haproxy, Path(directory)) == ""
+        state = desired_state(of, (), Tuning())
+        lab.write(state.files, Path(directory))
+        assert lab.check(state.haproxy, Path(directory)) == ""
 
 
 def test_haproxy_reads_tokens_as_they_were_meant(tmp_path):

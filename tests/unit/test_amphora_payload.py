@@ -8,7 +8,7 @@ import pytest
 from hydria.amphora import payload
 from hydria.amphora.faults import Malformed
 from hydria.amphora.haproxy import fault
-from hydria.amphora.limits import fitted_maxconn
+from hydria.amphora.limits import fitted_maxconn, of_frontends
 from hydria.wire.logs import Syslog
 from hydria.wire.state import DesiredState, Heartbeats, Interface, Server, encode
 
@@ -137,3 +137,12 @@ def test_fault_keeps_the_reasons() -> None:
 )
 def test_maxconn_fits_the_open_files(config: str, open_files: int, expected: tuple[int, int]) -> None:
     assert fitted_maxconn(config, open_files) == expected
+
+
+def test_the_limits_of_frontends_are_found():
+    config = (
+        "global\n    maxconn 9\nfrontend a\n    bind :1\n    maxconn 5\nfrontend b\n    mode tcp\n"
+        "backend a:b\n    maxconn 3\n    server x 192.0.2.1:80 maxconn 4\nfrontend c\n    maxconn 6\n"
+    )
+    assert of_frontends(config) == {"a": 5, "c": 6}
+    assert of_frontends("") == {}

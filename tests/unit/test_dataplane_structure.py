@@ -35,6 +35,15 @@ def test_members_are_not_structure(algorithm):
         assert digest(replace(one, members=members)) == digest(one)
 
 
+def test_limits_and_networks_of_listeners_are_not_structure():
+    usual = haproxy.render(web(), Tuning())
+    for values in ({"connection_limit": 7}, {"allowed_cidrs": ["192.0.2.0/24"]}):
+        other = replace(web(), listeners=(listener(default_pool_id=POOL, **values),))
+        rendered = haproxy.render(other, Tuning())
+        assert rendered.structure == usual.structure
+        assert (rendered.config, rendered.files) != (usual.config, usual.files)
+
+
 def test_everything_else_is_structure():
     others = [
         tree(*trees.web().children(), listener(2)),

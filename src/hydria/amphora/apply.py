@@ -12,6 +12,7 @@ from hydria.amphora.counters import Counters, Observation, observe
 from hydria.amphora.faults import Refused, Stale
 from hydria.amphora.haproxy import Haproxy
 from hydria.amphora.kept import Kept
+from hydria.amphora.limits import of_frontends
 from hydria.amphora.log import log
 from hydria.amphora.network import Network
 from hydria.amphora.pings import Pings
@@ -180,6 +181,7 @@ class Applier:
             and bool(new.structure)
             and self._structure == old.structure == new.structure
             and not difference(old.servers, new.servers).replaced
+            and self.haproxy.carries(new.haproxy)
         )
 
     def _switch_haproxy(self, old: DesiredState, new: DesiredState, *, stays: bool) -> tuple[bool, str]:
@@ -189,14 +191,17 @@ class Applier:
         if stays:
             changes = difference(old.servers, new.servers)
             renewed = list(files.renewed(old, new))
+            limits = dict(of_frontends(new.haproxy).items() - of_frontends(old.haproxy).items())
             try:
                 live.renew(renewed)
+                live.limit(limits)
                 live.carry_out(changes, self.leaving)
             except CommandFailed as failure:
                 log("agent", f"reloading, because HAProxy cannot do it live: {failure}")
             else:
                 workdir.adopt_staged()
                 said = f", {len(renewed)} certificates or lists renewed" if renewed else ""
+                said += f", {len(limits)} connection limits changed" if limits else ""
                 return False, f"{changes}{said}, no reload"
         verb = "reloaded" if self.haproxy.running else "started"
         try:
@@ -241,6 +246,9 @@ class Applier:
                 self._structure = former.structure
             with suppress(CommandFailed):
                 missing = live.strangers(self._state.servers, self.leaving)
+                # The former life may have ended between the file, or the change, and the word to HAProxy.
+                live.renew(file for file in self._state.files if live.renewable(file))
+                live.limit(of_frontends(self._state.haproxy))
                 if not missing and self._structure == self._state.structure:
                     log("agent", f"took over HAProxy, pid {self.haproxy.pid}, generation {self.generation}")
                     return

@@ -27,6 +27,7 @@ class Haproxy:
         self._command = command
         self.pid = 0  # 0: none was started, or it was stopped on purpose
         self.maxconn = 0
+        self._wanted = 0  # what the configuration of the process asked for in place of it
         self._pidfd = -1
 
     @property
@@ -45,7 +46,12 @@ class Haproxy:
 
     def check(self, path: str, config: str) -> None:
         """Have HAProxy read a configuration without starting it; Refused says what is wrong with it."""
-        self._run("-c", "-f", path, "-n", str(self._fit(config)))
+        _, fitted = self._fitted(config)
+        self._run("-c", "-f", path, "-n", str(fitted))
+
+    def carries(self, config: str) -> bool:
+        """Whether the process may have as many connections as a configuration wants, or the host allows."""
+        return self._fitted(config)[0] <= self._wanted or self.maxconn < self._wanted
 
     def start(self, path: str, config: str) -> None:
         """Start a process with a configuration; the one that runs hands over its sockets and retires.
@@ -120,15 +126,20 @@ class Haproxy:
             raise Refused(fault(said))
 
     def _fit(self, config: str) -> int:
-        open_files = resource.getrlimit(resource.RLIMIT_NOFILE)[0]
-        wanted, fitted = fitted_maxconn(config, open_files)
+        wanted, fitted = self._fitted(config)
         if fitted < wanted and fitted != self.maxconn:
-            log(
-                "agent",
-                f"maxconn {wanted} lowered to {fitted}: only {open_files} open files are allowed here",
-            )
-        self.maxconn = fitted
+            allowed = f"only {_open_files()} open files are allowed here"
+            log("agent", f"maxconn {wanted} lowered to {fitted}: {allowed}")
+        self._wanted, self.maxconn = wanted, fitted
         return fitted
+
+    @staticmethod
+    def _fitted(config: str) -> tuple[int, int]:
+        return fitted_maxconn(config, _open_files())
+
+
+def _open_files() -> int:
+    return resource.getrlimit(resource.RLIMIT_NOFILE)[0]
 
 
 def fault(said: str) -> str:

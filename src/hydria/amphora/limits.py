@@ -1,4 +1,4 @@
-"""Pure: how many connections HAProxy may promise on this host."""
+"""Pure: how many connections HAProxy may promise on this host, and its listeners by themselves."""
 
 from __future__ import annotations
 
@@ -43,3 +43,16 @@ def fitted_maxconn(config: str, open_files: int) -> tuple[int, int]:
             wanted, pipes = (int(found[2]), pipes) if found[1] == "maxconn" else (wanted, int(found[2]))
     affordable = max(_LEAST, (open_files - _RESERVE - 2 * pipes - 2 * others) // 2)
     return wanted, min(wanted or _DEFAULT, affordable)
+
+
+def of_frontends(config: str) -> dict[str, int]:
+    """The frontends of a configuration that have a limit of their own."""
+    limits: dict[str, int] = {}
+    name = ""
+    for line in config.splitlines():
+        words = line.split(maxsplit=2)
+        if words and words[0] in _SECTIONS:
+            name = words[1] if words[0] == "frontend" and len(words) > 1 else ""
+        elif name and len(words) == 2 and words[0] == "maxconn" and words[1].isdecimal():
+            limits[name] = int(words[1])
+    return limits

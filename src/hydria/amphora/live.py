@@ -1,4 +1,4 @@
-"""Changing HAProxy's servers while it runs, through the runtime API.
+"""Changing HAProxy while it runs, through the runtime API: servers, files, connection limits.
 
 A removed server first goes into maintenance, so that it gets no new request, and is deleted in the background
 once its connections are gone; its drain timeout or else ``hard_stop_after`` bounds how long that may take.
@@ -9,7 +9,7 @@ one.
 from __future__ import annotations
 
 import time
-from collections.abc import Collection, Iterable
+from collections.abc import Collection, Iterable, Mapping
 
 from hydria.amphora import files
 from hydria.amphora.log import log
@@ -29,6 +29,8 @@ _DELETED = "Server deleted."
 _UNKNOWN = "No such server."
 _CONNECTIONS = "still has connections"
 _ADDED = "New server registered."
+_NETWORKS = "acl"
+_PREPARED = "New version created:"
 _KINDS = {"pem": "cert", "ca": "ca-file", "crl": "crl-file"}  # suffix of a file -> HAProxy's word for it
 
 
@@ -127,21 +129,55 @@ def carry_out(changes: Changes, leaving: Leaving) -> None:
             leaving.retire(runtime, key(server), server)
 
 
+def renewable(file: File) -> bool:
+    """Whether the running process takes up another content of a file."""
+    return _suffix(file) in (*_KINDS, _NETWORKS)
+
+
 def renew(changed: Iterable[File]) -> None:
     """Have the running process take up new contents of files; CommandFailed leaves some of them old."""
     with Runtime() as runtime:
         for file in changed:
-            kind = _KINDS.get(file.name.rpartition(".")[2])
-            if kind is None:
+            if not renewable(file):
                 raise CommandFailed(f"{file.name} is only read when HAProxy starts")
-            name = files.path(file)
-            answer = runtime.give(f"set ssl {kind} {name}", file.content)
-            if not answer.startswith("Transaction"):
-                raise CommandFailed(f"set ssl {kind} {name}: {answer[:500]}")
-            answer = runtime.ask(f"commit ssl {kind} {name}").strip()
-            if not answer.endswith("Success!"):
-                runtime.ask(f"abort ssl {kind} {name}")
-                raise CommandFailed(f"commit ssl {kind} {name}: {answer[:500]}")
+            if _suffix(file) == _NETWORKS:
+                _networks(runtime, file)
+            else:
+                _secret(runtime, _KINDS[_suffix(file)], file)
+
+
+def limit(limits: Mapping[str, int]) -> None:
+    """Set the connection limits of frontends; CommandFailed leaves some as they were."""
+    with Runtime() as runtime:
+        for name, connections in limits.items():
+            runtime.tell(f"set maxconn frontend {name} {connections}")
+
+
+def _suffix(file: File) -> str:
+    return file.name.rpartition(".")[2]
+
+
+def _secret(runtime: Runtime, kind: str, file: File) -> None:
+    name = files.path(file)
+    answer = runtime.give(f"set ssl {kind} {name}", file.content)
+    if not answer.startswith("Transaction"):
+        raise CommandFailed(f"set ssl {kind} {name}: {answer[:500]}")
+    answer = runtime.ask(f"commit ssl {kind} {name}").strip()
+    if not answer.endswith("Success!"):
+        runtime.ask(f"abort ssl {kind} {name}")
+        raise CommandFailed(f"commit ssl {kind} {name}: {answer[:500]}")
+
+
+def _networks(runtime: Runtime, file: File) -> None:
+    """Replace a list at one stroke: nobody finds it half-written."""
+    name = files.path(file)
+    answer = runtime.ask(f"prepare acl {name}").strip()
+    if not answer.startswith(_PREPARED):
+        raise CommandFailed(f"prepare acl {name}: {answer[:500]}")
+    version = answer.removeprefix(_PREPARED).strip()
+    for network in file.content.split():
+        runtime.tell(f"add acl @{version} {name} {network}")
+    runtime.tell(f"commit acl @{version} {name}")
 
 
 def strangers(desired: Collection[Server], leaving: Leaving) -> bool:

@@ -59,7 +59,7 @@ class File:
     """A file that HAProxy's configuration names as ``tls/NAME``: certificates, keys, lists of them.
 
     name: one path component; its suffix says what it is: ``.pem`` certificate and key, ``.ca``, ``.crl``,
-    ``.list`` of certificates. content: a secret, mostly.
+    ``.list`` of certificates, ``.acl`` networks. content: a secret, mostly.
     """
 
     name: str
@@ -140,8 +140,8 @@ class DesiredState:
 
     generation: the load balancer's; an agent refuses one older than what it has.
     haproxy: the whole configuration, "" when nothing shall run.
-    structure: digest of the configuration without its servers: while it stays the same, a change of
-    ``servers`` is made through the runtime API, without a reload.
+    structure: digest of the configuration without its servers and connection limits: while it stays the
+    same, a change of these is made through the runtime API, without a reload.
     nftables: the whole ruleset of the amphora's own table, as ``nft -f`` reads it; "" for none.
     services: the listeners that HAProxy does not serve.
     files: what the configuration refers to. While only the content of files changes that it refers to

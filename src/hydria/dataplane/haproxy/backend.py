@@ -6,7 +6,6 @@ from collections.abc import Mapping
 
 from hydria.dataplane.haproxy import check, persistence
 from hydria.dataplane.haproxy.frontend import mode
-from hydria.dataplane.haproxy.process import connection_limit
 from hydria.dataplane.haproxy.writer import Section
 from hydria.dataplane.tuning import Tuning
 from hydria.model.health_monitor import HealthMonitor
@@ -50,7 +49,6 @@ def backend(
     for words in _BALANCE[pool.lb_algorithm]:
         section.add(*words)
     section.add("option", "allbackups")
-    section.add("fullconn", connection_limit(listener, tuning))
     section.add("timeout", "connect", f"{listener.timeout_member_connect}ms")
     section.add("timeout", "server", f"{listener.timeout_member_data}ms")
     if mode(listener) == "http":

@@ -6,15 +6,14 @@ import ipaddress
 from collections.abc import Sequence
 
 from hydria.dataplane.haproxy import logs, metrics, tls
+from hydria.dataplane.haproxy.files import Files
 from hydria.dataplane.haproxy.policy import Route, decide
 from hydria.dataplane.haproxy.process import connection_limit
-from hydria.dataplane.haproxy.tls import Files
 from hydria.dataplane.haproxy.writer import Section
 from hydria.dataplane.tuning import Tuning
 from hydria.model.listener import Listener
 from hydria.model.statuses import ListenerProtocol
 
-_PER_LINE = 50  # HAProxy reads 64 words of a line
 # What a client's certificate says, and whether it is one.
 _OF_TLS = {
     "X-SSL-Client-Verify": "%[ssl_c_verify]",
@@ -26,8 +25,9 @@ _OF_TLS = {
     "X-SSL-Client-Not-Before": "%{+Q}[ssl_c_notbefore]",
     "X-SSL-Client-Not-After": "%{+Q}[ssl_c_notafter]",
 }
-# Other products' names for the address of the client alone, whatever the client says it is.
 _HTTP = (ListenerProtocol.HTTP, ListenerProtocol.TERMINATED_HTTPS, ListenerProtocol.PROMETHEUS)
+_EVERYBODY = ("0.0.0.0/0", "::/0")
+# Other products' names for the address of the client alone, whatever the client says it is.
 _CLIENT_ADDRESS = {"X-Forwarded-IP", "X-Client-IP", "X-Real-IP"}
 
 
@@ -52,9 +52,9 @@ def frontend(
     section.add("mode", mode(listener))
     for address in vip_addresses:
         section.add("bind", *_bind(address, listener.protocol_port), *tls.bind_words(listener, files))
-    section.add("maxconn", connection_limit(listener, tuning))
+    section.add_live("maxconn", connection_limit(listener, tuning))
     section.add("timeout", "client", f"{listener.timeout_client_data}ms")
-    _restrict(section, listener)
+    _restrict(section, listener, files)
     logs.offload(section, listener, mode(listener), tuning)
     if listener.timeout_tcp_inspect:
         section.add("tcp-request", "inspect-delay", f"{listener.timeout_tcp_inspect}ms")
@@ -79,13 +79,13 @@ def _bind(address: str, port: int) -> tuple[str, ...]:
     return (f"{address}:{port}",)
 
 
-def _restrict(section: Section, listener: Listener) -> None:
-    """Refuse clients from elsewhere; nftables does so too, where the amphora has it."""
-    cidrs = listener.allowed_cidrs or []
-    for start in range(0, len(cidrs), _PER_LINE):
-        section.add("acl", "allowed", "src", *cidrs[start : start + _PER_LINE])
-    if cidrs:
-        section.add("tcp-request", "connection", "reject", "unless", "allowed")
+def _restrict(section: Section, listener: Listener, files: Files) -> None:
+    """Refuse clients from elsewhere; nftables does so too, where the amphora has it.
+
+    The networks are in a file, with that of everybody where all are allowed, for so they can change live.
+    """
+    allowed = files.networks(listener.id, listener.allowed_cidrs or _EVERYBODY)
+    section.add("tcp-request", "connection", "reject", "unless", "{", "src", "-f", allowed, "}")
 
 
 def _insert_headers(section: Section, listener: Listener) -> None:

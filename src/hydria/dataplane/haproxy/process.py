@@ -28,7 +28,7 @@ def global_section(listeners: Iterable[Listener], tuning: Tuning) -> Section:
     )
     section.add("server-state-file", "server-state")
     section.add("hard-stop-after", f"{tuning.hard_stop_after}s")
-    section.add("maxconn", min(sum(limits), _MAXCONN))
+    section.add_live("maxconn", min(sum(limits), _MAXCONN))
     # For splicing; the default, a quarter of maxconn at two open files each, may exceed the host's limit.
     section.add("maxpipes", _PIPES)
     section.add("nbthread", tuning.threads)

@@ -8,9 +8,9 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
 from hydria.dataplane.haproxy import backend, logs, metrics, persistence, process, server, writer
+from hydria.dataplane.haproxy.files import Files
 from hydria.dataplane.haproxy.frontend import frontend, mode
 from hydria.dataplane.haproxy.policy import Route
-from hydria.dataplane.haproxy.tls import Files
 from hydria.dataplane.haproxy.writer import Section
 from hydria.dataplane.tuning import Tuning
 from hydria.model.health_monitor import HealthMonitor
@@ -37,7 +37,7 @@ class HAProxyArtifacts:
 def render(tree: Tree, tuning: Tuning, secrets: Mapping[str, str] | None = None) -> HAProxyArtifacts:
     """The configuration of a tree of desired objects (:meth:`Tree.desired`); "" if nothing is to be served.
 
-    secrets: PEM text of everything that listeners and pools refer to (:class:`~.tls.Files`).
+    secrets: PEM text of everything that listeners and pools refer to (:class:`~.files.Files`).
     Takes time in proportion to the number of servers. Raises Invalid for a text that cannot be written.
     """
     vips = tree.vip_addresses()
@@ -71,7 +71,7 @@ def render(tree: Tree, tuning: Tuning, secrets: Mapping[str, str] | None = None)
         *metrics.sections(listeners),
         *logs.sections(tuning),
     ]
-    structure = writer.text(sections, servers=False)
+    structure = writer.text(sections, live=False)
     return HAProxyArtifacts(
         writer.text(sections),
         hashlib.sha256(structure.encode()).hexdigest(),

@@ -9,7 +9,7 @@ import zlib
 from collections.abc import Iterable, Iterator, Mapping
 
 from hydria.dataplane.haproxy import check, tls
-from hydria.dataplane.haproxy.tls import Files
+from hydria.dataplane.haproxy.files import Files
 from hydria.dataplane.haproxy.token import plain
 from hydria.model.health_monitor import HealthMonitor
 from hydria.model.kinds import plain_address

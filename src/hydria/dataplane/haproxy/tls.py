@@ -1,23 +1,15 @@
-"""TLS towards clients and towards members: words of bind and server lines, and the files they name.
-
-Certificates and keys themselves never are part of the configuration. A file is named after the reference
-that it stands for, so that a renewed secret is the same file with another content.
-"""
+"""TLS towards clients and towards members: words of bind and server lines."""
 
 from __future__ import annotations
 
-import hashlib
-from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Iterator, Sequence
 
+from hydria.dataplane.haproxy.files import Files
 from hydria.dataplane.haproxy.token import plain
-from hydria.model.errors import Invalid
 from hydria.model.listener import Listener
 from hydria.model.pool import Pool
 from hydria.model.statuses import ALPNProtocol, ClientAuthentication, ListenerProtocol, TLSVersion
-from hydria.wire.state import File
 
-_DIRECTORY = "tls"
 _TLS_1_3 = "TLS_"  # what the names of TLS 1.3's cipher suites begin with, and no other's do
 _OLDEST_FIRST = tuple(TLSVersion)
 _NAMES = {version: "TLSv1.0" if version is TLSVersion.TLS_V1 else str(version) for version in TLSVersion}
@@ -27,40 +19,6 @@ _VERIFY = {
     ClientAuthentication.OPTIONAL: "optional",
     ClientAuthentication.MANDATORY: "required",
 }
-
-
-@dataclass(slots=True)
-class Files:
-    """What a configuration refers to, collected while it is written.
-
-    secrets: reference -> PEM text; of a certificate with its private key and intermediates.
-    """
-
-    secrets: Mapping[str, str]
-    _made: dict[str, File] = field(default_factory=dict)
-
-    def secret(self, reference: str, suffix: str) -> str:
-        """The path of the file that holds what a reference stands for."""
-        if reference not in self.secrets:
-            raise Invalid(f"Could not retrieve certificate: {[reference]}")
-        name = f"{hashlib.sha256(reference.encode()).hexdigest()[:32]}.{suffix}"
-        lines = (line.rstrip() for line in self.secrets[reference].splitlines())
-        return self._add(File(name, "\n".join(filter(None, lines)) + "\n"))
-
-    def certificates(self, references: Sequence[str]) -> str:
-        """The path of a list of certificates, the first of which is for clients that name no host."""
-        paths = [self.secret(reference, "pem") for reference in dict.fromkeys(references)]
-        content = "\n".join(paths) + "\n"
-        # Another list is another file, for HAProxy reads it only when it starts.
-        return self._add(File(f"{hashlib.sha256(content.encode()).hexdigest()[:32]}.list", content))
-
-    def made(self) -> tuple[File, ...]:
-        """All of them."""
-        return tuple(self._made.values())
-
-    def _add(self, file: File) -> str:
-        self._made[file.name] = file
-        return f"{_DIRECTORY}/{file.name}"
 
 
 def terminates(listener: Listener) -> bool:

@@ -1,4 +1,7 @@
-"""A configuration as sections of lines of tokens; nothing gets in but through :func:`~.token.token`."""
+"""A configuration as sections of lines of tokens; nothing gets in but through :func:`~.token.token`.
+
+What a process takes up while it runs is no part of the structure: servers, and single lines added as live.
+"""
 
 from __future__ import annotations
 
@@ -11,11 +14,12 @@ from hydria.dataplane.haproxy.token import token
 
 @dataclass(slots=True)
 class Section:
-    """``backend NAME`` and what is indented below it; servers apart, because they are not structure."""
+    """``backend NAME`` and what is indented below it; live: positions in ``lines`` of those that are."""
 
     head: str
     lines: list[str] = field(default_factory=list)
     servers: list[str] = field(default_factory=list)
+    live: set[int] = field(default_factory=set)
 
     @classmethod
     def named(cls, keyword: str, *name: str) -> Self:
@@ -26,24 +30,30 @@ class Section:
         """Add a line."""
         self.lines.append(_line(words))
 
+    def add_live(self, *words: str | int) -> None:
+        """Add a line that a runtime command can change."""
+        self.live.add(len(self.lines))
+        self.add(*words)
+
     def add_server(self, *words: str | int) -> None:
         """Add a line that a runtime command can make superfluous."""
         self.servers.append(_line(words))
 
 
-def text(sections: Iterable[Section], *, servers: bool = True) -> str:
-    """The configuration file."""
-    return "\n".join(_lines(sections, servers=servers)) + "\n"
+def text(sections: Iterable[Section], *, live: bool = True) -> str:
+    """The configuration file; without what is live, its structure."""
+    return "\n".join(_lines(sections, live=live)) + "\n"
 
 
-def _lines(sections: Iterable[Section], *, servers: bool) -> Iterator[str]:
+def _lines(sections: Iterable[Section], *, live: bool) -> Iterator[str]:
     for number, section in enumerate(sections):
         if number:
             yield ""
         yield section.head
-        for line in section.lines:
-            yield f"    {line}"
-        if servers:
+        for position, line in enumerate(section.lines):
+            if live or position not in section.live:
+                yield f"    {line}"
+        if live:
             for line in section.servers:
                 yield f"    {line}"
 

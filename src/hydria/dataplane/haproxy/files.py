@@ -1,0 +1,54 @@
+"""The files that a configuration names: certificates, keys and lists, whose content is no part of it.
+
+A file is named after what it is for, the reference of a secret or a listener. So it is the same file when
+its content has changed, which a running process takes up.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+
+from hydria.model.errors import Invalid
+from hydria.wire.state import File
+
+_DIRECTORY = "tls"
+
+
+@dataclass(slots=True)
+class Files:
+    """What a configuration refers to, collected while it is written.
+
+    secrets: reference -> PEM text; of a certificate with its private key and intermediates.
+    """
+
+    secrets: Mapping[str, str]
+    _made: dict[str, File] = field(default_factory=dict)
+
+    def secret(self, reference: str, suffix: str) -> str:
+        """The path of the file that holds what a reference stands for."""
+        if reference not in self.secrets:
+            raise Invalid(f"Could not retrieve certificate: {[reference]}")
+        name = f"{hashlib.sha256(reference.encode()).hexdigest()[:32]}.{suffix}"
+        lines = (line.rstrip() for line in self.secrets[reference].splitlines())
+        return self._add(File(name, "\n".join(filter(None, lines)) + "\n"))
+
+    def certificates(self, references: Sequence[str]) -> str:
+        """The path of a list of certificates, the first of which is for clients that name no host."""
+        paths = [self.secret(reference, "pem") for reference in dict.fromkeys(references)]
+        content = "\n".join(paths) + "\n"
+        # Another list is another file, for HAProxy reads it only when it starts.
+        return self._add(File(f"{hashlib.sha256(content.encode()).hexdigest()[:32]}.list", content))
+
+    def networks(self, name: str, cidrs: Sequence[str]) -> str:
+        """The path of a list of networks."""
+        return self._add(File(f"{name}.acl", "\n".join(cidrs) + "\n"))
+
+    def made(self) -> tuple[File, ...]:
+        """All of them."""
+        return tuple(self._made.values())
+
+    def _add(self, file: File) -> str:
+        self._made[file.name] = file
+        return f"{_DIRECTORY}/{file.name}"
