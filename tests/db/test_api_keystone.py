@@ -169,6 +169,19 @@ def test_service_tokens(api: Served, keystone: Keystone) -> None:
     assert api.ask("GET", LIST, expired, headers=nobody).status_code == 401
 
 
+def test_the_scope_of_a_service_is_not_the_users(tmp_path: Path, keystone: Keystone, store: Store) -> None:
+    scoped = f"[oslo_policy]\npolicy_file = {ETC}/policy/keystone_default_roles_scoped.yaml\n"
+    api = Served(tmp_path, store, configuration(keystone, scoped))
+    one = f"{LIST}/{balancer(api, keystone.user(roles=['member'], project='mine').token())['id']}"
+    foreign = keystone.user(roles=["admin"], project="theirs").token()
+    system = keystone.user(roles=["admin"], system=True).token()
+    on_system = {"X-Service-Token": keystone.user(roles=["service"], system=True).token()}
+    in_project = {"X-Service-Token": keystone.service_user().token()}
+    assert api.ask("GET", one, foreign, headers=on_system).status_code == 403
+    assert api.ask("DELETE", one, foreign, headers=on_system).status_code == 403
+    assert api.ask("GET", one, system, headers=in_project).status_code == 200
+
+
 def test_services_see_members(api: Served, keystone: Keystone) -> None:
     owner = keystone.user(roles=["member"], project="mine")
     made = balancer(api, owner.token())

@@ -46,14 +46,16 @@ def protected(app: WSGIApplication, settings: Settings) -> WSGIApplication:
 def identify(request: falcon.Request) -> Caller:
     """Who the token is of."""
     env = request.env
-    if env.get(_SEEN) is None or env.get("HTTP_X_IDENTITY_STATUS") != "Confirmed":
+    seen = env.get(_SEEN)
+    if seen is None or env.get("HTTP_X_IDENTITY_STATUS") != "Confirmed":
         raise Unauthorized("Keystone")
     context = RequestContext.from_environ(env, overwrite=False)
     return Caller(
         project_id=context.project_id or "",
         user_id=context.user_id or "",
         roles=tuple(context.roles),
-        system_scope=context.system_scope or "",
+        # Not as the header has it: what a service's token is about stands there in place of the user's.
+        system_scope="all" if seen.user.system_scoped else "",
         domain_id=context.domain_id or "",
         user_domain_id=context.user_domain_id or "",
         project_domain_id=context.project_domain_id or "",
