@@ -288,6 +288,16 @@ def test_unexpected_errors_stay_inside(
     assert "hunter2" in caplog.text
 
 
+def test_failures_of_drivers_tell_nothing_of_the_operators(
+    api: Api, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    said = "/var/lib/hydria/certificates/a.sealed was not sealed with the key in /etc/hydria/seal.key."
+    monkeypatch.setattr(reading, "show_all", _raising(errors.DriverError(said)))
+    answer = api.ask("GET", BALANCERS)
+    assert answer.json["faultstring"] == "a.sealed was not sealed with the key in seal.key."
+    assert said in caplog.text
+
+
 def test_a_database_that_is_away(tmp_path: Path) -> None:
     api = Api(new_store(tmp_path))
     api = Api(Store(f"sqlite:///{tmp_path / 'nowhere' / 'hydria.db'}"))

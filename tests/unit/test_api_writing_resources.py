@@ -238,6 +238,11 @@ def test_a_body_is_an_object(api: Api, ids: dict[str, str], resource: type, body
         (exceptions.UnsupportedOptionError(user_fault_string="no"), Unsupported, "Provider 'third' does not support a requested option: no"),
         (exceptions.NotImplementedError(user_fault_string="no"), Unsupported, "Provider 'third' does not support a requested action: no"),
         (RuntimeError("no"), ProviderFailed, "Provider 'third' reports error: no"),
+        (
+            RuntimeError("GET https://admin:pw@box.example.net/v1?token=t"),
+            ProviderFailed,
+            "Provider 'third' reports error: GET https://…/v1",
+        ),
     ],
 )  # fmt: skip
 def test_what_the_provider_refuses_is_rolled_back(

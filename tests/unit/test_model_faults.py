@@ -24,6 +24,8 @@ def test_the_words_of_the_daemon_without_its_directories() -> None:
         Unavailable("The database mysql://hydria:secret@db-3.example.net/hydria does not answer"),
         RuntimeError("token gAAAA-secret refused by https://keystone.example.net:5000"),
         Conflict("Port taken on https://user:secret@neutron.example.net:9696/v2.0/ports"),
+        Conflict("Port taken on https://neutron.example.net:9696/v2.0/ports?token=gAAAA"),
+        Conflict("Port taken on https://neutron.example.net?token=gAAAA and on other ports"),
         Refused("stat /home/operator/secret: denied"),
     ],
 )

@@ -15,6 +15,7 @@ import msgspec
 from hydria.model.errors import (
     Changed,
     Conflict,
+    DriverError,
     Forbidden,
     HydriaError,
     Invalid,
@@ -25,6 +26,7 @@ from hydria.model.errors import (
     Unreachable,
     Unsupported,
 )
+from hydria.model.faults import discreet
 
 LOG = logging.getLogger(__name__)
 RETRY_SECONDS = "5"
@@ -88,7 +90,8 @@ def _refused(req: falcon.Request, resp: falcon.Response, error: HydriaError, _pa
         LOG.error("%s: %s", _request(req), error, exc_info=error)
     elif status > HTTPStatus.INTERNAL_SERVER_ERROR:
         LOG.warning("%s: %s", _request(req), error)
-    _fault(resp, status, error.message)
+    # What a driver says of a failure is for the operator, who finds all of it in the log.
+    _fault(resp, status, discreet(error.message) if isinstance(error, DriverError) else error.message)
 
 
 def _unexpected(req: falcon.Request, resp: falcon.Response, error: Exception, _params: object) -> None:

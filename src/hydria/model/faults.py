@@ -22,7 +22,7 @@ from hydria.model.errors import (
 # Said in words that are meant for whoever asked.
 _FOR_EVERYBODY = (Refused, Invalid, Conflict, Unsupported)
 _PATH = re.compile(r"(?:/(?:dev|etc|home|opt|proc|root|run|srv|sys|tmp|usr|var))(?:/[^\s/:;,'\"()\[\]]+)*/?")
-_URL = re.compile(r"[a-z][a-z0-9+]*://[^\s/'\"]+")
+_URL = re.compile(r"([a-z][a-z0-9+]*://)[^\s/?'\"]+(/[^\s?'\"]*)?(?:\?[^\s'\"]*)?")
 
 
 def for_operator(error: BaseException) -> str:
@@ -33,7 +33,7 @@ def for_operator(error: BaseException) -> str:
 def for_owner(error: BaseException) -> str:
     """What it means, and whose turn it is."""
     if isinstance(error, _FOR_EVERYBODY):
-        return _discreet(error.message)
+        return discreet(error.message)
     if isinstance(error, Unreachable):
         return "An amphora of this load balancer does not answer. It is tried again, then replaced."
     if isinstance(error, Unavailable):
@@ -44,14 +44,14 @@ def for_owner(error: BaseException) -> str:
             " it stays so, the operator finds the cause in the log of the controller worker."
         )
     if isinstance(error, HydriaError):
-        return _discreet(error.message)
+        return discreet(error.message)
     return (
         f"An unexpected error ({type(error).__name__}) came while the change was applied. It is tried again;"
         " if it stays so, the operator finds the cause in the log of the controller worker."
     )
 
 
-def _discreet(text: str) -> str:
-    """Without directories and hosts; a file keeps its name, since daemons name the line in it."""
-    text = _URL.sub(lambda found: found[0].partition("://")[0] + "://…", text)
+def discreet(text: str) -> str:
+    """Without directories, hosts and queries; a file keeps its name, since daemons name the line in it."""
+    text = _URL.sub(lambda found: f"{found[1]}…{found[2] or ''}", text)
     return _PATH.sub(lambda found: found[0].rstrip("/").rpartition("/")[2], text)

@@ -22,6 +22,7 @@ from hydria.model.errors import (
     Unavailable,
     Unsupported,
 )
+from hydria.model.faults import discreet
 from hydria.model.resource import Resource, extensions_used
 from hydria.model.statuses import ListenerProtocol
 from hydria.settings import Settings
@@ -77,7 +78,7 @@ class Provider:
             raise  # Hydria's own drivers speak its words
         except Exception as error:
             LOG.exception("Provider '%s' failed in %s", self.name, method)
-            raise ProviderFailed(self.name, str(error)) from error
+            raise ProviderFailed(self.name, discreet(str(error))) from error
 
     def _translated(self, error: Any) -> HydriaError:
         text = str(error.user_fault_string)
