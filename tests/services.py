@@ -20,6 +20,7 @@ from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
 import amqp
 import psycopg
@@ -76,16 +77,16 @@ class Service:
         if self.running:
             return
         with self.log.open("ab") as log:
-            self._process = _spawner.submit(
-                subprocess.Popen,
-                _unprivileged(self.user, "--pdeathsig", "KILL", "--", *self.command),
+            self._process = spawn(
+                self.command,
+                user=self.user,
                 cwd=self.directory,
                 env=_environment(self.directory, self.environment),
                 stdin=subprocess.DEVNULL,
                 stdout=log,
                 stderr=log,
                 start_new_session=True,  # Ctrl-C is for the tests, which then stop us in order
-            ).result()
+            )
         self._wait_until_it_answers()
 
     def stop(self) -> None:
@@ -121,6 +122,13 @@ class Service:
 
     def _said(self) -> str:
         return "\n".join(self.log.read_text(errors="replace").splitlines()[-30:])
+
+
+def spawn(command: list[str], *, user: str | None = None, **options: Any) -> subprocess.Popen[bytes]:
+    """Start a process that is killed when this one ends, however that is; ``options`` are Popen's."""
+    lethal = _unprivileged(user, "--pdeathsig", "KILL", "--", *command)
+    process: subprocess.Popen[bytes] = _spawner.submit(subprocess.Popen, lethal, **options).result()
+    return process
 
 
 @contextmanager

@@ -17,6 +17,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Self
 
+from tests import services
+
 PROGRAMS = ("driver-agent", "health-manager", "worker", "housekeeping", "api")
 HYDRIA = [sys.executable, "-W", "ignore", "-m", "hydria.cli"]
 
@@ -98,7 +100,7 @@ get_socket_path = {self.state_dir}/get.sock
         chosen = names or (("all",) if self.embedded else PROGRAMS)
         for name in chosen:
             log = (self.state_dir / f"{name}.log").open("ab")
-            self.processes[name] = subprocess.Popen(
+            self.processes[name] = services.spawn(
                 [*HYDRIA, name, "--config-file", str(self.config)],
                 stdin=subprocess.DEVNULL, stdout=log, stderr=log, start_new_session=True,
             )  # fmt: skip
@@ -291,15 +293,24 @@ def web_server(address: str, text: str = "ok") -> Iterator[int]:
 
 def get(address: str, timeout: float = 1.0, port: int = 80) -> str:
     """What a request gets through a VIP; "" for nothing."""
+    try:
+        return ask(address, timeout, port)
+    except (OSError, http.client.HTTPException):
+        return ""
+
+
+def ask(address: str, timeout: float, port: int = 80) -> str:
+    """The same; OSError or HTTPException for nothing."""
     connection = http.client.HTTPConnection(address, port, timeout=timeout)
     try:
         connection.request("GET", "/")
         response = connection.getresponse()
-        return response.read().decode() if response.status == 200 else ""
-    except (OSError, http.client.HTTPException):
-        return ""
+        answer = response.read().decode()
     finally:
         connection.close()
+    if response.status != 200:
+        raise http.client.HTTPException(f"status {response.status}")
+    return answer
 
 
 class Traffic:
@@ -308,7 +319,7 @@ class Traffic:
     def __init__(self, address: str) -> None:
         self.address = address
         self.answered = 0
-        self.failed: list[float] = []
+        self.failed: list[tuple[float, str]] = []  # when, and why
         self._ended = threading.Event()
         self._thread = threading.Thread(target=self._run, daemon=True)
 
@@ -322,10 +333,11 @@ class Traffic:
 
     def _run(self) -> None:
         while not self._ended.is_set():
-            if get(self.address, timeout=5):
+            try:
+                ask(self.address, timeout=5)
                 self.answered += 1
-            else:
-                self.failed.append(time.time())
+            except (OSError, http.client.HTTPException) as error:
+                self.failed.append((time.time(), repr(error)))
             time.sleep(0.02)
 
 

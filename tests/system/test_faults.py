@@ -113,7 +113,7 @@ def test_kill_any_program_at_any_moment(
     bridge = f"hy{deployment.instance}"
     enslaved = [line for line in links.splitlines() if f"master {bridge}" in line]
     assert len(enslaved) == 2 * len(owned), enslaved
-    assert not steady.failed, f"{len(steady.failed)} of {steady.answered} requests failed"
+    assert not steady.failed, f"{steady.failed} of {steady.answered} requests failed"
     assert steady.answered > 100
 
 
