@@ -2,9 +2,11 @@
 
 import http.client
 import os
+import random
 import re
 import signal
 import socket
+import ssl
 import threading
 import time
 from collections.abc import Iterator
@@ -17,7 +19,7 @@ import pytest
 from hydria.dataplane import Tuning, desired_state
 from hydria.model.listener import Listener
 from hydria.model.member import Member
-from hydria.model.statuses import ListenerProtocol, PoolProtocol
+from hydria.model.statuses import ClientAuthentication, ListenerProtocol, PoolProtocol
 from hydria.model.tree import Tree
 from hydria.testing.trees import (
     BALANCER,
@@ -32,6 +34,7 @@ from hydria.testing.trees import (
 )
 from hydria.wire.logs import Syslog
 from hydria.wire.state import DesiredState
+from tests import certificates
 from tests.node import agent_lab
 from tests.node.agent_lab import AMPHORA_ID, ETH1, LB_NETWORK, VIP, VIP_NETWORK, Lab, eventually
 
@@ -199,13 +202,67 @@ def test_nobody_writes_a_record_of_their_own(lab: Lab, udp: Receiver) -> None:
     ):
         raw(lab, line + b"\r\nHost: x\r\nConnection: close\r\n\r\n")
     raw(lab, b"GET /" + b"y" * 9000 + b" HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n")
+    guess = random.Random(1)
+    pieces = (
+        b'"',
+        b"\\",
+        b"'",
+        b"%",
+        b"\n",
+        b"\r",
+        b"\t",
+        b" ",
+        b"\x00",
+        b"\x7f",
+        b"\xff",
+        b"<134>",
+        b"a",
+        b"{+Q}",
+        b"#22",
+    )
+    for _ in range(300):
+        name = b"".join(guess.choices(pieces, k=guess.randint(1, 12)))
+        raw(lab, b"GET /" + name + b" HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n")
     path(lab, "end")
     eventually(lambda: udp.flows("/end"))
     records = [line for line in udp.lines if "amphora-agent" not in line]
-    assert len(records) == len(udp.flows()) >= 10, records
+    assert len(records) == len(udp.flows()) > 300, records
     assert all(line.isprintable() and line.isascii() for line in records)
     assert {flow["host"] for flow in udp.flows()} == {f"amphora-{AMPHORA_ID}"}
     assert {flow["project"] for flow in udp.flows()} == {PROJECT}
+
+
+def test_the_name_in_a_clients_certificate(lab: Lab, udp: Receiver, tmp_path: Path) -> None:
+    authority = certificates.make("Test CA", ca=True)
+    hostile = certificates.make('me" 200 0 0 0 "\n<134>x\\', authority)
+    (tmp_path / "visitor.pem").write_text(hostile.bundle)
+    secrets = {"server": certificates.make("www.example.org", authority).bundle, "ca": authority.pem}
+    of = served(
+        protocol=ListenerProtocol.TERMINATED_HTTPS,
+        default_tls_container_ref="server",
+        client_ca_tls_container_ref="ca",
+        client_authentication=ClientAuthentication.MANDATORY,
+    )
+    tuning = Tuning(default_connection_limit=200, tenant_logs=Syslog((udp.target,)))
+    lab.apply(replace(desired_state(of, (ETH1,), tuning, secrets), generation=1))
+
+    def ask() -> None:
+        context = ssl.create_default_context(cadata=authority.pem)
+        context.load_cert_chain(tmp_path / "visitor.pem")
+        with (
+            socket.create_connection((VIP, 80), 5) as plain,
+            context.wrap_socket(plain, server_hostname="www.example.org") as connection,
+        ):
+            connection.sendall(b"GET /tls HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n")
+            assert b"8001" in b"".join(iter(lambda: connection.recv(65536), b""))
+
+    lab.outside.run(ask)
+    eventually(lambda: udp.lines)
+    assert udp.flows("/tls"), udp.lines
+    (flow,) = udp.flows("/tls")
+    assert flow["verified"] == "0"
+    assert flow["dn"].startswith("/CN=me_ 200 0 0 0 __<134>x")
+    assert len(udp.lines) == 1
 
 
 def test_the_second_receiver_takes_over_and_gives_back(lab: Lab, tcp: list[Receiver]) -> None:

@@ -204,6 +204,21 @@ def test_clients_must_show_a_certificate_of_the_ca(proxy, port, web):
     assert refused(port, REVOKED)
 
 
+def test_a_name_in_a_certificate_makes_no_further_header(proxy, port, web):
+    hostile = certificates.make('me"\r\nX-Forwarded-For: 192.0.2.66\r\n\r\nGET /admin HTTP/1.1\r\n', CA)
+    mandatory = {
+        "client_authentication": ClientAuthentication.MANDATORY,
+        "client_ca_tls_container_ref": "ca",
+        "insert_headers": {"X-SSL-Client-DN": "true", "X-SSL-Client-CN": "true"},
+    }
+    proxy.serve(terminating(port, web.port, **mandatory), SECRETS)
+    seen = ask(port, client=hostile)
+    assert "x-forwarded-for" not in seen
+    assert seen["x-ssl-client-cn"][0].startswith('me"%0D%0AX-Forwarded-For: 192.0.2.66%0D%0A')
+    assert seen["x-ssl-client-dn"][0].startswith('/CN=me"%0D%0AX-Forwarded-For')
+    assert len(web.requests) == 1
+
+
 def test_members_learn_what_the_certificate_says(proxy, port, web):
     names = ["Client-Verify", "Client-Has-Cert", "Client-DN", "Client-CN", "Issuer", "Client-SHA1"]
     names += ["Client-Not-Before", "Client-Not-After"]

@@ -10,7 +10,8 @@ from hydria.testing.trees import BALANCER, listener, web
 from hydria.wire.logs import LOG_FORMAT, Syslog, endpoint
 from hydria.worker.tuning import tuning
 
-REST = "%B %U %[ssl_c_verify] %{+Q}[ssl_c_s_dn] %b %s %Tt %tsc"
+HARMLESS = r"""regsub("[\\x00-\\x1f\\x22\\x7f]",_,g)"""
+REST = f"%B %U %[ssl_c_verify,{HARMLESS}] %{{+Q}}[ssl_c_s_dn,{HARMLESS}] %b %s %Tt %tsc"
 OF = listener(project_id="project")
 TARGETS = ("192.0.2.1:514", "192.0.2.2:514")
 
@@ -20,6 +21,9 @@ TARGETS = ("192.0.2.1:514", "192.0.2.2:514")
     [
         (LOG_FORMAT, "http", f"project {BALANCER} %f %ci %cp %t %{{+Q}}r %ST {REST}"),
         (LOG_FORMAT, "tcp", f"project {BALANCER} %f %ci %cp %t - - {REST}"),
+        ("%[req.hdr(a]b),lower]x", "http", f"%[req.hdr(a]b),lower,{HARMLESS}]x"),
+        (r'%[req.hdr("a)\"]b"),lower]]', "http", rf'%[req.hdr("a)\"]b"),lower,{HARMLESS}]]'),
+        ("%{+Q}[src %[dst", "http", "%{+Q}[src %[dst"),
         ("{project_id}/{lb_id}", "http", f"project/{BALANCER}"),
         ("{{project_id}} {{ who }}", "http", "project -"),
         ("%{+E}r %HM %HP %hr|%hsl %tr %Tr %tsc %rt", "tcp", "- - - -|- - - %tsc %rt"),

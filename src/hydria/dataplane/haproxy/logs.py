@@ -11,6 +11,7 @@ from __future__ import annotations
 import re
 from collections.abc import Mapping
 
+from hydria.dataplane.haproxy.token import harmless
 from hydria.dataplane.haproxy.writer import Section
 from hydria.dataplane.tuning import Tuning
 from hydria.model.listener import Listener
@@ -29,6 +30,7 @@ _OURS = re.compile(r"\{\{\s*(\w+)\s*\}\}|(?<!%)\{(project_id|lb_id)\}")
 _OF_HTTP = re.compile(
     r"%(\{[^}]*\})?(ST|r|HM|HPO|HP|HQ|HU|HV|hrl|hr|hsl|hs|CC|CS|TR|Tr|Ta|trg|trl|tr)(?![A-Za-z])"
 )
+_EXPRESSION = re.compile(r"%(?:\{[^}]*\})?\[")
 _ODD = re.compile(r"[^A-Za-z0-9_.:-]")
 
 
@@ -45,8 +47,40 @@ def offload(section: Section, listener: Listener, mode: str, tuning: Tuning) -> 
 def record(form: str, listener: Listener, mode: str) -> str:
     """The operator's format for one listener, with the ids that HAProxy does not know."""
     ids: Mapping[str, str] = {"project_id": listener.project_id or "", "lb_id": listener.load_balancer_id}
+    form = _expressions_made_harmless(form)
     form = _OURS.sub(lambda found: _ODD.sub("_", ids.get(found[1] or found[2]) or "-"), form)
     return form if mode == "http" else _OF_HTTP.sub("-", form)
+
+
+def _expressions_made_harmless(form: str) -> str:
+    """``%[EXPRESSION]`` and ``%{FLAGS}[EXPRESSION]``; one that has no end is for HAProxy to refuse."""
+    said, done = "", 0
+    for found in _EXPRESSION.finditer(form):
+        end = _end(form, found.end())
+        if found.start() < done or end < 0:
+            continue
+        said += form[done : found.end()] + harmless(form[found.end() : end])
+        done = end
+    return said + form[done:]
+
+
+def _end(form: str, start: int) -> int:
+    """Where the bracket closes that was opened before ``start``, not within an argument; -1: never."""
+    quoted, inside, escaped = "", 0, False
+    for position, letter in enumerate(form[start:], start):
+        if escaped:
+            escaped = False
+        elif letter == "\\" and quoted != "'":
+            escaped = True
+        elif quoted:
+            quoted = "" if letter == quoted else quoted
+        elif letter in "\"'":
+            quoted = letter
+        elif letter in "()":
+            inside += 1 if letter == "(" else -1
+        elif letter == "]" and inside <= 0:
+            return position
+    return -1
 
 
 def settings(section: Section, tuning: Tuning) -> None:

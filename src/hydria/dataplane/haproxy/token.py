@@ -13,6 +13,7 @@ from hydria.model.errors import Invalid
 
 # No blank, quote, backslash, '#' or '$': HAProxy takes a word of these letters as it stands.
 _PLAIN = re.compile(r"[A-Za-z0-9_.:/,@+=\-{}()!%\[\]]+")
+_WITHOUT_CONTROLS = r"""regsub("[\\x00-\\x1f\\x22\\x7f]",_,g)"""
 _PLAIN_ARGUMENT = re.compile(r"[A-Za-z0-9_.\-]+")
 
 
@@ -45,6 +46,14 @@ def call(function: str, argument: str) -> str:
     _refuse_unprintable(argument)
     quoted = argument.replace("\\", "\\\\").replace('"', '\\"')
     return f'{function}("{quoted}")'
+
+
+def harmless(expression: str) -> str:
+    """A sample expression that gives ``_`` for each quote and control character.
+
+    For log records, in which HAProxy shows what a certificate has for a name; in headers it encodes it.
+    """
+    return f"{expression},{_WITHOUT_CONTROLS}"
 
 
 def literal(text: str) -> str:
