@@ -9,22 +9,31 @@ import pytest
 from hydria.api import extensions as api_extensions
 from hydria.model import extensions
 from hydria.model.errors import Invalid, Unsupported
+from hydria.model.l7policy import L7Policy
+from hydria.model.l7rule import L7Rule
+from hydria.model.listener import Listener
 from hydria.model.load_balancer import LoadBalancer
 from hydria.model.pool import Pool
 from hydria.model.resource import Resource, attributes, extensions_used
-from hydria.model.statuses import MonitorType
+from hydria.model.statuses import MonitorType, RuleType
 from hydria.providers import objects
 from hydria.store import Store
 from hydria.store.tables import RESOURCES
 from hydria.testing import trees
+from tests.databases import new_store
 from tests.unit import api_reading
-from tests.unit.api_writing import Api, everything, new_store
+from tests.unit.api_writing import Api, everything
 
 POOL = {"protocol": "HTTP", "lb_algorithm": "ROUND_ROBIN"}
 # Of each extension, a way to use it in a change of an object of everything().
 USES: dict[str, tuple[type[Resource], dict[str, Any]]] = {
     "drain-timeout": (Pool, {"drain_timeout": 30}),
     "slow-start": (Pool, {"slow_start": 10}),
+    "compression": (Listener, {"compression": True}),
+}
+# Of those that add words, a body that creates an object with one.
+WORDS: dict[str, tuple[type[Resource], dict[str, Any]]] = {
+    "l7-rule-types": (L7Rule, {"type": "METHOD", "compare_type": "EQUAL_TO", "value": "PUT"}),
 }
 
 
@@ -38,7 +47,7 @@ def store(tmp_path: Path) -> Iterator[Store]:
 def test_each_extension_has_attributes_or_words_and_a_name_of_its_own() -> None:
     aliases = [each.alias for each in extensions.ALL]
     assert len(set(aliases)) == len(aliases)
-    assert set(USES) == set(aliases)
+    assert USES.keys() | WORDS.keys() == set(aliases)
     for each in extensions.ALL:
         assert api_extensions.shown(each)["attributes"], each.alias
 
@@ -64,6 +73,7 @@ def test_drivers_written_for_octavia_never_see_them() -> None:
 def test_words_are_of_an_extension_only_in_their_own_attribute() -> None:
     assert list(extensions_used(trees.HealthMonitor, {"type": MonitorType.PING})) == []
     assert not any(each.adds("METHOD") for each in extensions.ALL)
+    assert [each.alias for each in extensions.ALL if each.adds(RuleType.METHOD)] == ["l7-rule-types"]
 
 
 @pytest.mark.parametrize("provider", ["amphora", "noop_driver"])
@@ -97,6 +107,50 @@ def test_third_party_providers_refuse_them(store: Store, alias: str) -> None:
     )
     with api.unchanged(Unsupported, message):
         api.update(resource, ids[resource.table], **body)
+
+
+@pytest.mark.parametrize("alias", WORDS)
+def test_third_party_providers_refuse_words_of_them(store: Store, alias: str) -> None:
+    resource, body = WORDS[alias]
+    key = next(iter(body))
+    for provider in ("third", "amphora"):
+        api = Api(store, provider=provider)
+        listener = everything(api)["listeners"]
+        if resource is L7Rule:
+            parent = api.create(L7Policy, listener_id=listener, action="REJECT")["id"]
+            api.apply()
+            usual = {"type": "PATH", "compare_type": "EQUAL_TO", "value": "/"}
+            present = api.create(L7Rule, parent, **usual)["id"]
+        else:
+            parent, usual = None, {"listener_id": listener, "action": "REJECT"}
+            body = {"listener_id": listener, **body}
+            present = api.create(L7Policy, **usual)["id"]
+        api.apply()
+        changes = {name: value for name, value in body.items() if name != "listener_id"}
+        if provider == "amphora":
+            assert changes.items() <= api.create(resource, parent, **body).items()
+            assert changes.items() <= api.update(resource, present, parent, **changes).items()
+            continue
+        message = (
+            f"Provider 'third' does not support a requested option: {key}, as the extension '{alias}' has it."
+        )
+        with api.unchanged(Unsupported, message):
+            api.create(resource, parent, **body)
+        with api.unchanged(Unsupported, message):
+            api.update(resource, present, parent, **changes)
+
+
+def test_only_listeners_that_speak_http_compress(store: Store) -> None:
+    api = Api(store)
+    balancer = everything(api)["load_balancers"]
+    message = "Validation failure: compression is not for listeners of the protocol TCP."
+    body = {"loadbalancer_id": balancer, "protocol": "TCP", "protocol_port": 81}
+    with api.unchanged(Invalid, message):
+        api.create(Listener, compression=True, **body)
+    made = api.create(Listener, compression=False, **body)
+    assert made["compression"] is False
+    with api.unchanged(Invalid, message):
+        api.update(Listener, made["id"], compression=True)
 
 
 def test_third_party_providers_refuse_them_in_creates(store: Store) -> None:

@@ -134,8 +134,18 @@ REFUSED_NULLS = {
 
 @pytest.mark.parametrize("resource", NULLS)
 def test_put_takes_exactly_the_attributes_of_the_contract(resource):
-    changeable = {name for name, (_, attribute) in by_wire_name(resource).items() if attribute.update}
+    known = by_wire_name(resource)
+    changeable = {name for name, (_, it) in known.items() if it.update and it.extension is None}
     assert changeable == NULLS[resource].keys() | REFUSED_NULLS.get(resource, set())
+
+
+@pytest.mark.parametrize("resource", NULLS)
+def test_what_octavia_has_not_is_nothing_by_default_and_by_null(resource):
+    added = {name for name, (_, it) in by_wire_name(resource).items() if it.extension is not None}
+    assert parse_update(resource, dict.fromkeys(added), DEFAULTS) == dict.fromkeys(added)
+    if resource in MINIMAL:
+        values = parse_create(resource, MINIMAL[resource], DEFAULTS)
+        assert {values[name] for name in added} <= {None}
 
 
 @pytest.mark.parametrize("resource", NULLS)

@@ -20,6 +20,9 @@ COMPARES = {
     RuleType.SSL_CONN_HAS_CERT: EQUAL,
     RuleType.SSL_VERIFY_RESULT: EQUAL,
     RuleType.SSL_DN_FIELD: ALL,
+    RuleType.METHOD: EQUAL | {CompareType.REGEX},
+    RuleType.QUERY: ALL,
+    RuleType.SOURCE_IP: EQUAL,
 }
 # A body that each type takes, whatever the comparison.
 GOOD = {kind: {"value": "a"} for kind in RuleType} | {
@@ -28,6 +31,9 @@ GOOD = {kind: {"value": "a"} for kind in RuleType} | {
     RuleType.SSL_CONN_HAS_CERT: {"value": "True"},
     RuleType.SSL_VERIFY_RESULT: {"value": "0"},
     RuleType.SSL_DN_FIELD: {"key": "CN", "value": "a"},
+    RuleType.METHOD: {"value": "PATCH"},
+    RuleType.QUERY: {"key": "q", "value": "a"},
+    RuleType.SOURCE_IP: {"value": "192.0.2.0/24"},
 }
 PARSING = "Error parsing L7Rule: "
 UNFIT = f"{PARSING}Invalid L7 Rule: "
@@ -68,7 +74,15 @@ def test_keys(kind):
         assert "needs to specify a key" in refused(kind, compare, value=value)
         for bad in ("1a", "a b", "-a", "a\u00e9", "a."):
             assert refused(kind, compare, key=bad, value=value) == f"{UNFIT}invalid distinguished name field"
-    elif kind in (RuleType.SSL_CONN_HAS_CERT, RuleType.SSL_VERIFY_RESULT):
+    elif kind is RuleType.QUERY:
+        for none in (None, ""):
+            assert refused(kind, compare, key=none, value=value) == f"{UNFIT}L7 rule type requires a key"
+        for bad in ("a b", "a=", "a&b", "a#", 'a"', "\\", "\u00e9"):
+            assert refused(kind, compare, key=bad, value=value) == f"{PARSING}Invalid characters in key"
+        assert created(kind, compare, key="a[b]%20(c),*", value=value)
+    elif kind in (
+        RuleType.SSL_CONN_HAS_CERT, RuleType.SSL_VERIFY_RESULT, RuleType.METHOD, RuleType.SOURCE_IP,
+    ):  # fmt: skip
         assert 'does not use the "key" field' in refused(kind, compare, key="a", value=value)
         assert created(kind, compare, key="", value=value)
     else:
@@ -120,6 +134,20 @@ def test_values_must_be_there_and_stay_on_their_line(kind):
     assert refused(kind, CompareType.EQUAL_TO, **{**GOOD[kind], "key": "a\nb"}).startswith(
         "Invalid input for field/attribute key. "
     )
+
+
+def test_values_of_methods_and_addresses():
+    for value in ("GET", "M-SEARCH", "get"):
+        assert created(RuleType.METHOD, CompareType.EQUAL_TO, value=value)
+    for value in ("G T", "GET,POST", '"GET"', "\u00c9"):
+        found = refused(RuleType.METHOD, CompareType.EQUAL_TO, value=value)
+        assert found == f"{PARSING}Invalid characters in method"
+    for value in ("192.0.2.1", "2001:DB8::/32", "0.0.0.0/0", "10.1.2.3/255.0.0.0"):
+        assert created(RuleType.SOURCE_IP, CompareType.EQUAL_TO, value=value)
+    for value in ("192.0.2", "192.0.2.0/33", "a", "fe80::1%eth0", "192.0.2.1 10.0.0.1"):
+        assert "needs an address or a network" in refused(
+            RuleType.SOURCE_IP, CompareType.EQUAL_TO, value=value
+        )
 
 
 def test_values_of_tls():

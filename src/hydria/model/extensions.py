@@ -10,6 +10,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from enum import StrEnum
 
+from hydria.model.statuses import RuleType
+
 
 @dataclass(frozen=True, slots=True)
 class Extension:
@@ -38,4 +40,17 @@ SLOW_START = Extension(
     "How long a member that comes, or comes back, takes to get its full share of new connections.",
     "2026-11-20T00:00:00Z",
 )
-ALL = (DRAIN_TIMEOUT, SLOW_START)
+L7_RULE_TYPES = Extension(
+    "l7-rule-types",
+    "More types of L7 rules",
+    "L7 rules that look at a request's method, at a parameter of its query, or at its client's address.",
+    "2026-11-20T00:00:00Z",
+    (RuleType.METHOD, RuleType.QUERY, RuleType.SOURCE_IP),
+)
+COMPRESSION = Extension(
+    "compression",
+    "Compressed answers",
+    "Listeners that compress the answers of members for clients that take gzip.",
+    "2026-11-20T00:00:00Z",
+)
+ALL = (DRAIN_TIMEOUT, SLOW_START, L7_RULE_TYPES, COMPRESSION)

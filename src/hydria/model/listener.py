@@ -7,7 +7,8 @@ from __future__ import annotations
 from typing import Annotated, Any, ClassVar
 
 from hydria.model import kinds
-from hydria.model.resource import IDENTIFIER, TEXT, Attribute, Configured, Resource, Use
+from hydria.model.extensions import COMPRESSION
+from hydria.model.resource import IDENTIFIER, TEXT, Attribute, Configured, Resource, Use, extended
 from hydria.model.statuses import ALPNProtocol, ClientAuthentication, ListenerProtocol, TLSVersion
 
 SECRET_REF = kinds.Text()
@@ -84,6 +85,8 @@ class Listener(Resource, frozen=True, kw_only=True):
         bool, Attribute(kind=kinds.Boolean(), default=False, since="v2.27")
     ] = False
     hsts_preload: Annotated[bool, Attribute(kind=kinds.Boolean(), default=False, since="v2.27")] = False
+
+    compression: Annotated[bool | None, extended(COMPRESSION, kinds.Boolean())] = None
 
     @property
     def transport(self) -> str:

@@ -159,6 +159,10 @@ class RuleType(StrEnum):
     SSL_CONN_HAS_CERT = "SSL_CONN_HAS_CERT"
     SSL_VERIFY_RESULT = "SSL_VERIFY_RESULT"
     SSL_DN_FIELD = "SSL_DN_FIELD"
+    # Beyond Octavia's (extensions.py).
+    METHOD = "METHOD"
+    QUERY = "QUERY"
+    SOURCE_IP = "SOURCE_IP"
 
 
 class CompareType(StrEnum):

@@ -57,7 +57,10 @@ _REFERENCES = (
 _ASKING = (MonitorType.HTTP, MonitorType.HTTPS)
 _REDIRECTS = (PolicyAction.REDIRECT_TO_URL, PolicyAction.REDIRECT_PREFIX)
 # Rules of these types take free text.
-_FREE_RULES = (RuleType.HOST_NAME, RuleType.PATH, RuleType.FILE_TYPE, RuleType.HEADER, RuleType.COOKIE)
+_FREE_RULES = (
+    RuleType.HOST_NAME, RuleType.PATH, RuleType.FILE_TYPE, RuleType.HEADER, RuleType.COOKIE,
+    RuleType.METHOD, RuleType.QUERY,
+)  # fmt: skip
 _OF_HTTP = ("http_method", "url_path", "expected_codes", "http_version", "domain_name")
 
 _vips = st.sampled_from((("192.0.2.10",), ("2001:db8::10",), ("192.0.2.10", "2001:db8::10")))

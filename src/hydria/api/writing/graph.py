@@ -113,7 +113,13 @@ def judged(
 
 def check_provider(provider: Provider, graph: Graph) -> None:
     """Raise Unsupported for L7 policies where the provider has none, and for extensions that it has not."""
-    for resource, several in ((Listener, graph.listeners), (Pool, graph.pools)):
+    found: tuple[tuple[type[Resource], tuple[Values, ...]], ...] = (
+        (Listener, graph.listeners),
+        (Pool, graph.pools),
+        (L7Policy, graph.policies),
+        (L7Rule, graph.rules),
+    )
+    for resource, several in found:
         for values in several:
             provider.admit_extensions(resource, values)
     with_policies = {values["listener_id"] for values in graph.policies}

@@ -37,6 +37,7 @@ def create(call: Call, body: object, parent: str | None) -> dict[str, object]:  
         completed = rules.policy_created(values, listener.protocol)
         _fits(completed, listener, pool)
         change.provider.admit_policies(listener.protocol)
+        change.provider.admit_extensions(L7Policy, completed)
         quota.reserve(call, tx, change.balancer.project_id, {L7Policy: 1})
         change.admit()
         _admit(listener, pool)

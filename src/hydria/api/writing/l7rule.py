@@ -28,6 +28,7 @@ def create(call: Call, body: object, parent: str | None) -> dict[str, object]:
         policy = change.find(L7Policy, policy_id)
         change.authorize("l7rule:post")
         completed = rules.rule_created(values)
+        change.provider.admit_extensions(L7Rule, completed)
         quota.reserve(call, tx, change.balancer.project_id, {L7Rule: 1})
         change.admit(policy)
         present = rows.load(tx, L7Rule, tables.l7rules.c.l7policy_id == policy.id)

@@ -43,6 +43,7 @@ def create(call: Call, body: object, parent: str | None) -> dict[str, object]:  
         certificates.judge(call, Listener, completed, change.balancer.project_id)
         requests.not_here(Listener, given)
         quota.reserve(call, tx, change.balancer.project_id, {Listener: 1})
+        change.provider.admit_extensions(Listener, completed)
         change.admit()
         _admit_pool(pool)
         item = new(change.balancer, Listener, completed, change.generation)

@@ -25,6 +25,12 @@ _OF_TLS = {
     "X-SSL-Client-Not-Before": "%{+Q}[ssl_c_notbefore]",
     "X-SSL-Client-Not-After": "%{+Q}[ssl_c_notafter]",
 }
+# What gains by it: text. Images, films and archives are compressed already.
+_COMPRESSED = (
+    "text/html", "text/plain", "text/css", "text/xml", "text/csv", "text/javascript",
+    "application/javascript", "application/json", "application/xml", "application/xhtml+xml",
+    "application/rss+xml", "application/manifest+json", "application/wasm", "image/svg+xml",
+)  # fmt: skip
 _HTTP = (ListenerProtocol.HTTP, ListenerProtocol.TERMINATED_HTTPS, ListenerProtocol.PROMETHEUS)
 _EVERYBODY = ("0.0.0.0/0", "::/0")
 # Other products' names for the address of the client alone, whatever the client says it is.
@@ -64,6 +70,9 @@ def frontend(
         decide(section, routes)  # by what the client has sent, so before headers are added
         _insert_headers(section, listener)
         _strict_transport_security(section, listener)
+        if listener.compression:
+            section.add("compression", "algo", "gzip")
+            section.add("compression", "type", *_COMPRESSED)
     if metrics.serves(listener):
         metrics.answer(section)
     elif backend:

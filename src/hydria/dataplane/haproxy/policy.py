@@ -12,6 +12,7 @@ from dataclasses import dataclass
 
 from hydria.dataplane.haproxy.token import call, literal
 from hydria.dataplane.haproxy.writer import Section
+from hydria.model import kinds
 from hydria.model.l7policy import L7Policy
 from hydria.model.l7rule import L7Rule
 from hydria.model.statuses import CompareType, PolicyAction, RuleType
@@ -24,6 +25,7 @@ _MATCH = {
     CompareType.CONTAINS: "sub",
     CompareType.EQUAL_TO: "str",
 }
+_MAY_BE_QUOTED = (RuleType.HEADER, RuleType.QUERY)
 _ANCHORED = {
     CompareType.STARTS_WITH: "^{}",
     CompareType.ENDS_WITH: "{}$",
@@ -80,6 +82,8 @@ def _tests(rule: L7Rule) -> Iterator[tuple[str | int, ...]]:
         yield ("ssl_c_used",)
     elif rule.type is RuleType.SSL_VERIFY_RESULT:
         yield ("ssl_c_verify", "--", rule.value)
+    elif rule.type is RuleType.SOURCE_IP:
+        yield ("src", "--", str(kinds.Network().parse(rule.value)))
     else:
         match, pattern = _pattern(rule)
         # Names of hosts have no case. What begins with a dash is a pattern, too, behind the two dashes.
@@ -99,6 +103,10 @@ def _fetches(rule: L7Rule) -> Iterable[str]:
             return (call("req.cook", name),)
         case RuleType.SSL_DN_FIELD:
             return (call("ssl_c_s_dn", name),)
+        case RuleType.METHOD:
+            return ("method",)
+        case RuleType.QUERY:
+            return (f"{call('url_param', name)},url_dec(1)",)
         case _:
             return ("path",)
 
@@ -110,7 +118,7 @@ def _pattern(rule: L7Rule) -> tuple[str, str]:
         return _MATCH[compare], text.replace("\t", r"\t")
     if rule.type is RuleType.FILE_TYPE:
         return "end", text if text.startswith(".") else f".{text}"
-    if rule.type is RuleType.HEADER and len(text) > 2 and text[0] == text[-1] == '"':
+    if rule.type in _MAY_BE_QUOTED and len(text) > 2 and text[0] == text[-1] == '"':
         text = text[1:-1]  # the quotes say that there may be blanks
     if "\t" in text:
         # Nothing but a regular expression can say a tab in letters that print.

@@ -15,6 +15,8 @@ _PRINTABLE = re.compile(r"[!-~]+", re.ASCII)
 _QUOTED = re.compile(r'"[ -~\t]*"', re.ASCII)
 _COOKIE_VALUE = re.compile(r"[!-~]+", re.ASCII)
 _NOT_IN_COOKIES = frozenset('",;\\')
+_TOKEN = re.compile(r"[A-Za-z0-9!#$%&'*+\-.^_`|~]+", re.ASCII)
+_PARAMETER = re.compile(r"[A-Za-z0-9\-._~%!$'()*,:;@\[\]/+]+", re.ASCII)
 _DN_FIELD = re.compile(r"[a-zA-Z][A-Za-z0-9-]*", re.ASCII)
 
 
@@ -102,6 +104,34 @@ def _distinguished_name(rule: L7Rule) -> None:
         raise _Unfit("invalid distinguished name field")
 
 
+def _method(rule: L7Rule) -> None:
+    """Methods are tokens, and have a case (RFC 9110, section 9.1)."""
+    _no_key(rule)
+    if rule.compare_type not in (CompareType.REGEX, CompareType.EQUAL_TO):
+        raise _Unfit("invalid comparison type for rule type")
+    if rule.compare_type is CompareType.EQUAL_TO and not _TOKEN.fullmatch(rule.value):
+        raise _Malformed("Invalid characters in method")
+
+
+def _query(rule: L7Rule) -> None:
+    """The key is the parameter's name as the client writes it; the value is compared decoded."""
+    if not rule.key_name:
+        raise _Unfit("L7 rule type requires a key")
+    if not _PARAMETER.fullmatch(rule.key_name):
+        raise _Malformed("Invalid characters in key")
+    if rule.compare_type is not CompareType.REGEX:
+        _header_value(rule.value, "comparison value")
+
+
+def _source(rule: L7Rule) -> None:
+    _no_key(rule)
+    _equality_alone(rule)
+    try:
+        kinds.Network().parse(rule.value)
+    except kinds.BadValue:
+        raise _Malformed(f"L7 rule type {rule.type} needs an address or a network as its value") from None
+
+
 def _name(rule: L7Rule) -> None:
     if not rule.key_name:
         raise _Unfit("L7 rule type requires a key")
@@ -145,4 +175,7 @@ _CHECKS: Mapping[RuleType, Callable[[L7Rule], None]] = {
     RuleType.SSL_CONN_HAS_CERT: _has_certificate,
     RuleType.SSL_VERIFY_RESULT: _verification,
     RuleType.SSL_DN_FIELD: _distinguished_name,
+    RuleType.METHOD: _method,
+    RuleType.QUERY: _query,
+    RuleType.SOURCE_IP: _source,
 }

@@ -41,6 +41,7 @@ def listener_created(
     _cidrs_fit(listener, vip_addresses, vip_sg_ids)
     tls.judge(completed, deployment.limits)
     _hsts_created(listener)
+    _compression_fits(listener)
     if listener.protocol is ListenerProtocol.TERMINATED_HTTPS:
         for setting, default in deployment.listener_tls.items():
             if completed.get(setting) is None:
@@ -71,10 +72,16 @@ def listener_updated(
         _cidrs_fit(future, vip_addresses, vip_sg_ids)
     tls.judge(completed, deployment.limits)
     _hsts_updated(future, completed)
+    _compression_fits(future)
     for setting, default in deployment.listener_tls.items():
         if setting in completed and completed[setting] is None:
             completed[setting] = default
     return completed
+
+
+def _compression_fits(listener: Listener) -> None:
+    if listener.compression and listener.protocol not in _TAKES_HEADERS:
+        raise validation(f"compression is not for listeners of the protocol {listener.protocol}.")
 
 
 def _tidied(values: Mapping[str, object]) -> dict[str, object]:
