@@ -6,6 +6,7 @@ this host. Whatever is made on the host carries the deployment's instance id in 
 
 from __future__ import annotations
 
+import copy
 import logging
 import os
 import shutil
@@ -131,9 +132,11 @@ class BridgeNetworkDriver:
                 return max(0, found.size - taken)
         raise NotFound("Subnet", subnet_id)
 
-    def seen_by(self, viewer: Viewer) -> NetworkDriver:  # noqa: ARG002  (as every one)
-        """Whoever may order load balancers on this host sees its networks."""
-        return self
+    def seen_by(self, viewer: Viewer) -> NetworkDriver:  # noqa: ARG002  (all of them see the same)
+        """Tenants see the VIP network alone; ids of the other one follow from those of this one."""
+        view = copy.copy(self)
+        view._segments = (self._vip,)  # noqa: SLF001  (it is one of us)
+        return view
 
     def guard_port(self, port_id: str, *, security_group_ids: Iterable[str], qos_policy_id: str) -> None:
         """Nothing, for there is nothing to guard a port with."""
@@ -187,8 +190,8 @@ class BridgeNetworkDriver:
             cidrs.append(("vip_cidr_v6", self._options.vip_cidr_v6))
         return addressing.segment(self._instance, "vip", cidrs, mtu=self._options.mtu, gateway=True)
 
-    @property
-    def _segments(self) -> tuple[Segment, Segment]:
+    @cached_property
+    def _segments(self) -> tuple[Segment, ...]:
         return self._lb, self._vip
 
     def _segment(self, network_id: str) -> Segment:
