@@ -21,7 +21,7 @@ from hydria.model.member import Member
 from hydria.model.statuses import ListenerProtocol
 from hydria.model.tree import Tree
 from hydria.testing.trees import POOL, identifier, listener, load_balancer, member, pool, tree
-from hydria.wire.state import DesiredState
+from hydria.wire.state import DesiredState, Service, Target
 from tests import certificates
 from tests.node import agent_lab
 from tests.node.agent_lab import ETH1, VIP, VIP6, VIP_NETWORK, Lab, eventually
@@ -31,7 +31,7 @@ pytestmark = pytest.mark.node
 PORT = 8088
 CA = certificates.make("Test CA", ca=True)
 SECRETS = {"server": certificates.make("metrics.example.org", CA).bundle}
-WEB, OTHER, METRICS = (identifier(Listener, number) for number in (1, 2, 3))
+WEB, OTHER, METRICS, DATAGRAMS = (identifier(Listener, number) for number in (1, 2, 3, 4))
 ONE, TWO = (identifier(Member, number) for number in (1, 2))
 TUNING = Tuning(default_connection_limit=200)
 
@@ -203,3 +203,29 @@ def test_an_agent_that_cannot_reach_the_exporter_says_so(lab: Lab) -> None:
     (lab.work / "exporter.sock").unlink()
     assert ask(lab)[0] == 502
     eventually(lambda: "was not answered" in lab.log)
+
+
+def test_datagram_services_are_told_with_the_others(lab: Lab) -> None:
+    def bound() -> socket.socket:
+        made = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
+        made.bind((VIP_NETWORK[0], 0))
+        return made
+
+    with lab.outside.run(bound) as server:
+        up = Target("m1", VIP_NETWORK[0], server.getsockname()[1], weight=3)
+        off = Target("m2", VIP_NETWORK[0], 9, enabled=False)
+        service = Service(DATAGRAMS, POOL, "udp", (VIP,), 53, (up, off))
+        lab.apply(replace(state(1, served()), services=(service,)))
+        with lab.outside.run(lambda: socket.socket(socket.AF_INET, socket.SOCK_DGRAM)) as client:
+            client.connect((VIP, 53))
+            client.send(b"12345678")
+            server.settimeout(5)
+            assert server.recv(100) == b"12345678"
+    found = families(lab)
+    assert value(found, "octavia_listener_sessions", listener=DATAGRAMS) == 1
+    assert value(found, "octavia_listener_bytes_in", listener=DATAGRAMS) == 36  # with its headers
+    assert value(found, "octavia_listener_sessions", listener=WEB) == 0
+    of_member = {"pool": POOL, "listener": DATAGRAMS}
+    assert value(found, "octavia_member_status", **of_member, member="m1", state="UP") == 1
+    assert value(found, "octavia_member_status", **of_member, member="m2", state="MAINT") == 1
+    assert value(found, "octavia_member_weight", **of_member, member="m1") == 3

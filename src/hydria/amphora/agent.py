@@ -53,7 +53,7 @@ class _Agent:
         self._boot = boot
         self._wakeup = os.eventfd(0, os.EFD_NONBLOCK | os.EFD_CLOEXEC)
         self._applier = Applier(root, boot, self._wake)
-        self._door = Door()
+        self._door = Door(self._applier.datagram_metrics)
         self._sender = Sender(boot.controllers, boot.heartbeat_key)
         self._heartbeats = Heartbeats(boot.controllers, boot.heartbeat_interval)
         self._logs: Syslog | None = None

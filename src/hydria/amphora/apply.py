@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
 
 from hydria.amphora import files, live, workdir
@@ -142,6 +142,13 @@ class Applier:
             finally:
                 self._lock.release()
         return self._reports, self._observation
+
+    def datagram_metrics(self) -> Mapping[str, Sequence[str]]:
+        """What Prometheus is told of the listeners that HAProxy does not serve."""
+        if not self._state.services:
+            return {}
+        reports, seen = self.statistics(_LOOK_SECONDS)
+        return self._services.metrics(reports, seen.members)
 
     def _switch(self, old: DesiredState, new: DesiredState) -> tuple[bool, str]:
         """Go from one state to the other; returns whether HAProxy was reloaded, and what was done."""

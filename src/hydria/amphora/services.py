@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Callable, Mapping, Sequence
+from collections import defaultdict
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any
 
 from hydria.amphora import datagrams
@@ -16,6 +17,8 @@ from hydria.wire.heartbeat import ListenerReport
 from hydria.wire.state import Service, Target
 
 _SERVING = ("UP", "NO_CHECK", "DRAIN")
+
+_STATES = ("DOWN", "UP", "MAINT", "DRAIN")  # as HAProxy's exporter has them
 
 
 class Services:
@@ -76,6 +79,26 @@ class Services:
         for service in services:
             self._judge(service, seen)
 
+    def metrics(
+        self, reports: Mapping[str, ListenerReport], members: Mapping[str, str]
+    ) -> dict[str, list[str]]:
+        """What Prometheus is told about them: family -> labels and value of each sample."""
+        told: defaultdict[str, list[str]] = defaultdict(list)
+        for service in self._told[0]:
+            report = reports.get(service.listener)
+            of_listener = f'listener="{service.listener}"'
+            for family, value in _of_listener(report) if report else ():
+                told[f"octavia_listener_{family}"].append(f"{{{of_listener}}} {value}")
+            for target in service.targets:
+                labels = f'pool="{service.pool}",{of_listener},member="{target.name}"'
+                word = members.get(target.name, "NO_CHECK")
+                state = "UP" if word == "NO_CHECK" else word
+                told["octavia_member_status"] += [
+                    f'{{{labels},state="{each}"}} {int(each == state)}' for each in _STATES
+                ]
+                told["octavia_member_weight"].append(f"{{{labels}}} {target.weight}")
+        return told
+
     def _judge(self, service: Service, seen: Observation) -> None:
         words = {target.name: self._word(service, target) for target in service.targets}
         seen.members |= words
@@ -109,3 +132,11 @@ class Services:
         except Refused as refusal:
             log("agent", f"{command}: {refusal}")
             return None
+
+
+def _of_listener(report: ListenerReport) -> Iterator[tuple[str, int]]:
+    yield "bytes_in_total", report.bytes_in
+    yield "bytes_out_total", report.bytes_out
+    yield "connections_total", report.total_connections
+    yield "sessions_total", report.total_connections
+    yield "current_sessions", report.active_connections
