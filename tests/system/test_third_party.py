@@ -7,6 +7,7 @@ import signal
 import stat
 import subprocess
 from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -129,23 +130,49 @@ def site(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return third_party.install(tmp_path_factory.mktemp("site"))
 
 
+@contextmanager
+def configured(directory: Path, site: Path) -> Iterator[ThirdParty]:
+    """A deployment of which nothing runs yet."""
+    with pytest.MonkeyPatch.context() as environment:
+        made = ThirdParty(directory, site, environment)
+        made.write_config()
+        subprocess.run(
+            [*HYDRIA, "db", "upgrade", "--config-file", str(made.deployment.config)], check=True, timeout=60
+        )
+        try:
+            yield made
+        finally:
+            made.deployment.stop()
+
+
 @pytest.fixture
-def hydria(tmp_path: Path, site: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[ThirdParty]:
-    made = ThirdParty(tmp_path, site, monkeypatch)
-    made.write_config()
-    subprocess.run(
-        [*HYDRIA, "db", "upgrade", "--config-file", str(made.deployment.config)], check=True, timeout=60
-    )
-    try:
+def hydria(tmp_path: Path, site: Path) -> Iterator[ThirdParty]:
+    with configured(tmp_path, site) as made:
         yield made
-    finally:
-        made.deployment.stop()
+
+
+@pytest.fixture(scope="module")
+def whole(tmp_path_factory: pytest.TempPathFactory, site: Path) -> Iterator[ThirdParty]:
+    with configured(tmp_path_factory.mktemp("whole"), site) as made:
+        made.deployment.start(*PROGRAMS)
+        yield made
 
 
 @pytest.fixture
-def running(hydria: ThirdParty) -> ThirdParty:
-    hydria.deployment.start(*PROGRAMS)
-    return hydria
+def running(whole: ThirdParty) -> Iterator[ThirdParty]:
+    """All programs, the same for all tests; each begins without load balancers, calls and orders."""
+    whole.appliance.order()
+    whole.appliance.forget()
+    yield whole
+    for name in PROGRAMS:
+        if whole.deployment.processes[name].poll() is not None:
+            whole.deployment.start(name)
+    whole.appliance.order()
+    for made in whole.call("GET", "/loadbalancers")["loadbalancers"]:
+        whole.report(loadbalancers=[{"id": made["id"], "provisioning_status": "ERROR"}])
+        whole.call("DELETE", f"/loadbalancers/{made['id']}?cascade=true")
+        whole.report(loadbalancers=[{"id": made["id"], "provisioning_status": "DELETED"}])
+    assert whole.call("GET", "/listeners")["listeners"] == []
 
 
 def ids_of(made: dict[str, Any]) -> dict[str, str]:
