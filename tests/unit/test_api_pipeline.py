@@ -6,6 +6,8 @@ import pytest
 from falcon.testing import TestClient
 
 from hydria.api import pipeline
+from hydria.model.errors import Invalid
+from hydria.settings import OsloMiddlewareSettings, Settings
 
 
 @pytest.mark.parametrize(
@@ -27,3 +29,9 @@ def test_a_middleware_that_is_unavailable_says_when_to_try_again(
     answer = TestClient(pipeline._Later(app)).simulate_get("/")  # type: ignore[arg-type]
     assert (answer.status, answer.headers.get("retry-after")) == (status, expected)
     assert answer.text == "Keystone is away"
+
+
+def test_nobody_is_on_this_host_because_a_header_says_so() -> None:
+    believing = Settings(oslo_middleware=OsloMiddlewareSettings(enable_proxy_headers_parsing=True))
+    with pytest.raises(Invalid, match=r"enable_proxy_headers_parsing with .* auth_strategy = noauth"):
+        pipeline.around(lambda _environ, _start_response: [], believing)

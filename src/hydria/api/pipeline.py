@@ -29,11 +29,18 @@ def around(app: WSGIApplication, settings: Settings) -> WSGIApplication:
     strategy = settings.api_settings.auth_strategy
     if settings.audit.enabled and strategy != KEYSTONE:
         raise Invalid(f"[audit] enabled needs [api_settings] auth_strategy = {KEYSTONE}, not {strategy}.")
+    proxied = settings.oslo_middleware.enable_proxy_headers_parsing
+    if proxied and strategy == NOAUTH:
+        raise Invalid(
+            "[oslo_middleware] enable_proxy_headers_parsing with [api_settings] auth_strategy = noauth: a"
+            " header would be enough to come from this host, and so to be its administrator. Choose one"
+            " that identifies callers."
+        )
     if strategy == KEYSTONE:
         from hydria.api import keystone  # noqa: PLC0415  (only with this strategy; it is large)
 
         app = _Except(OPEN_PATHS, app, _Later(keystone.protected(app, settings)))
-    if settings.oslo_middleware.enable_proxy_headers_parsing:
+    if proxied:
         from oslo_middleware import http_proxy_to_wsgi  # noqa: PLC0415  (webob and more)
 
         app = http_proxy_to_wsgi.HTTPProxyToWSGI(app, library_options(settings.config_files))
