@@ -1,6 +1,6 @@
 """Hundreds of random changes under mixed load: what fails, how many reload HAProxy, what memory stays behind.
 
-``CHANGES`` and ``SEED`` in the environment choose how many and which.
+``CHANGES`` and ``SEED`` in the environment choose how many and which, ``RATE`` the requests a second.
 """
 
 from __future__ import annotations
@@ -25,7 +25,8 @@ from bench.measure import Client, memory, report, spread, wait_for
 from bench.random_changes import HTTP, TCP, TLS, UDP, Changes
 
 BASE, EXTRA = range(8001, 8004), range(8100, 8200)
-RATE = 500
+RATE = int(os.environ.get("RATE", "500"))
+BURST = 30
 HARD_STOP_AFTER = 900  # so that connections live as long as the run
 OPTIONS = f"""
 [haproxy_amphora]
@@ -76,6 +77,14 @@ class Run:
             seen = len(text)
             self.records.append(Record(kind, at, time.monotonic() - began, said))
 
+    def burst(self, count: int) -> int:
+        """Changes of the structure that nobody waits for; how often HAProxy was reloaded for them."""
+        seen = len(self.log())
+        for _ in range(count):
+            self.changes.restructure()
+        self.client.await_active(self.changes.id, pause=0.005)
+        return self.log().count("HAProxy reloaded", seen)
+
     def before(self, at: float) -> str:
         """The latest change that had begun at a time."""
         found = [record for record in self.records if record.at <= at]
@@ -119,10 +128,12 @@ def main() -> None:
         began = time.monotonic()
         with mixed_load(spec) as result:
             run.make(count)
+            took = time.monotonic() - began
             most = len(haproxies(namespace))
-        took = time.monotonic() - began
+            burst = run.burst(BURST)
         after = settled(namespace, 60)
         tell(run, result, seed, took)
+        report(f"{BURST} changes of timeouts at once: reloads", f"{burst}", "few")
         left = len(haproxies(namespace))
         report("HAProxy processes at the end, and after the load", f"{most}, {left}", "bounded, 1")
         report("amphora before and after: memory", f"{before:.1f} and {after:.1f} MB PSS", "within 10 %")

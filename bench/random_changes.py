@@ -139,6 +139,10 @@ class Changes:
             if getattr(self, f"_do_{kind}")() is not False:
                 return kind.replace("_", " ")
 
+    def restructure(self) -> None:
+        """Make a change that HAProxy cannot take up while it runs."""
+        self._do_listener_timeouts()
+
     def _make(self, root: str, body: Body, path: str = "") -> str:
         return str(self._call("POST", path or f"/{root}s", {root: body})[root]["id"])
 

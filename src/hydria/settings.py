@@ -197,7 +197,16 @@ class HaproxyAmphoraSettings:
     timeout_tcp_inspect: int = option(0, "Default of listeners, milliseconds.")
     default_connection_limit: int = option(50_000, "Connections of a listener without a limit of its own.")
     haproxy_stick_size: str = option("10k", "Entries in the table of a pool with session persistence.")
-    hard_stop_after: int = option(60, "Seconds that a replaced HAProxy process may live on.")
+    hard_stop_after: int = option(
+        60,
+        "Seconds that connections of a replaced HAProxy process, and of a removed member, may go on; then they "
+        "are closed. Raise it where long ones, like WebSockets, have to survive changes.",
+    )
+    retired_processes: int = option(
+        16,
+        "Replaced HAProxy processes that may live at a time, of about 10 MB each; one more closes the "
+        "connections of the oldest.",
+    )
     haproxy_cmd: str = option("haproxy", "The HAProxy program in the amphora.")
     haproxy_threads: int = option(1, "Threads of HAProxy.")
     connection_logging: bool = option(

@@ -400,6 +400,7 @@ def running(directory: Path) -> Iterator[Lab]:
             heartbeat_interval=0.2,
             user=USER,
             hard_stop_after=2,
+            retired_limit=3,
         ).write(boot_dir)
         process = start_amphora(amphora, boot_dir)
         stack.callback(end, process)

@@ -81,6 +81,33 @@ def at_a_time(lab: Lab, attempts: int) -> int:
     return lab.outside.run(ask)
 
 
+def test_replaced_processes_are_bounded_in_number(lab: Lab) -> None:
+    """The lab's amphora may have three of them."""
+    lab.member(8001)
+    lab.apply(state(1, server(8001)))
+    held = []
+    try:
+        for generation in range(2, 8):
+            held.append(lab.outside.run(lambda: socket.create_connection((VIP, 80), timeout=10)))
+            assert lab.apply(state(generation, server(8001), timeout=f"{30 + generation}s")).reloaded
+        eventually(lambda: len(lab.haproxy_pids()) == 4)
+        alive = [lab.outside.run(lambda one=one: answers(one)) for one in held]
+        assert alive == [False] * 3 + [True] * 3, "the latest ones have theirs"
+        assert "ended the oldest" in lab.log
+    finally:
+        for one in held:
+            one.close()
+    eventually(lambda: len(lab.haproxy_pids()) == 1)
+
+
+def answers(connection: socket.socket) -> bool:
+    try:
+        connection.sendall(b"GET / HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n")
+        return connection.recv(100).startswith(b"HTTP/1.1 200")
+    except OSError:
+        return False
+
+
 def test_networks_of_clients_change_live(lab: Lab) -> None:
     assert lab.apply(limited(1, "0.0.0.0/0", "::/0")).reloaded
     pids = lab.haproxy_pids()

@@ -44,7 +44,7 @@ class Applier:
         self._services = Services(root, self._follow)
         self._pings = Pings()
         self._kept = Kept(boot.heartbeat_key)
-        self.haproxy = Haproxy(boot.haproxy)
+        self.haproxy = Haproxy(boot.haproxy, boot.retired_limit)
         self.leaving = live.Leaving(boot.hard_stop_after)
         self.epoch = new_epoch()
 

@@ -14,6 +14,7 @@ from hydria.amphora import program, workdir
 from hydria.amphora.faults import Refused
 from hydria.amphora.limits import fitted_maxconn
 from hydria.amphora.log import log
+from hydria.amphora.retired import Retired
 from hydria.amphora.runtime import CommandFailed, Runtime
 
 _FAULT_LENGTH = 1000
@@ -21,10 +22,11 @@ _ANSWER_SECONDS = 1.0
 
 
 class Haproxy:
-    """At most one serving process; retired ones finish by themselves within their hard-stop-after."""
+    """At most one serving process; retired ones finish by themselves (:mod:`.retired`)."""
 
-    def __init__(self, command: str) -> None:
+    def __init__(self, command: str, retired_limit: int) -> None:
         self._command = command
+        self._retired = Retired(retired_limit)
         self.pid = 0  # 0: none was started, or it was stopped on purpose
         self.maxconn = 0
         self._wanted = 0  # what the configuration of the process asked for in place of it
@@ -100,7 +102,8 @@ class Haproxy:
             pidfd = os.pidfd_open(pid)
         except (OSError, ValueError) as error:
             raise Refused(f"HAProxy ended as soon as it had started: {error}") from error
-        self.forget()
+        if self._pidfd >= 0:
+            self._retired.add(self._pidfd)
         self.pid, self._pidfd = pid, pidfd
 
     def _await_answer(self) -> None:

@@ -26,6 +26,7 @@ class Boot:
     heartbeat_key: hex, of this amphora alone. heartbeat_interval: seconds.
     user: the numeric user and group id of everything that needs no root; 0 keeps root (not for production).
     hard_stop_after: seconds that a retiring HAProxy process may live on for its last connections.
+    retired_limit: how many of them may live at a time.
     haproxy: the HAProxy program.
     """
 
@@ -37,6 +38,7 @@ class Boot:
     heartbeat_interval: float = 10.0
     user: int = 0
     hard_stop_after: int = 60
+    retired_limit: int = 16
     haproxy: str = "haproxy"
 
     def write(self, directory: Path) -> None:

@@ -131,6 +131,7 @@ class BuildInstance(Step):
             heartbeat_interval=settings.health_manager.heartbeat_interval,
             controllers=self.tools.controllers,
             hard_stop_after=settings.haproxy_amphora.hard_stop_after,
+            retired_limit=settings.haproxy_amphora.retired_processes,
             haproxy=settings.haproxy_amphora.haproxy_cmd,
         )
 
