@@ -199,8 +199,8 @@ class HaproxyAmphoraSettings:
     haproxy_stick_size: str = option("10k", "Entries in the table of a pool with session persistence.")
     hard_stop_after: int = option(
         60,
-        "Seconds that connections of a replaced HAProxy process, and of a removed member, may go on; then they "
-        "are closed. Raise it where long ones, like WebSockets, have to survive changes.",
+        "Seconds that connections of a replaced HAProxy process, and of a removed member, may go on; then "
+        "they are closed. Raise it where long ones, like WebSockets, have to survive changes.",
     )
     retired_processes: int = option(
         16,
