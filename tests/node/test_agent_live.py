@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import dataclasses
 import os
 import signal
 import socket
+import time
 from collections.abc import Iterator
 from contextlib import ExitStack
 from pathlib import Path
@@ -98,6 +100,20 @@ def test_replaced_processes_are_bounded_in_number(lab: Lab) -> None:
         for one in held:
             one.close()
     eventually(lambda: len(lab.haproxy_pids()) == 1)
+
+
+def test_a_replaced_process_ends_in_time_with_connections_that_last(lab: Lab) -> None:
+    lab.member(8001)
+    states = [state(generation, server(8001), timeout=f"{30 + generation}s") for generation in (1, 2)]
+    texts = [each.haproxy.replace("hard-stop-after 60s", "hard-stop-after 2s") for each in states]
+    lab.apply(dataclasses.replace(states[0], haproxy=texts[0]))
+    (first,) = lab.haproxy_pids()
+    with lab.outside.run(lambda: socket.create_connection((VIP, 80), timeout=10)) as held:
+        assert lab.apply(dataclasses.replace(states[1], haproxy=texts[1])).reloaded
+        began = time.monotonic()
+        assert held.recv(1) == b""
+        assert 1 < time.monotonic() - began < 5
+        eventually(lambda: first not in lab.haproxy_pids())
 
 
 def answers(connection: socket.socket) -> bool:
