@@ -18,7 +18,12 @@ PAGES = sorted(
     for path in (folder.glob("*.md") if folder == ROOT else folder.rglob("*.md"))
 )
 # Libraries' own options, which stand in the same file.
-FOREIGN = {"keystone_authtoken", "oslo_messaging_notifications", "oslo_policy", "audit_middleware_notifications"}
+FOREIGN = {
+    "keystone_authtoken",
+    "oslo_messaging_notifications",
+    "oslo_policy",
+    "audit_middleware_notifications",
+}
 each_page = pytest.mark.parametrize("page", PAGES, ids=lambda page: str(page.relative_to(ROOT)))
 
 
@@ -81,8 +86,8 @@ def commands(text: str) -> Iterator[list[str]]:
 
 def accepted(words: list[str], parser: argparse.ArgumentParser) -> None:
     """Raise AssertionError unless each word that names a command, or an option, is one of the parser's."""
-    options = {option: action for action in parser._actions for option in action.option_strings}  # noqa: SLF001  (argparse tells in no other way)
-    nested = [action for action in parser._actions if isinstance(action, argparse._SubParsersAction)]  # noqa: SLF001  (the same)
+    options = {option: action for action in parser._actions for option in action.option_strings}
+    nested = [action for action in parser._actions if isinstance(action, argparse._SubParsersAction)]
     rest = iter(words)
     for word in rest:
         if word.startswith("-"):
@@ -98,19 +103,26 @@ def accepted(words: list[str], parser: argparse.ArgumentParser) -> None:
 @each_page
 def test_commands_are_accepted(page: Path) -> None:
     for words in commands(page.read_text()):
-        accepted(words, cli._parser())  # noqa: SLF001  (what main reads arguments with)
+        accepted(words, cli._parser())
 
 
 def test_the_pages_have_what_is_looked_for() -> None:
     text = "\n".join(page.read_text() for page in PAGES)
     assert len(set(mentioned_options(text))) > 40
-    assert {words[0] for words in commands(text)} >= {"all", "certificate", "cleanup", "db", "status", "worker"}
+    assert {words[0] for words in commands(text)} >= {
+        "all",
+        "certificate",
+        "cleanup",
+        "db",
+        "status",
+        "worker",
+    }
 
 
 @pytest.mark.parametrize("words", ["certificat list", "certificate lst", "all --state DIR", "cleanup --all"])
 def test_what_is_no_command_is_found(words: str) -> None:
     with pytest.raises(AssertionError):
-        accepted(words.split(), cli._parser())  # noqa: SLF001  (as above)
+        accepted(words.split(), cli._parser())
 
 
 def test_what_is_no_option_is_found() -> None:
