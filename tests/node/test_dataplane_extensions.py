@@ -11,6 +11,7 @@ from pathlib import Path
 
 import pytest
 
+from hydria.model.modification import Direction, FixedResponse, HeaderChange, Operation, UrlRewrite
 from hydria.model.statuses import CompareType, PolicyAction, RuleType
 from hydria.model.tree import Tree
 from hydria.testing.trees import POOL, listener, load_balancer, member, policy, pool, rule, tree
@@ -151,3 +152,112 @@ def test_compression_for_clients_that_take_it(proxy: lab.Proxy, web: http.server
             assert answer.read() == TEXT
     with asked(plain.protocol_port, Accept_Encoding="gzip") as answer:
         assert answer.headers["Content-Encoding"] is None
+
+
+def behind(path: str, number: int) -> object:
+    return rule(number, l7policy_id=policy(number).id, value=path)
+
+
+HOSTILE = 'it\'s "5" %[src] $HOME \\1 #x; {a} %% \\n é'.encode("ascii", "ignore").decode()
+
+
+def test_fixed_responses(proxy: lab.Proxy, web: http.server.ThreadingHTTPServer) -> None:
+    port = lab.free_port()
+    responses = [
+        FixedResponse(status=200, content_type="application/json; charset=utf-8", body='{"a": "b"}'),
+        FixedResponse(status=503, body=HOSTILE),
+        FixedResponse(status=204),
+        FixedResponse(status=299, body="'" * 2048),
+    ]
+    policies = [
+        policy(number, action=PolicyAction.FIXED_RESPONSE, fixed_response=each)
+        for number, each in enumerate(responses, 1)
+    ]
+    rules = [behind(f"/{number}", number) for number in range(1, len(responses) + 1)]
+    proxy.serve(served(port, web, *policies, *rules))
+    web.seen.clear()
+    for number, expected in enumerate(responses, 1):
+        with asked(port, f"/{number}/x") as answer:
+            assert answer.status == expected.status
+            assert answer.read().decode() == (expected.body or "")
+            kind = (expected.content_type or "text/plain") if expected.body else None
+            assert answer.headers["Content-Type"] == kind
+    assert web.seen == []
+    assert status(port, "/") == 200
+
+
+def test_headers_change_on_the_way(proxy: lab.Proxy, web: http.server.ThreadingHTTPServer) -> None:
+    request, response = Direction.REQUEST, Direction.RESPONSE
+    changes = (
+        HeaderChange(direction=request, operation=Operation.SET, name="Host", value="inner.example"),
+        HeaderChange(direction=request, operation=Operation.SET, name="X-Set", value=HOSTILE),
+        HeaderChange(direction=request, operation=Operation.ADD, name="X-Add", value="2"),
+        HeaderChange(direction=request, operation=Operation.REMOVE, name="X-Gone"),
+        HeaderChange(direction=response, operation=Operation.SET, name="Server", value="none of yours"),
+        HeaderChange(direction=response, operation=Operation.ADD, name="Set-Cookie", value="a=b; Secure"),
+        HeaderChange(direction=response, operation=Operation.REMOVE, name="X-Old"),
+    )
+    port = lab.free_port()
+    modify = policy(1, action=PolicyAction.MODIFY, header_changes=changes)
+    proxy.serve(served(port, web, modify, behind("/1", 1)))
+    sent = {"X_Set": "client", "X_Add": "1", "X_Gone": "1"}
+    web.seen.clear()
+    with asked(port, "/1", **sent) as answer:
+        assert answer.headers.get_all("Server") == ["none of yours"]
+        assert (answer.headers["Set-Cookie"], answer.headers["X-Old"]) == ("a=b; Secure", None)
+    with asked(port, "/2", **sent) as answer:
+        assert answer.headers.get_all("Server")[-1] == "member"
+        assert (answer.headers["Set-Cookie"], answer.headers["X-Old"]) == (None, "1")
+    (_, _, changed), (_, _, unchanged) = web.seen
+    named = [(name.lower(), value) for name, value in changed]
+    assert [value for name, value in named if name == "host"] == ["inner.example"]
+    assert [value for name, value in named if name == "x-set"] == [HOSTILE]
+    assert [value for name, value in named if name == "x-add"] == ["1", "2"]
+    assert "x-gone" not in dict(named)
+    assert {("x-set", "client"), ("x-add", "1"), ("x-gone", "1")} <= {
+        (name.lower(), value) for name, value in unchanged
+    }
+
+
+# prefix, replacement, and what becomes of paths
+REWRITES = [
+    ("/old", "/new", {"/old": "/new", "/old/a?b=c": "/new/a?b=c", "/older": "/older", "/x/old": "/x/old"}),
+    ("/old/", "/", {"/old": "/", "/old/": "/", "/old/a/b": "/a/b", "/old/old/x": "/old/x", "/olds": "/olds"}),
+    ("/", "/new", {"/": "/new/", "/a?x=/": "/new/a?x=/"}),
+    ("/a.b+(c)$", "/%20x'$HOME", {"/a.b+(c)$/d": "/%20x'$HOME/d", "/axb+(c)$": "/axb+(c)$"}),
+]
+
+
+@pytest.mark.parametrize("number", range(len(REWRITES)))
+def test_paths_change_on_the_way(proxy: lab.Proxy, web: http.server.ThreadingHTTPServer, number: int) -> None:
+    prefix, replacement, paths = REWRITES[number]
+    port = lab.free_port()
+    rewrite = UrlRewrite(prefix=prefix, replacement=replacement)
+    modify = policy(1, action=PolicyAction.MODIFY, url_rewrite=rewrite)
+    proxy.serve(served(port, web, modify, behind("/", 1)))
+    for path, expected in paths.items():
+        web.seen.clear()
+        assert status(port, path) == 200
+        assert [seen for _, seen, _ in web.seen] == [expected], path
+
+
+def test_policies_behind_one_that_modifies_are_tried_on_what_the_client_has_sent(
+    proxy: lab.Proxy, web: http.server.ThreadingHTTPServer
+) -> None:
+    port = lab.free_port()
+    away = policy(1, action=PolicyAction.MODIFY, url_rewrite=UrlRewrite(prefix="/in", replacement="/out"))
+    mark = HeaderChange(direction=Direction.REQUEST, operation=Operation.SET, name="X-Mark", value="1")
+    marks = policy(2, action=PolicyAction.MODIFY, header_changes=(mark,))
+    rejects = policy(3, action=PolicyAction.REJECT)
+    never = policy(4, action=PolicyAction.MODIFY, url_rewrite=UrlRewrite(prefix="/", replacement="/no"))
+    elsewhere = policy(5, action=PolicyAction.REDIRECT_TO_POOL, redirect_pool_id=POOL)
+    late = policy(6, action=PolicyAction.MODIFY, url_rewrite=UrlRewrite(prefix="/in", replacement="/no"))
+    policies = (away, marks, rejects, never, elsewhere, late)
+    paths = {1: "/in", 2: "/in", 3: "/out", 4: "/never", 5: "/in", 6: "/in"}
+    proxy.serve(served(port, web, *policies, *(behind(path, number) for number, path in paths.items())))
+    web.seen.clear()
+    assert status(port, "/in/x") == 200
+    ((_, path, headers),) = web.seen
+    assert path == "/out/x"
+    assert ("x-mark", "1") in [(name.lower(), value) for name, value in headers]
+    assert status(port, "/out/x") == 403

@@ -7,6 +7,7 @@ from pathlib import Path
 import pytest
 
 from hydria.dataplane import Tuning, desired_state
+from hydria.model.modification import UrlRewrite
 from hydria.model.pool import SessionPersistence
 from hydria.model.statuses import (
     Algorithm,
@@ -24,7 +25,7 @@ from hydria.model.statuses import (
     TLSVersion,
 )
 from hydria.model.tree import Tree
-from hydria.testing import trees
+from hydria.testing import strategies, trees
 from hydria.testing.trees import (
     POLICY,
     POOL,
@@ -104,8 +105,28 @@ LOGGED = tree(
     pool(),
     member(),
 )
+MORE_RULES = (
+    (4, {"type": RuleType.METHOD, "compare_type": CompareType.EQUAL_TO, "value": "PUT"}),
+    (4, {"type": RuleType.SOURCE_IP, "compare_type": CompareType.EQUAL_TO, "value": "10.1.2.3/8"}),
+    (
+        5,
+        {"type": RuleType.QUERY, "compare_type": CompareType.CONTAINS, "key_name": "a[]", "value": '"b c"'},
+    ),
+)
 TREES = {
     "policies": policies(),
+    "extensions": tree(
+        listener(default_pool_id=POOL, compression=True, insert_headers={"X-Forwarded-Proto": "true"}),
+        pool(),
+        member(),
+        *strategies.modifying("text/html", "<p>it's 100%</p>", "X-A", "100% b", "/old.x", "/new"),
+        trees.policy(4, action=PolicyAction.REDIRECT_TO_POOL, redirect_pool_id=POOL),
+        trees.policy(5, action=PolicyAction.MODIFY, url_rewrite=UrlRewrite(prefix="/a", replacement="/")),
+        *(
+            trees.rule(number, l7policy_id=trees.policy(place).id, **test)
+            for number, (place, test) in enumerate(MORE_RULES, 10)
+        ),
+    ),
     "web": trees.web(),
     "nothing-enabled": tree(load_balancer(admin_state_up=False), *trees.web().children()),
     "no-pool": tree(listener(), listener(2, protocol=ListenerProtocol.TCP)),

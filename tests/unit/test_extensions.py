@@ -33,6 +33,13 @@ USES: dict[str, tuple[type[Resource], dict[str, Any]]] = {
 }
 # Of those that add words, a body that creates an object with one.
 WORDS: dict[str, tuple[type[Resource], dict[str, Any]]] = {
+    "l7-actions": (
+        L7Policy,
+        {
+            "action": "FIXED_RESPONSE",
+            "fixed_response": {"status": 503, "content_type": "text/html", "body": "<p>soon</p>"},
+        },
+    ),
     "l7-rule-types": (L7Rule, {"type": "METHOD", "compare_type": "EQUAL_TO", "value": "PUT"}),
 }
 
@@ -109,35 +116,33 @@ def test_third_party_providers_refuse_them(store: Store, alias: str) -> None:
         api.update(resource, ids[resource.table], **body)
 
 
+@pytest.mark.parametrize("provider", ["third", "amphora"])
 @pytest.mark.parametrize("alias", WORDS)
-def test_third_party_providers_refuse_words_of_them(store: Store, alias: str) -> None:
-    resource, body = WORDS[alias]
-    key = next(iter(body))
-    for provider in ("third", "amphora"):
-        api = Api(store, provider=provider)
-        listener = everything(api)["listeners"]
-        if resource is L7Rule:
-            parent = api.create(L7Policy, listener_id=listener, action="REJECT")["id"]
-            api.apply()
-            usual = {"type": "PATH", "compare_type": "EQUAL_TO", "value": "/"}
-            present = api.create(L7Rule, parent, **usual)["id"]
-        else:
-            parent, usual = None, {"listener_id": listener, "action": "REJECT"}
-            body = {"listener_id": listener, **body}
-            present = api.create(L7Policy, **usual)["id"]
+def test_third_party_providers_refuse_words_of_them(store: Store, alias: str, provider: str) -> None:
+    resource, changes = WORDS[alias]
+    api = Api(store, provider=provider)
+    policy = {"listener_id": everything(api)["listeners"], "action": "REJECT"}
+    parent = None
+    if resource is L7Rule:
+        parent = api.create(L7Policy, **policy)["id"]
         api.apply()
-        changes = {name: value for name, value in body.items() if name != "listener_id"}
-        if provider == "amphora":
-            assert changes.items() <= api.create(resource, parent, **body).items()
-            assert changes.items() <= api.update(resource, present, parent, **changes).items()
-            continue
-        message = (
-            f"Provider 'third' does not support a requested option: {key}, as the extension '{alias}' has it."
-        )
-        with api.unchanged(Unsupported, message):
-            api.create(resource, parent, **body)
-        with api.unchanged(Unsupported, message):
-            api.update(resource, present, parent, **changes)
+        usual = {"type": "PATH", "compare_type": "EQUAL_TO", "value": "/"}
+    else:
+        usual = policy
+    present = api.create(resource, parent, **usual)["id"]
+    api.apply()
+    if provider == "amphora":
+        assert changes.items() <= api.create(resource, parent, **{**usual, **changes}).items()
+        assert changes.items() <= api.update(resource, present, parent, **changes).items()
+        return
+    message = (
+        "Provider 'third' does not support a requested option:"
+        f" {next(iter(changes))}, as the extension '{alias}' has it."
+    )
+    with api.unchanged(Unsupported, message):
+        api.create(resource, parent, **{**usual, **changes})
+    with api.unchanged(Unsupported, message):
+        api.update(resource, present, parent, **changes)
 
 
 def test_only_listeners_that_speak_http_compress(store: Store) -> None:
@@ -195,3 +200,37 @@ def test_an_algorithm_that_does_not_start_slowly(store: Store) -> None:
         api.update(Pool, pool, lb_algorithm="SOURCE_IP")
     api.update(Pool, pool, name="n")
     assert "slow_start" not in api.update(Pool, pool, lb_algorithm="SOURCE_IP", slow_start=None)
+
+
+def test_what_policies_carry_is_shown_and_taken_away(store: Store) -> None:
+    api = Api(store)
+    ids = everything(api)
+    change = {"direction": "REQUEST", "operation": "SET", "name": "X-A", "value": "1"}
+    rewrite = {"prefix": "/a", "replacement": "/b"}
+    made = api.create(
+        L7Policy,
+        listener_id=ids["listeners"],
+        action="MODIFY",
+        header_changes=[change],
+        url_rewrite=rewrite,
+    )
+    assert (made["header_changes"], made["url_rewrite"]) == ([change], rewrite)
+    assert "fixed_response" not in made
+    shown = api_reading.Api(store).get(f"/v2/lbaas/l7policies/{made['id']}")["l7policy"]
+    assert (shown["header_changes"], shown["url_rewrite"]) == ([change], rewrite)
+    changed = api.update(L7Policy, made["id"], fixed_response={"status": 404})
+    assert changed["action"] == "FIXED_RESPONSE"
+    assert changed["fixed_response"] == {"status": 404, "content_type": None, "body": None}
+    assert {"header_changes", "url_rewrite"}.isdisjoint(changed)
+    assert "fixed_response" not in api.update(L7Policy, made["id"], action="REJECT")
+    whole = api.create(
+        LoadBalancer,
+        listeners=[
+            {
+                "protocol": "HTTP",
+                "protocol_port": 80,
+                "l7policies": [{"action": "MODIFY", "url_rewrite": rewrite}],
+            }
+        ],
+    )
+    assert whole["listeners"][0]["l7policies"][0]["url_rewrite"] == rewrite

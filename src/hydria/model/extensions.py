@@ -10,7 +10,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from enum import StrEnum
 
-from hydria.model.statuses import RuleType
+from hydria.model.statuses import PolicyAction, RuleType
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,10 +47,17 @@ L7_RULE_TYPES = Extension(
     "2026-11-20T00:00:00Z",
     (RuleType.METHOD, RuleType.QUERY, RuleType.SOURCE_IP),
 )
+L7_ACTIONS = Extension(
+    "l7-actions",
+    "More actions of L7 policies",
+    "L7 policies that answer requests themselves, or change headers and paths on the way.",
+    "2026-11-20T00:00:00Z",
+    (PolicyAction.FIXED_RESPONSE, PolicyAction.MODIFY),
+)
 COMPRESSION = Extension(
     "compression",
     "Compressed answers",
     "Listeners that compress the answers of members for clients that take gzip.",
     "2026-11-20T00:00:00Z",
 )
-ALL = (DRAIN_TIMEOUT, SLOW_START, L7_RULE_TYPES, COMPRESSION)
+ALL = (DRAIN_TIMEOUT, SLOW_START, L7_RULE_TYPES, L7_ACTIONS, COMPRESSION)

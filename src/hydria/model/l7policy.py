@@ -4,8 +4,10 @@ from __future__ import annotations
 
 from typing import Annotated, ClassVar
 
-from hydria.model import kinds
-from hydria.model.resource import IDENTIFIER, TEXT, Attribute, Null, Resource, Use, internal
+from hydria.model import kinds, modification
+from hydria.model.extensions import L7_ACTIONS
+from hydria.model.modification import FixedResponse, HeaderChange, UrlRewrite
+from hydria.model.resource import IDENTIFIER, TEXT, Attribute, Null, Resource, Use, extended, internal
 from hydria.model.statuses import PolicyAction
 
 LAST = 2**31 - 1  # the position that says: behind all others
@@ -38,3 +40,12 @@ class L7Policy(Resource, frozen=True, kw_only=True):
         int | None, Attribute(kind=kinds.REDIRECT_CODE, null=None, since="v2.9")
     ] = None
     position: Annotated[int, Attribute(kind=kinds.Integer(1, LAST), default=LAST)] = LAST
+    fixed_response: Annotated[
+        FixedResponse | None, extended(L7_ACTIONS, modification.FIXED_RESPONSE, listed=False)
+    ] = None
+    header_changes: Annotated[
+        list[HeaderChange] | None, extended(L7_ACTIONS, modification.HEADER_CHANGES, listed=False)
+    ] = None
+    url_rewrite: Annotated[
+        UrlRewrite | None, extended(L7_ACTIONS, modification.URL_REWRITE, listed=False)
+    ] = None

@@ -146,6 +146,9 @@ class PolicyAction(StrEnum):
     REDIRECT_TO_POOL = "REDIRECT_TO_POOL"
     REDIRECT_TO_URL = "REDIRECT_TO_URL"
     REDIRECT_PREFIX = "REDIRECT_PREFIX"
+    # Beyond Octavia's (extensions.py). MODIFY decides nothing: the policies behind it are tried, too.
+    FIXED_RESPONSE = "FIXED_RESPONSE"
+    MODIFY = "MODIFY"
 
 
 class RuleType(StrEnum):

@@ -17,6 +17,7 @@ from hydria.model.l7policy import L7Policy
 from hydria.model.l7rule import L7Rule
 from hydria.model.listener import HEADERS, Listener
 from hydria.model.member import Member
+from hydria.model.modification import Direction, FixedResponse, HeaderChange, Operation, UrlRewrite
 from hydria.model.pool import Pool, SessionPersistence
 from hydria.model.resource import Attribute, Configured, Resource, Use, attributes, parse_create, wire_name
 from hydria.model.statuses import (
@@ -112,7 +113,36 @@ def hostile_trees(draw: st.DrawFn, texts: st.SearchStrategy[str]) -> Tree:
         trees.monitor(**{**written[HealthMonitor], "http_version": 1.1}),
         trees.policy(**written[L7Policy], action=draw(st.sampled_from(_REDIRECTS))),
         trees.rule(**written[L7Rule], type=draw(st.sampled_from(_FREE_RULES))),
+        *modifying(*(draw(texts) for _ in range(6))),
     )
+
+
+def modifying(kind: str, body: str, name: str, value: str, prefix: str, replacement: str) -> list[Resource]:
+    """Two policies, behind the first one, in which these texts stand, each with a rule."""
+    header: Values = {
+        "direction": Direction.REQUEST,
+        "operation": Operation.SET,
+        "name": name,
+        "value": value,
+    }
+    removed: Values = {"direction": Direction.RESPONSE, "operation": Operation.REMOVE, "name": name}
+    policies = (
+        trees.policy(
+            2,
+            action=PolicyAction.FIXED_RESPONSE,
+            fixed_response=FixedResponse(status=200, content_type=kind, body=body),
+        ),
+        trees.policy(
+            3,
+            action=PolicyAction.MODIFY,
+            header_changes=(HeaderChange(**header), HeaderChange(**removed)),
+            url_rewrite=UrlRewrite(prefix=prefix, replacement=replacement),
+        ),
+    )
+    return [
+        *policies,
+        *(trees.rule(number, l7policy_id=each.id) for number, each in enumerate(policies, 2)),
+    ]
 
 
 @st.composite
@@ -179,8 +209,10 @@ def _policies(
             values = draw(_values(L7Policy)) | {"redirect_pool_id": draw(st.sampled_from([None, *fitting]))}
             number = len(policies) + 1
             targets = {"REDIRECT_TO_POOL": "redirect_pool_id", "REDIRECT_TO_URL": "redirect_url"}
+            targets |= {"FIXED_RESPONSE": "fixed_response", "MODIFY": "header_changes"}
             if values[targets.get(values["action"], "redirect_prefix")] is None:
                 values["action"] = PolicyAction.REJECT
+            _fit_modification(values)
             policies.append(trees.policy(number, **{**values, "listener_id": listener.id}))
     for policy in policies:
         for _ in range(draw(st.integers(0, 2))):
@@ -188,6 +220,22 @@ def _policies(
             values["key_name"] = values["key_name"] or "X-Test"
             rules.append(trees.rule(len(rules) + 1, **{**values, "l7policy_id": policy.id}))
     return policies, rules
+
+
+def _fit_modification(values: Values) -> None:
+    """What a policy carries as the model has it, each part as it has to be."""
+    response, rewrite = values["fixed_response"], values["url_rewrite"]
+    if response is not None:
+        response |= {"body": response["body"] or "x", "status": min(response["status"], 203)}
+        values["fixed_response"] = FixedResponse(**response)
+    if rewrite is not None:
+        values["url_rewrite"] = UrlRewrite(**rewrite)
+    changes = [] if values["header_changes"] is None else values["header_changes"]
+    for change in changes:
+        change["name"] = f"X-{change['name']}"
+        removes = change["operation"] is Operation.REMOVE
+        change["value"] = None if removes else change["value"] or "x"
+    values["header_changes"] = tuple(HeaderChange(**change) for change in changes) or None
 
 
 def _values(resource: type[Resource]) -> st.SearchStrategy[Values]:

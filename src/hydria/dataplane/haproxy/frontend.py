@@ -7,7 +7,7 @@ from collections.abc import Sequence
 
 from hydria.dataplane.haproxy import logs, metrics, tls
 from hydria.dataplane.haproxy.files import Files
-from hydria.dataplane.haproxy.policy import Route, decide
+from hydria.dataplane.haproxy.policy import Route, decide, send
 from hydria.dataplane.haproxy.process import connection_limit
 from hydria.dataplane.haproxy.writer import Section
 from hydria.dataplane.tuning import Tuning
@@ -73,6 +73,7 @@ def frontend(
         if listener.compression:
             section.add("compression", "algo", "gzip")
             section.add("compression", "type", *_COMPRESSED)
+        send(section, routes)
     if metrics.serves(listener):
         metrics.answer(section)
     elif backend:

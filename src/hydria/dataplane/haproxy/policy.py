@@ -10,6 +10,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 
+from hydria.dataplane.haproxy import modification
 from hydria.dataplane.haproxy.token import call, literal
 from hydria.dataplane.haproxy.writer import Section
 from hydria.model import kinds
@@ -49,17 +50,27 @@ def decide(section: Section, routes: Sequence[Route]) -> None:
         for rule in route.rules:
             for words in _tests(rule):
                 section.add("acl", rule.id, *words)
-    noted: dict[str, None] = {}
+    noted = False
+    modifying: list[L7Policy] = []
     for route in routes:
         conditions = [f"!{rule.id}" if rule.invert else rule.id for rule in route.rules]
         if noted:
             conditions.insert(0, "!routed")
+        if route.policy.action is PolicyAction.MODIFY:
+            modifying.append(route.policy)
+            section.add("http-request", *modification.note(len(modifying)), "if", *conditions)
+            continue
         section.add("http-request", *_action(route), "if", *conditions)
         if route.backend and not noted:
             section.add("acl", "routed", f"var({_NOTED})", "-m", "found")
-        if route.backend:
-            noted[route.backend] = None
-    for backend in noted:
+        noted = noted or bool(route.backend)
+    for number, policy in enumerate(modifying, start=1):
+        modification.modify(section, number, policy)
+
+
+def send(section: Section, routes: Iterable[Route]) -> None:
+    """Send requests where policies have decided: behind all other lines, for HAProxy comes to it last."""
+    for backend in dict.fromkeys(route.backend for route in routes if route.backend):
         section.add("use_backend", backend, "if", "{", f"var({_NOTED})", "-m", "str", "--", backend, "}")
 
 
@@ -69,6 +80,8 @@ def _action(route: Route) -> Iterator[str | int]:
         yield from ("deny", "deny_status", 403)
     elif policy.action is PolicyAction.REDIRECT_TO_POOL:
         yield from (f"set-var({_NOTED})", call("str", route.backend))
+    elif policy.fixed_response is not None:
+        yield from modification.answer(policy.fixed_response)
     else:
         to_url = policy.action is PolicyAction.REDIRECT_TO_URL
         target = policy.redirect_url if to_url else policy.redirect_prefix

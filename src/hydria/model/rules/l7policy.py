@@ -7,16 +7,20 @@ from collections.abc import Mapping
 from hydria.model.errors import Invalid
 from hydria.model.l7policy import L7Policy
 from hydria.model.rules import draft
+from hydria.model.rules.modification import modification_fits
 from hydria.model.statuses import ListenerProtocol, PolicyAction
 
 MOST_RULES = 50  # of one policy
 _DEFAULT_CODE = 302
 
 # What each action needs; whatever else a policy has is of another action, and goes when the action comes.
-_FIELDS: Mapping[PolicyAction, str] = {
-    PolicyAction.REDIRECT_TO_POOL: "redirect_pool_id",
-    PolicyAction.REDIRECT_TO_URL: "redirect_url",
-    PolicyAction.REDIRECT_PREFIX: "redirect_prefix",
+# Of several, one is enough.
+_FIELDS: Mapping[PolicyAction, tuple[str, ...]] = {
+    PolicyAction.REDIRECT_TO_POOL: ("redirect_pool_id",),
+    PolicyAction.REDIRECT_TO_URL: ("redirect_url",),
+    PolicyAction.REDIRECT_PREFIX: ("redirect_prefix",),
+    PolicyAction.FIXED_RESPONSE: ("fixed_response",),
+    PolicyAction.MODIFY: ("header_changes", "url_rewrite"),
 }
 _MISSING = {"redirect_pool_id": "redirect_pool_id or redirect_pool must not be None"}
 _SENDS_ELSEWHERE = (PolicyAction.REDIRECT_TO_URL, PolicyAction.REDIRECT_PREFIX)
@@ -36,9 +40,10 @@ def policy_updated(policy: L7Policy, changes: Mapping[str, object]) -> dict[str,
     _one_target(changes)
     completed = dict(changes)
     if "action" not in completed:
-        meant = [action for action, field in _FIELDS.items() if completed.get(field) is not None]
+        meant = [action for action, fields in _FIELDS.items() if _given(completed, fields)]
         if len(meant) > 1:
-            raise invalid_arguments("Cannot specify redirect_url and redirect_prefix without an action")
+            named = " and ".join(name for action in meant for name in _given(completed, _FIELDS[action]))
+            raise invalid_arguments(f"Cannot specify {named} without an action")
         completed.update(action=meant[0] if meant else policy.action)
     completed = _completed(draft.updated(policy, completed), completed)
     # What was filled in and changes nothing is not part of the change.
@@ -60,6 +65,10 @@ def invalid_arguments(detail: str) -> Invalid:
     return Invalid(f"Invalid L7 Policy arguments: {detail}")
 
 
+def _given(values: Mapping[str, object], names: tuple[str, ...]) -> list[str]:
+    return [name for name in names if values.get(name) is not None]
+
+
 def _one_target(given: Mapping[str, object]) -> None:
     if given.get("redirect_pool_id") and (given.get("redirect_url") or given.get("redirect_prefix")):
         raise invalid_arguments(
@@ -69,10 +78,13 @@ def _one_target(given: Mapping[str, object]) -> None:
 
 def _completed(policy: L7Policy, completed: dict[str, object]) -> dict[str, object]:
     """``completed`` with everything about the action of the policy that it leads to."""
-    needed = _FIELDS.get(policy.action)
-    if needed is not None and getattr(policy, needed) is None:
-        raise invalid_arguments(_MISSING.get(needed, f"{needed} must not be None"))
-    completed.update({field: None for field in _FIELDS.values() if field != needed})
+    needed = _FIELDS.get(policy.action, ())
+    if needed and all(getattr(policy, name) is None for name in needed):
+        raise invalid_arguments(_MISSING.get(needed[0], f"{' or '.join(needed)} must not be None"))
+    of_others = {name for names in _FIELDS.values() for name in names if name not in needed}
+    completed.update(dict.fromkeys(sorted(of_others)))
+    if needed:
+        modification_fits(policy)
     code = policy.redirect_http_code or _DEFAULT_CODE
     completed["redirect_http_code"] = code if policy.action in _SENDS_ELSEWHERE else None
     return completed
