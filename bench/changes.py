@@ -122,7 +122,7 @@ def main() -> None:
         spec = load_of(changes)
         with mixed_load(spec):
             time.sleep(3)
-        before = settled(namespace, 30)
+        before = shares(namespace, 30)
         run = Run(changes, client, lambda: agent_log(running), renew)
         most = 0
         began = time.monotonic()
@@ -131,12 +131,17 @@ def main() -> None:
             took = time.monotonic() - began
             most = len(haproxies(namespace))
             burst = run.burst(BURST)
-        after = settled(namespace, 60)
+            changes.tidy()
+            client.await_active(changes.id)
+        after = shares(namespace, 60)
         tell(run, result, seed, took)
         report(f"{BURST} changes of timeouts at once: reloads", f"{burst}", "few")
         left = len(haproxies(namespace))
         report("HAProxy processes at the end, and after the load", f"{most}, {left}", "bounded, 1")
-        report("amphora before and after: memory", f"{before:.1f} and {after:.1f} MB PSS", "within 10 %")
+        figure = f"{sum(before.values()):.1f} and {sum(after.values()):.1f} MB PSS"
+        report("amphora before and after: memory", figure, "within 10 %")
+        for name in sorted({*before, *after}):
+            print(f"    {name:28} {before.get(name, 0):6.1f} and {after.get(name, 0):6.1f} MB", flush=True)
 
 
 @dataclass
@@ -190,10 +195,20 @@ def haproxies(namespace: str) -> list[int]:
 
 def settled(namespace: str, seconds: float) -> float:
     """The memory of an amphora, MB, once retired processes have ended."""
+    return sum(shares(namespace, seconds).values())
+
+
+def shares(namespace: str, seconds: float) -> dict[str, float]:
+    """The same by the programs' names."""
     with suppress(TimeoutError):
         wait_for(lambda: len(haproxies(namespace)) <= 1, seconds, 0.1)
     time.sleep(1)
-    return sum(memory(process, "Pss") for process in amphora_processes(namespace))
+    found: dict[str, float] = defaultdict(float)
+    processes = amphora_processes(namespace)
+    for place, process in enumerate(sorted(processes)):
+        name = Path(f"/proc/{process}/comm").read_text().strip()
+        found[name if name == "haproxy" else f"{name} {place}"] += memory(process, "Pss")
+    return dict(found)
 
 
 def tell(run: Run, result: dict[str, Any], seed: int, took: float) -> None:

@@ -139,6 +139,18 @@ class Changes:
             if getattr(self, f"_do_{kind}")() is not False:
                 return kind.replace("_", " ")
 
+    def tidy(self) -> None:
+        """Take away what the changes have added."""
+        for listener in self._spare_listeners:
+            self._call("DELETE", f"/listeners/{listener}")
+        for pool in self._spare_pools:
+            self._call("DELETE", f"/pools/{pool}")
+        for policy in self._policies:
+            self._call("DELETE", f"/l7policies/{policy}")
+        for each in self.pools.values():
+            while self._remove_member(each) is not False:
+                pass
+
     def restructure(self) -> None:
         """Make a change that HAProxy cannot take up while it runs."""
         self._do_listener_timeouts()

@@ -99,6 +99,8 @@ def test_random_changes_under_load_fail_nothing(deployment: Deployment, client: 
         run = Run(changes, api, amphora.read_text, certificate.renew)
         with mixed_load(spec, *inside) as result:
             run.make(CHANGES)
+            changes.tidy()
+            api.await_active(changes.id)
         after = settled(namespace, 20)
     failures = own_failures(result, changes)
     assert not failures, [(one, run.before(one["at"])) for one in failures[:10]]
