@@ -11,6 +11,7 @@ import sys
 import time
 from collections.abc import Iterator
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import falcon.testing
@@ -210,13 +211,10 @@ class Scene:
     def ask(self, who: str, method: str, path: str, body: Any = None) -> falcon.testing.Result:
         said = WHO[who]
         headers = {"X-Identity-Status": "Confirmed", "X-Roles": said.get("roles", ""), "X-User-Id": who}
-        for name, key in (
-            ("X-Project-Id", "project"),
-            ("X-Domain-Id", "domain"),
-            ("OpenStack-System-Scope", "system"),
-        ):
+        for name, key in (("X-Project-Id", "project"), ("X-Domain-Id", "domain")):
             if key in said:
                 headers[name] = said[key]
+        token = SimpleNamespace(user=SimpleNamespace(system_scoped="system" in said))
         query = path.partition("?")[2]
         path = path.partition("?")[0]
         return self.client.simulate_request(
@@ -225,7 +223,7 @@ class Scene:
             headers=headers,
             query_string=query,
             json=body,
-            extras={"keystone.token_auth": object()},
+            extras={"keystone.token_auth": token},
         )
 
     def judged_by(self, judge: Any) -> None:
