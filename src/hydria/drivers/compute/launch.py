@@ -9,8 +9,10 @@ are joined by the amphora itself (:mod:`.enclosure`).
 
 from __future__ import annotations
 
+import compileall
 import sys
 from collections.abc import Sequence
+from functools import cache
 from pathlib import Path
 
 import hydria
@@ -45,6 +47,20 @@ def check(state_dir: Path) -> None:
                     f"Amphorae do not see {hidden}, but {needed}, which they run on, is below it: set"
                     " [DEFAULT] state_dir to a directory of its own."
                 )
+
+
+@cache
+def compile_program() -> None:
+    """Have what amphorae run compiled, where we may write.
+
+    They may not, and would spend half of their start on compiling it, each anew.
+    """
+    if sys.dont_write_bytecode:
+        return
+    package = _source() / "hydria"
+    for part in ("amphora", "wire"):
+        compileall.compile_dir(package / part, quiet=2)
+    compileall.compile_file(Path(package, *_ENCLOSURE.split(".")[1:]).with_suffix(".py"), quiet=2)
 
 
 def start(

@@ -128,6 +128,7 @@ class NetnsComputeDriver:
 
     def _build(self, name: str, spec: AmphoraSpec) -> None:
         launch.check(self._root)
+        launch.compile_program()
         size = sizes.of(self._settings.netns, spec.selection.flavor)
         self._records.create(spec)
         namespaces.create(name)
