@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import dataclasses
 from pathlib import Path
 
 from falcon import testing
 
 from hydria.api import program
 from hydria.api.app import make_app
+from hydria.api.call import Caller
 from hydria.messages import LocalWakeups
 from hydria.settings import Settings
 from hydria.testing.network import FakeNetwork
@@ -58,3 +60,24 @@ def test_they_are_for_callers_of_the_api_alone(tmp_path: Path) -> None:
     for url in ("/v2.0/networks", "/v2.0/subnets", "/v2.0/networks/x"):
         assert api.simulate_get(url, headers={"Host": "evil.example"}).status_code == 403
         assert api.simulate_get(url, remote_addr="192.0.2.1").status_code == 403
+
+
+class _Readers:
+    """A judge to whom those are known who look at load balancers."""
+
+    def __init__(self, *, readers: bool) -> None:
+        self._readers = readers
+
+    def allows(self, caller: Caller, rule: str, project_id: str | None) -> bool:
+        return self._readers and rule == "loadbalancer:get_all"
+
+
+def test_they_are_for_those_who_may_look_at_load_balancers(tmp_path: Path) -> None:
+    network = FakeNetwork()
+    network.default_vip_subnet_id = network.add_network("10.0.0.0/24").subnet_ids[0]
+    services = program.services(Settings(), new_store(tmp_path), network, LocalWakeups())
+    for readers, status in ((True, 200), (False, 403)):
+        judged = dataclasses.replace(services, policy=_Readers(readers=readers))
+        api = testing.TestClient(make_app(judged), headers={"Host": "localhost"})
+        for url in ("/v2/networks", "/v2/subnets", f"/v2/subnets/{network.default_vip_subnet_id}"):
+            assert api.simulate_get(url).status_code == status

@@ -12,31 +12,40 @@ from collections.abc import Iterable, Iterator
 import falcon
 import msgspec
 
-from hydria.api.call import Services
+from hydria.api import policy
+from hydria.api.call import Call, Services
 from hydria.drivers.network.interface import Network, Subnet
 from hydria.model import kinds
 from hydria.model.errors import NotFound
 
+# Whoever may look at load balancers may know where they can be; Neutron has rules of its own.
+_RULE = "loadbalancer:get_all"
 
-class Networks:
-    """``/networks`` and ``/networks/{identifier}``."""
 
+class _Read:
     def __init__(self, services: Services) -> None:
+        self._services = services
         self._network = services.network
+
+    def _authorize(self, req: falcon.Request) -> None:
+        policy.authorize(Call(self._services, req.context.caller, req.prefix), _RULE)
+
+
+class Networks(_Read):
+    """``/networks`` and ``/networks/{identifier}``."""
 
     def on_get(self, req: falcon.Request, resp: falcon.Response, identifier: str = "") -> None:
         """List networks, or show the one named."""
+        self._authorize(req)
         _answer(req, resp, "network", map(_network, self._network.networks()), identifier)
 
 
-class Subnets:
+class Subnets(_Read):
     """``/subnets`` and ``/subnets/{identifier}``."""
-
-    def __init__(self, services: Services) -> None:
-        self._network = services.network
 
     def on_get(self, req: falcon.Request, resp: falcon.Response, identifier: str = "") -> None:
         """List subnets, or show the one named."""
+        self._authorize(req)
         _answer(req, resp, "subnet", self._subnets(), identifier)
 
     def _subnets(self) -> Iterator[dict[str, object]]:
