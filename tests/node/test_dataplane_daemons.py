@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from hydria.amphora import datagrams
 from hydria.dataplane import Tuning, desired_state
 from hydria.dataplane.haproxy.token import literal, token
-from hydria.model import kinds
+from hydria.model import alphabets
 from hydria.model.pool import SessionPersistence
 from hydria.model.statuses import PersistenceType
 from hydria.testing import bodies, strategies
@@ -83,7 +83,8 @@ def test_haproxy_and_nft_load_what_the_api_accepts(tree):
 @settings(max_examples=10, deadline=None)
 @given(
     st.lists(
-        st.tuples(bodies.valid_values(kinds.URL_PATH), bodies.valid_values(kinds.COOKIE_NAME)), min_size=30
+        st.tuples(bodies.valid_values(alphabets.URL_PATH), bodies.valid_values(alphabets.COOKIE_NAME)),
+        min_size=30,
     )
 )
 def test_haproxy_loads_every_path_and_cookie_name_that_the_api_accepts(texts):

@@ -15,7 +15,7 @@ from falcon import testing
 from hydria.api import program
 from hydria.api.app import make_app
 from hydria.messages import LocalWakeups
-from hydria.model import kinds
+from hydria.model import alphabets, kinds
 from hydria.model.l7policy import L7Policy
 from hydria.model.l7rule import L7Rule
 from hydria.model.listener import Listener
@@ -205,14 +205,14 @@ def _of_kind(kind: kinds.Kind) -> list[Any]:
             return ["192.0.2.1", "192.0.2.10", "2001:db8::A"]
         case kinds.Text():
             return ["", "Web", "web", "wéb & 50% +1"]
-        case kinds.HOST_NAME:
+        case alphabets.HOST_NAME:
             return ["a.example", "b.example"]
-        case kinds.URL_PATH:
+        case alphabets.URL_PATH:
             return ["/", "/up?a=b&c=%20"]
-        case kinds.REDIRECT_URL:
+        case alphabets.REDIRECT_URL:
             return ["http://a.example", "https://b.example/?c=%20"]
-        case kinds.EXPECTED_CODES:
+        case alphabets.EXPECTED_CODES:
             return ["200", "200, 201"]
-        case kinds.CIPHERS:
+        case alphabets.CIPHERS:
             return ["A:B", "C"]
     raise AssertionError(kind)

@@ -17,7 +17,7 @@ from urllib.parse import urlsplit
 import falcon
 
 from hydria.api.call import Caller
-from hydria.model import kinds
+from hydria.model import alphabets, kinds
 from hydria.model.errors import Forbidden
 from hydria.model.resource import bad_value
 from hydria.settings import Settings
@@ -85,7 +85,7 @@ def _anybody(configured: Collection[str], request: falcon.Request) -> Caller:
             )
     project_id = request.env.get("HTTP_X_PROJECT_ID") or DEFAULT_PROJECT
     try:
-        return Caller(kinds.PROJECT.parse(project_id), admin=True)
+        return Caller(alphabets.PROJECT.parse(project_id), admin=True)
     except kinds.BadValue as refusal:
         raise bad_value("X-Project-Id", project_id, str(refusal)) from None
 

@@ -9,7 +9,7 @@ import time
 from collections.abc import Mapping
 from pathlib import Path
 
-from hydria.model import kinds
+from hydria.model import alphabets, kinds
 from hydria.model.errors import Invalid
 
 LOG = logging.getLogger(__name__)
@@ -78,7 +78,7 @@ def read(path: Path) -> Mapping[str, bytes]:
         if user in found:
             raise Invalid(f"{_OPTION} = {path}: line {number} names {kinds.shown(user)} again.")
         try:
-            kinds.PROJECT.parse(user)
+            alphabets.PROJECT.parse(user)
         except kinds.BadValue as refusal:
             raise Invalid(
                 f"{_OPTION} = {path}: line {number}: {kinds.shown(user)} cannot name a user: {refusal}"

@@ -24,7 +24,7 @@ from hydria.api.call import Caller
 from hydria.api.caller import is_loopback
 from hydria.api.faults import Unauthorized
 from hydria.api.htpasswd import UserFile
-from hydria.model import kinds
+from hydria.model import alphabets, kinds
 from hydria.model.errors import Forbidden, Invalid
 from hydria.settings import Settings
 
@@ -103,7 +103,7 @@ class _Callers:
             )
         for user, project_id in self._projects.items():
             try:
-                kinds.PROJECT.parse(project_id)
+                alphabets.PROJECT.parse(project_id)
             except kinds.BadValue as refusal:
                 raise Invalid(
                     f"[api_settings] http_basic_user_projects: {kinds.shown(user)}: {refusal}"

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Annotated, ClassVar
 
-from hydria.model import kinds
+from hydria.model import alphabets, kinds
 from hydria.model.resource import IDENTIFIER, TEXT, Attribute, Null, Resource, Use, internal
 from hydria.model.statuses import HTTPMethod, MonitorType
 
@@ -34,9 +34,9 @@ class HealthMonitor(Resource, frozen=True, kw_only=True):
     max_retries_down: Annotated[int, Attribute(kind=kinds.Integer(1, 10), default=3)] = 3
     # The HTTP attributes are null on monitors that do not speak HTTP; rules.py fills in their defaults.
     http_method: Annotated[HTTPMethod | None, Attribute(kind=kinds.Choice(HTTPMethod), null=None)] = None
-    url_path: Annotated[str | None, Attribute(kind=kinds.URL_PATH, null=None)] = None
-    expected_codes: Annotated[str | None, Attribute(kind=kinds.EXPECTED_CODES, null=None)] = None
+    url_path: Annotated[str | None, Attribute(kind=alphabets.URL_PATH, null=None)] = None
+    expected_codes: Annotated[str | None, Attribute(kind=alphabets.EXPECTED_CODES, null=None)] = None
     http_version: Annotated[
         float | None, Attribute(kind=kinds.NumberChoice((1.0, 1.1)), null=None, since="v2.10")
     ] = None
-    domain_name: Annotated[str | None, Attribute(kind=kinds.HOST_NAME, null=None, since="v2.10")] = None
+    domain_name: Annotated[str | None, Attribute(kind=alphabets.HOST_NAME, null=None, since="v2.10")] = None

@@ -4,8 +4,8 @@ A kind turns what a client sent (decoded JSON, or the text of a query parameter)
 that Hydria stores, or raises :class:`BadValue` with the reason. Leniency follows what Octavia's clients rely
 on (contract 1.4): digits for integers, ``yes``/``no`` for booleans, UUIDs without dashes.
 
-Text that ends up in a daemon's configuration has a kind of its own here (cookie names, URL paths, host
-names, …), so that nothing a renderer sees can break out of its token.
+Text that ends up in a daemon's configuration is of a kind of its own (:mod:`.alphabets`), so that nothing a
+renderer sees can break out of its token.
 """
 
 from __future__ import annotations
@@ -19,8 +19,6 @@ from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from enum import StrEnum
 from typing import Protocol, TypeAlias
-
-from hydria.model.statuses import ALPNProtocol, TLSVersion
 
 Schema: TypeAlias = dict[str, object]
 
@@ -471,74 +469,3 @@ def plain_address(text: str) -> ipaddress.IPv4Address | ipaddress.IPv6Address:
 def _type_name(value: object) -> str:
     names: dict[type, str] = {dict: "an object", list: "a list", str: "a string", bool: "a boolean"}
     return "null" if value is None else names.get(type(value), "a number")
-
-
-@dataclass(frozen=True, slots=True)
-class ExpectedCodes:
-    """HTTP status codes: one, a list or a range; a range that runs backwards is what HAProxy refuses."""
-
-    column: str = "text:64"
-
-    def parse(self, value: object) -> str:
-        text = _CODES.parse(value)
-        low, _, high = text.partition("-")
-        if high and int(low) > int(high):
-            raise BadValue(f"The range of codes should run upwards: {high}-{low}")
-        return text
-
-    def schema(self) -> Schema:
-        return _CODES.schema()
-
-
-_CODES = Pattern(
-    r"\d{3}(?: *, *\d{3})*|\d{3}-\d{3}",
-    "Value should be a code (200), a list of codes (200, 202) or a range of codes (200-204).",
-    limit=64,
-)
-
-# --- alphabets that daemons read -------------------------------------------------------------------------
-
-# RFC 6265 and RFC 2616: a token, without the separators.
-COOKIE_NAME = Pattern(r"[!#$%&'*+\-.0-9A-Z^_`a-z|~]+", 'Supplied "cookie_name" is invalid.', least=1)
-
-# What may stand in a request line after the host (RFC 3986), so no blanks, double quotes or backslashes. Two
-# slashes at the start would make what follows a host.
-URL_PATH = Pattern(
-    r"/(?!/)(?:[A-Za-z0-9\-._~!$&'()*+,;=:@/?\[\]|^`{}]|%[0-9A-Fa-f]{2})*",
-    "Not a valid URLPath: it should start with a single '/' and have no blanks, double quotes, backslashes, "
-    "'#', scheme or host; percent-encode other characters.",
-)
-
-EXPECTED_CODES = ExpectedCodes()
-
-# RFC 1123 labels; an underscore is tolerated because names in use have it.
-HOST_NAME = Pattern(
-    r"[A-Za-z0-9_](?:[A-Za-z0-9_-]{0,61}[A-Za-z0-9_])?"
-    r"(?:\.[A-Za-z0-9_](?:[A-Za-z0-9_-]{0,61}[A-Za-z0-9_])?)*\.?",
-    "Value should be a host name.",
-    least=1,
-)
-
-CIPHERS = Pattern(
-    r"[A-Za-z0-9\-+!:@=_.]*",
-    "Invalid characters in cipher string. Use an OpenSSL cipher list such as "
-    "'ECDHE-RSA-AES128-GCM-SHA256:!aNULL'.",
-    limit=2048,
-)
-
-HEADER_NAME = Pattern(r"[A-Za-z0-9!#$%&'*+\-.^_`|~]+", "Value should be an HTTP header name.", least=1)
-
-# RFC 3986, complete: a scheme, a host, and no letter that would have to be percent-encoded.
-REDIRECT_URL = Pattern(
-    r"[Hh][Tt][Tt][Pp][Ss]?://[A-Za-z0-9\-._~!$&'()*+,;=:@%\[\]]+"
-    r"(?:[/?#](?:[A-Za-z0-9\-._~:/?#\[\]@!$&'()*+,;=]|%[0-9A-Fa-f]{2})*)?",
-    "Not a valid URL: it should be absolute, begin with http:// or https:// and a host, and have no blanks, "
-    "control characters, quotes or backslashes; percent-encode other characters.",
-)
-
-REDIRECT_CODE = IntegerChoice((301, 302, 303, 307, 308))
-
-TLS_VERSION = Choice(TLSVersion, "Invalid TLS versions")
-ALPN_PROTOCOL = Choice(ALPNProtocol, "Invalid ALPN protocol")
-
-PROJECT = Text(36)

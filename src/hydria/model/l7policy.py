@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Annotated, ClassVar
 
-from hydria.model import kinds, modification
+from hydria.model import alphabets, kinds, modification
 from hydria.model.extensions import L7_ACTIONS
 from hydria.model.modification import FixedResponse, HeaderChange, UrlRewrite
 from hydria.model.resource import IDENTIFIER, TEXT, Attribute, Null, Resource, Use, extended, internal
@@ -34,10 +34,10 @@ class L7Policy(Resource, frozen=True, kw_only=True):
         PolicyAction, Attribute(kind=kinds.Choice(PolicyAction), create=Use.REQUIRED, null=Null.REFUSE)
     ]
     redirect_pool_id: Annotated[str | None, Attribute(kind=IDENTIFIER, null=None)] = None
-    redirect_url: Annotated[str | None, Attribute(kind=kinds.REDIRECT_URL, null=None)] = None
-    redirect_prefix: Annotated[str | None, Attribute(kind=kinds.REDIRECT_URL, null=None)] = None
+    redirect_url: Annotated[str | None, Attribute(kind=alphabets.REDIRECT_URL, null=None)] = None
+    redirect_prefix: Annotated[str | None, Attribute(kind=alphabets.REDIRECT_URL, null=None)] = None
     redirect_http_code: Annotated[
-        int | None, Attribute(kind=kinds.REDIRECT_CODE, null=None, since="v2.9")
+        int | None, Attribute(kind=alphabets.REDIRECT_CODE, null=None, since="v2.9")
     ] = None
     position: Annotated[int, Attribute(kind=kinds.Integer(1, LAST), default=LAST)] = LAST
     fixed_response: Annotated[

@@ -6,7 +6,7 @@ from __future__ import annotations
 
 from typing import Annotated, Any, ClassVar
 
-from hydria.model import kinds
+from hydria.model import alphabets, kinds
 from hydria.model.extensions import COMPRESSION
 from hydria.model.resource import IDENTIFIER, TEXT, Attribute, Configured, Resource, Use, extended
 from hydria.model.statuses import ALPNProtocol, ClientAuthentication, ListenerProtocol, TLSVersion
@@ -51,7 +51,7 @@ class Listener(Resource, frozen=True, kw_only=True):
     default_pool_id: Annotated[str | None, Attribute(kind=IDENTIFIER, null=None)] = None
     insert_headers: Annotated[
         dict[str, str],
-        Attribute(kind=kinds.TextMap(kinds.HEADER_NAME, kinds.Text()), default={}, listed=False),
+        Attribute(kind=kinds.TextMap(alphabets.HEADER_NAME, kinds.Text()), default={}, listed=False),
     ] = {}
     default_tls_container_ref: Annotated[str | None, _tls(SECRET_REF, "v2.0")] = None
     sni_container_refs: Annotated[
@@ -73,12 +73,12 @@ class Listener(Resource, frozen=True, kw_only=True):
             kind=kinds.ListOf(kinds.Network(), empty_is_null=True), null=None, listed=False, since="v2.12"
         ),
     ] = None
-    tls_ciphers: Annotated[str | None, _tls(kinds.CIPHERS, "v2.15")] = None
+    tls_ciphers: Annotated[str | None, _tls(alphabets.CIPHERS, "v2.15")] = None
     tls_versions: Annotated[
-        list[TLSVersion] | None, _tls(kinds.ListOf(kinds.TLS_VERSION), "v2.17", listed=False)
+        list[TLSVersion] | None, _tls(kinds.ListOf(alphabets.TLS_VERSION), "v2.17", listed=False)
     ] = None
     alpn_protocols: Annotated[
-        list[ALPNProtocol] | None, _tls(kinds.ListOf(kinds.ALPN_PROTOCOL), "v2.20", listed=False)
+        list[ALPNProtocol] | None, _tls(kinds.ListOf(alphabets.ALPN_PROTOCOL), "v2.20", listed=False)
     ] = None
     hsts_max_age: Annotated[int | None, _tls(kinds.Integer(0, 2**31 - 1), "v2.27")] = None
     hsts_include_subdomains: Annotated[

@@ -6,7 +6,7 @@ from enum import StrEnum
 
 import msgspec
 
-from hydria.model import kinds
+from hydria.model import alphabets, kinds
 
 MOST_CHANGES = 20  # of headers in one policy
 _BODY_LENGTH = 2048
@@ -59,7 +59,7 @@ HEADER_CHANGES = kinds.ListOf(
         {
             "direction": kinds.Choice(Direction),
             "operation": kinds.Choice(Operation),
-            "name": kinds.HEADER_NAME,
+            "name": alphabets.HEADER_NAME,
             "value": _HEADER_VALUE,
         },
         required=("direction", "operation", "name"),

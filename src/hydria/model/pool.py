@@ -6,7 +6,7 @@ from typing import Annotated, ClassVar
 
 import msgspec
 
-from hydria.model import kinds
+from hydria.model import alphabets, kinds
 from hydria.model.extensions import DRAIN_TIMEOUT, SLOW_START
 from hydria.model.resource import IDENTIFIER, TEXT, Attribute, Null, Resource, Use, extended
 from hydria.model.statuses import Algorithm, ALPNProtocol, PersistenceType, PoolProtocol, TLSVersion
@@ -15,7 +15,7 @@ from hydria.model.statuses import Algorithm, ALPNProtocol, PersistenceType, Pool
 SESSION_PERSISTENCE = kinds.Record(
     {
         "type": kinds.Choice(PersistenceType),
-        "cookie_name": kinds.COOKIE_NAME,
+        "cookie_name": alphabets.COOKIE_NAME,
         "persistence_timeout": kinds.Integer(1, 2**31 - 1),
         "persistence_granularity": kinds.Address(),  # an address mask: 255.255.255.0
     },
@@ -68,14 +68,14 @@ class Pool(Resource, frozen=True, kw_only=True):
     tls_container_ref: Annotated[str | None, Attribute(kind=SECRET_REF, null=None, since="v2.8")] = None
     ca_tls_container_ref: Annotated[str | None, Attribute(kind=SECRET_REF, null=None, since="v2.8")] = None
     crl_container_ref: Annotated[str | None, Attribute(kind=SECRET_REF, null=None, since="v2.8")] = None
-    tls_ciphers: Annotated[str | None, Attribute(kind=kinds.CIPHERS, null=None, since="v2.15")] = None
+    tls_ciphers: Annotated[str | None, Attribute(kind=alphabets.CIPHERS, null=None, since="v2.15")] = None
     tls_versions: Annotated[
         list[TLSVersion] | None,
-        Attribute(kind=kinds.ListOf(kinds.TLS_VERSION), null=None, listed=False, since="v2.18"),
+        Attribute(kind=kinds.ListOf(alphabets.TLS_VERSION), null=None, listed=False, since="v2.18"),
     ] = None
     alpn_protocols: Annotated[
         list[ALPNProtocol] | None,
-        Attribute(kind=kinds.ListOf(kinds.ALPN_PROTOCOL), null=None, listed=False, since="v2.24"),
+        Attribute(kind=kinds.ListOf(alphabets.ALPN_PROTOCOL), null=None, listed=False, since="v2.24"),
     ] = None
     # Seconds. 0 closes the connections of a member that leaves at once.
     drain_timeout: Annotated[int | None, extended(DRAIN_TIMEOUT, kinds.Integer(0, 3600))] = None

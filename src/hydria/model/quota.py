@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Annotated, ClassVar
 
-from hydria.model import kinds
+from hydria.model import alphabets, kinds
 from hydria.model.errors import QuotaExceeded
 from hydria.model.resource import Attribute, Declared, Use
 
@@ -31,7 +31,7 @@ class Quota(Declared, frozen=True, kw_only=True):
     table: ClassVar[str] = "quotas"
     key: ClassVar[str] = "project_id"
 
-    project_id: Annotated[str, Attribute(kind=kinds.PROJECT, create=Use.NEVER, update=False)]
+    project_id: Annotated[str, Attribute(kind=alphabets.PROJECT, create=Use.NEVER, update=False)]
     loadbalancer: Annotated[int | None, _limit()] = None
     listener: Annotated[int | None, _limit()] = None
     member: Annotated[int | None, _limit()] = None

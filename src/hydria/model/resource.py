@@ -21,7 +21,7 @@ from typing import Annotated, Any, ClassVar, TypeVar, cast, get_type_hints
 
 import msgspec
 
-from hydria.model import extensions, kinds
+from hydria.model import alphabets, extensions, kinds
 from hydria.model.errors import Invalid
 from hydria.model.extensions import Extension
 from hydria.model.statuses import OperatingStatus, ProvisioningStatus
@@ -131,7 +131,7 @@ class Resource(Declared, frozen=True, kw_only=True):
     """What is part of a load balancer, and so of a project: it has statuses and is built by a provider."""
 
     id: Annotated[str, internal(IDENTIFIER)]
-    project_id: Annotated[str, Attribute(kind=kinds.PROJECT, update=False, default="")]
+    project_id: Annotated[str, Attribute(kind=alphabets.PROJECT, update=False, default="")]
     admin_state_up: Annotated[bool, Attribute(kind=kinds.Boolean(), default=True, null=False)]
     provisioning_status: Annotated[ProvisioningStatus, internal(kinds.Choice(ProvisioningStatus))]
     operating_status: Annotated[OperatingStatus, internal(kinds.Choice(OperatingStatus))]

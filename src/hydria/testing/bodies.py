@@ -13,7 +13,7 @@ from typing import Any, TypeAlias
 
 from hypothesis import strategies as st
 
-from hydria.model import kinds
+from hydria.model import alphabets, kinds
 from hydria.model.availability_zone_profile import AvailabilityZoneProfile
 from hydria.model.flavor_profile import FlavorProfile
 from hydria.model.l7rule import L7Rule
@@ -153,7 +153,7 @@ def _records(kind: kinds.Record) -> Values:
 _codes = st.integers(100, 599).map(str)
 
 
-def _expected_codes(_: kinds.ExpectedCodes) -> Values:
+def _expected_codes(_: alphabets.ExpectedCodes) -> Values:
     return st.one_of(
         _codes,
         st.lists(_codes, min_size=1, max_size=5).map(", ".join),
@@ -300,7 +300,7 @@ def _bad_records(kind: kinds.Record) -> Values:
     )
 
 
-def _bad_expected_codes(_: kinds.ExpectedCodes) -> Values:
+def _bad_expected_codes(_: alphabets.ExpectedCodes) -> Values:
     bad = (
         "",
         "20",
@@ -332,14 +332,17 @@ _OF_ATTRIBUTES: Mapping[tuple[type[Declared], str], Values] = {
         st.sampled_from(HEADERS), st.sampled_from(("true", "True", "false")), max_size=3
     ),
     # Drawn from the alphabet that all types and ways to compare have in common, regular expressions too.
-    (L7Rule, "key_name"): _patterns(kinds.HEADER_NAME),
+    (L7Rule, "key_name"): _patterns(alphabets.HEADER_NAME),
     (L7Rule, "value"): st.text("abcXYZ019/._-=~", min_size=1, max_size=20),
     (Pool, "session_persistence"): st.one_of(
         st.fixed_dictionaries(
             {"type": st.sampled_from((PersistenceType.SOURCE_IP.value, PersistenceType.HTTP_COOKIE.value))}
         ),
         st.fixed_dictionaries(
-            {"type": st.just(PersistenceType.APP_COOKIE.value), "cookie_name": _patterns(kinds.COOKIE_NAME)}
+            {
+                "type": st.just(PersistenceType.APP_COOKIE.value),
+                "cookie_name": _patterns(alphabets.COOKIE_NAME),
+            }
         ),
     ),
 }
@@ -359,7 +362,7 @@ _VALID: Mapping[type[Any], Callable[[Any], Values]] = {
     kinds.ListOf: _lists,
     kinds.TextMap: _text_maps,
     kinds.Record: _records,
-    kinds.ExpectedCodes: _expected_codes,
+    alphabets.ExpectedCodes: _expected_codes,
 }
 
 _INVALID: Mapping[type[Any], Callable[[Any], Values]] = {
@@ -377,5 +380,5 @@ _INVALID: Mapping[type[Any], Callable[[Any], Values]] = {
     kinds.ListOf: _bad_lists,
     kinds.TextMap: _bad_text_maps,
     kinds.Record: _bad_records,
-    kinds.ExpectedCodes: _bad_expected_codes,
+    alphabets.ExpectedCodes: _bad_expected_codes,
 }

@@ -11,7 +11,7 @@ from typing import Any, TypeAlias
 
 from hypothesis import strategies as st
 
-from hydria.model import kinds
+from hydria.model import alphabets, kinds
 from hydria.model.health_monitor import HealthMonitor
 from hydria.model.l7policy import L7Policy
 from hydria.model.l7rule import L7Rule
@@ -268,7 +268,7 @@ def _free_texts(resource: type[Resource]) -> list[str]:
 
 def _is_free_text(field: str, attribute: Attribute) -> bool:
     # Codes too, for their kind is a text to whoever reads it.
-    texts = (kinds.Text, kinds.Pattern, kinds.ExpectedCodes)
+    texts = (kinds.Text, kinds.Pattern, alphabets.ExpectedCodes)
     return isinstance(attribute.kind, texts) and attribute.create is not Use.NEVER and field != "project_id"
 
 

@@ -20,7 +20,7 @@ from cryptography.fernet import Fernet, InvalidToken
 from hydria.drivers import state_dir
 from hydria.drivers.certificates import material
 from hydria.drivers.certificates.manager import Certificate
-from hydria.model import kinds
+from hydria.model import alphabets, kinds
 from hydria.model.errors import Conflict, DriverError, Invalid, NotFound
 from hydria.model.resource import bad_value
 from hydria.model.secrets import SecretKind
@@ -82,7 +82,7 @@ class LocalCertificateManager:
         if not 1 <= len(secret.name) <= _LONGEST_NAME or not secret.name.isprintable():
             raise Invalid(f"A secret's name has 1 to {_LONGEST_NAME} printable characters.")
         try:
-            kinds.PROJECT.parse(secret.project_id)
+            alphabets.PROJECT.parse(secret.project_id)
         except kinds.BadValue as refusal:
             raise bad_value("project", secret.project_id, str(refusal)) from None
         path = self._path(secret.project_id, secret.name)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Callable, Mapping
 
-from hydria.model import kinds
+from hydria.model import alphabets, kinds
 from hydria.model.errors import Invalid
 from hydria.model.l7rule import L7Rule
 from hydria.model.rules import draft
@@ -136,7 +136,7 @@ def _name(rule: L7Rule) -> None:
     if not rule.key_name:
         raise _Unfit("L7 rule type requires a key")
     try:
-        kinds.HEADER_NAME.parse(rule.key_name)
+        alphabets.HEADER_NAME.parse(rule.key_name)
     except kinds.BadValue:
         raise _Malformed("Invalid characters in key") from None
 
