@@ -7,8 +7,10 @@ from typing import Any
 import pytest
 
 from hydria.api import extensions as api_extensions
+from hydria.dataplane import Tuning, desired_state
 from hydria.model import extensions
 from hydria.model.errors import Invalid, Unsupported
+from hydria.model.health_monitor import HealthMonitor
 from hydria.model.l7policy import L7Policy
 from hydria.model.l7rule import L7Rule
 from hydria.model.listener import Listener
@@ -17,9 +19,8 @@ from hydria.model.pool import Pool
 from hydria.model.resource import Resource, attributes, extensions_used
 from hydria.model.statuses import MonitorType, RuleType
 from hydria.providers import objects
-from hydria.store import Store
+from hydria.store import Store, trees
 from hydria.store.tables import RESOURCES
-from hydria.testing import trees
 from tests.databases import new_store
 from tests.unit import api_reading
 from tests.unit.api_writing import Api, everything
@@ -78,7 +79,7 @@ def test_drivers_written_for_octavia_never_see_them() -> None:
 
 
 def test_words_are_of_an_extension_only_in_their_own_attribute() -> None:
-    assert list(extensions_used(trees.HealthMonitor, {"type": MonitorType.PING})) == []
+    assert list(extensions_used(HealthMonitor, {"type": MonitorType.PING})) == []
     assert not any(each.adds("METHOD") for each in extensions.ALL)
     assert [each.alias for each in extensions.ALL if each.adds(RuleType.METHOD)] == ["l7-rule-types"]
 
@@ -234,3 +235,52 @@ def test_what_policies_carry_is_shown_and_taken_away(store: Store) -> None:
         ],
     )
     assert whole["listeners"][0]["l7policies"][0]["url_rewrite"] == rewrite
+
+
+def test_what_is_ordered_reaches_the_data_plane(store: Store) -> None:
+    """Through the database, where much of it is JSON."""
+    api = Api(store)
+    change = {"direction": "RESPONSE", "operation": "REMOVE", "name": "Server"}
+    query = {"type": "QUERY", "compare_type": "EQUAL_TO", "key": "q", "value": "1"}
+    policies = [
+        {
+            "action": "MODIFY",
+            "header_changes": [change],
+            "url_rewrite": {"prefix": "/a", "replacement": "/b"},
+            "rules": [query],
+        },
+        {"action": "FIXED_RESPONSE", "fixed_response": {"status": 410, "body": "gone"}, "rules": [query]},
+    ]
+    pool = {
+        "name": "p",
+        "drain_timeout": 7,
+        "slow_start": 9,
+        "members": [{"address": "192.0.2.1", "protocol_port": 80}],
+        **POOL,
+    }
+    made = api.create(
+        LoadBalancer,
+        listeners=[
+            {
+                "protocol": "HTTP",
+                "protocol_port": 80,
+                "compression": True,
+                "default_pool": pool,
+                "l7policies": policies,
+            }
+        ],
+    )
+    with store.read() as tx:
+        tree = trees.load_tree(tx, made["id"])
+    assert tree is not None
+    state = desired_state(tree, (), Tuning())
+    assert [server.drain for server in state.servers] == [7]
+    for part in (
+        "slowstart 9s",
+        "compression algo gzip",
+        "url_param(q),url_dec(1) -m str -- 1",
+        "http-response del-header Server if",
+        "replace-path '^/a(/.*)?$' '/b\\1' if",
+        "return status 410 content-type text/plain string gone if",
+    ):
+        assert part in state.haproxy, part
