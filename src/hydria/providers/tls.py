@@ -14,7 +14,7 @@ from typing import Any
 from octavia_lib.api.drivers import data_models
 
 from hydria.drivers.certificates.manager import Certificate, CertificateManager
-from hydria.model.errors import HydriaError
+from hydria.model.errors import HydriaError, Invalid, NotFound
 from hydria.model.secrets import SecretKind
 from hydria.providers import objects
 
@@ -38,8 +38,8 @@ _PEM = re.compile(r"-----BEGIN CERTIFICATE-----.*?-----END CERTIFICATE-----\n?",
 def fill(given: Any, manager: CertificateManager, project_id: str, *, needed: bool = True) -> None:
     """Put the content of every reference into an octavia-lib object, and into what is nested in it.
 
-    Raises what the manager raises; unless ``needed``, what cannot be read is left out: something that is on
-    its way out may outlive its certificate.
+    Raises Invalid for a secret that is gone by now, and what the manager raises. Unless ``needed``, what
+    cannot be read is left out: something that is on its way out may outlive its certificate.
     """
     for item in (given, *objects.below(given)):
         for name, (target, kind) in _FIELDS.get(type(item), {}).items():
@@ -58,9 +58,12 @@ def fill(given: Any, manager: CertificateManager, project_id: str, *, needed: bo
 def _read(reference: Any, manager: CertificateManager, project_id: str, kind: SecretKind) -> Any:
     if isinstance(reference, list):
         return [_read(each, manager, project_id, kind) for each in reference]
-    if kind is SecretKind.CERTIFICATE:
-        return _container(manager.certificate(reference, project_id))
-    return manager.text(reference, project_id, kind)
+    try:
+        if kind is SecretKind.CERTIFICATE:
+            return _container(manager.certificate(reference, project_id))
+        return manager.text(reference, project_id, kind)
+    except NotFound:
+        raise Invalid(f"Could not retrieve certificate: {[reference]}") from None
 
 
 def _container(certificate: Certificate) -> dict[str, Any]:
