@@ -1,6 +1,5 @@
 """Changes of the desired state on every database: locks, races, and what exists only once."""
 
-from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 
 import pytest
@@ -13,16 +12,13 @@ from hydria.model.listener import Listener
 from hydria.model.load_balancer import LoadBalancer
 from hydria.model.member import Member
 from hydria.model.pool import Pool
-from hydria.store import Store, schema
+from hydria.store import Store
 from tests.unit.api_writing import MONITOR, Api, everything
 
 
 @pytest.fixture
-def api(database_url: str) -> Iterator[Api]:
-    store = Store(database_url)
-    schema.upgrade(store)
-    yield Api(store)
-    store.close()
+def api(store: Store) -> Api:
+    return Api(store)
 
 
 def test_the_life_of_a_load_balancer(api: Api) -> None:

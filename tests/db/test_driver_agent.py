@@ -21,7 +21,7 @@ from hydria.model.load_balancer import LoadBalancer
 from hydria.model.member import Member
 from hydria.model.pool import Pool
 from hydria.settings import DriverAgentSettings
-from hydria.store import Store, schema, totals
+from hydria.store import Store, totals
 from tests.unit.api_writing import Api, everything
 
 UNKNOWN = "00000000-0000-4000-8000-000000000000"
@@ -35,11 +35,8 @@ COUNTED = {
 
 
 @pytest.fixture
-def api(database_url: str) -> Iterator[Api]:
-    store = Store(database_url)
-    schema.upgrade(store)
-    yield Api(store, provider="third")
-    store.close()
+def api(store: Store) -> Api:
+    return Api(store, provider="third")
 
 
 @pytest.fixture

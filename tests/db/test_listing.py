@@ -4,7 +4,7 @@ import pytest
 
 from hydria.model.load_balancer import LoadBalancer
 from hydria.model.resource import Resource
-from hydria.store import Store, relations, schema, tables, totals
+from hydria.store import Store, relations, tables, totals
 from hydria.store.tables import RESOURCES
 from hydria.testing import trees
 from tests.unit.api_reading import (
@@ -20,9 +20,7 @@ from tests.unit.api_reading import (
 )
 
 
-def test_every_list_on_every_engine(database_url: str) -> None:
-    store = Store(database_url)
-    schema.upgrade(store)
+def test_every_list_on_every_engine(store: Store) -> None:
     for resource in RESOURCES:
         items = insert_variety(store, resource)
         api = Api(store)
@@ -31,7 +29,6 @@ def test_every_list_on_every_engine(database_url: str) -> None:
         with store.writer.begin() as tx:
             for table in reversed(tables.metadata.sorted_tables):
                 tx.execute(table.delete())
-    store.close()
 
 
 def _orders(api: Api, resource: type[Resource], items: list[Resource]) -> None:
@@ -59,9 +56,7 @@ def _filters(api: Api, resource: type[Resource], items: list[Resource]) -> None:
             assert found == expected, (resource, field, text)
 
 
-def test_totals_are_whole_numbers(database_url: str) -> None:
-    store = Store(database_url)
-    schema.upgrade(store)
+def test_totals_are_whole_numbers(store: Store) -> None:
     api = Api(store)
     api.insert(trees.load_balancer(), trees.listener(1), trees.listener(2))
     with store.writer.begin() as tx:
@@ -80,13 +75,10 @@ def test_totals_are_whole_numbers(database_url: str) -> None:
             "active_connections": 2**61,
         }
         assert set(totals.of_listener(tx, "none").values()) == {0}
-    store.close()
 
 
 @pytest.mark.parametrize("count", [1, 12_001])
-def test_relations_of_any_number_of_objects(database_url: str, count: int) -> None:
-    store = Store(database_url)
-    schema.upgrade(store)
+def test_relations_of_any_number_of_objects(store: Store, count: int) -> None:
     Api(store).insert(trees.load_balancer(tags=("b", "a")), trees.pool(1), trees.pool(2), trees.listener())
     ids = [trees.identifier(LoadBalancer, number) for number in range(1, count + 1)]
     with store.read() as tx:
@@ -96,14 +88,11 @@ def test_relations_of_any_number_of_objects(database_url: str, count: int) -> No
         tags=("a", "b"), listeners=(trees.LISTENER,), pools=(trees.POOL, trees.identifier(trees.Pool, 2))
     )
     assert all(found[identifier] == relations.NONE for identifier in ids[1:])
-    store.close()
 
 
 @pytest.mark.parametrize("direction", ["asc", "desc"])
-def test_what_comes_and_goes_between_pages_moves_nothing(database_url: str, direction: str) -> None:
+def test_what_comes_and_goes_between_pages_moves_nothing(store: Store, direction: str) -> None:
     """Who is there all the time is on one page exactly, whatever is made or deleted meanwhile."""
-    store = Store(database_url)
-    schema.upgrade(store)
     api = Api(store)
     staying = [trees.load_balancer(number, name=f"n{number % 3}", tags=("t",)) for number in range(1, 20, 2)]
     leaving = [trees.load_balancer(number, name=f"n{number % 3}", tags=("t",)) for number in range(2, 20, 2)]
@@ -128,4 +117,3 @@ def test_what_comes_and_goes_between_pages_moves_nothing(database_url: str, dire
                 )
     assert len(seen) == len(set(seen))
     assert {item.id for item in staying} <= set(seen)
-    store.close()

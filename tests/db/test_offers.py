@@ -1,7 +1,7 @@
 """Flavors and availability zones on every database: what is used stays, also when two are at it at once."""
 
 import json
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
@@ -14,18 +14,15 @@ from hydria.model.flavor import Flavor
 from hydria.model.flavor_profile import FlavorProfile
 from hydria.model.load_balancer import LoadBalancer
 from hydria.model.resource import Declared
-from hydria.store import Store, rows, schema
+from hydria.store import Store, rows
 from tests.unit.api_writing import Api
 
 ROUNDS = 12
 
 
 @pytest.fixture
-def api(database_url: str) -> Iterator[Api]:
-    store = Store(database_url)
-    schema.upgrade(store)
-    yield Api(store)
-    store.close()
+def api(store: Store) -> Api:
+    return Api(store)
 
 
 def profile(api: Api, **said: Any) -> str:

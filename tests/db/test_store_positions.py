@@ -6,19 +6,17 @@ import pytest
 import sqlalchemy as sa
 
 from hydria.model.l7policy import L7Policy
-from hydria.store import Store, changes, positions, rows, schema, tables
+from hydria.store import Store, changes, positions, rows, tables
 from hydria.testing import trees
 
 
 @pytest.fixture
-def store(database_url):
-    store = Store(database_url)
-    schema.upgrade(store)
+def store(store: Store) -> Store:
+    """With two listeners."""
     listener = trees.listener()
     store.transact(lambda tx: changes.add_load_balancer(tx, trees.load_balancer()))
     store.transact(lambda tx: rows.insert(tx, [listener, trees.listener(2)]))
-    yield store
-    store.close()
+    return store
 
 
 def order(store: Store) -> list[tuple[str, int]]:

@@ -22,7 +22,7 @@ from hydria.model.member import Member
 from hydria.model.pool import Pool
 from hydria.providers.registry import ProviderMissing, Registry, Unimplemented
 from hydria.settings import DriverAgentSettings
-from hydria.store import Store, handovers, schema, tables
+from hydria.store import Store, handovers, tables
 from tests import third_party
 from tests.system.deployment import wait_for
 from tests.third_party import Appliance
@@ -42,9 +42,7 @@ def appliance(installed: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) 
 
 
 @pytest.fixture
-def api(appliance: Appliance, database_url: str) -> Iterator[Api]:
-    store = Store(database_url)
-    schema.upgrade(store)
+def api(appliance: Appliance, store: Store) -> Iterator[Api]:
     api = Api(store, provider="thirdparty")
     settings = replace(api.settings, driver_agent=DriverAgentSettings(**appliance.sockets))
     agent = DriverAgent(settings, store, api.network)
@@ -53,7 +51,6 @@ def api(appliance: Appliance, database_url: str) -> Iterator[Api]:
         yield api
     finally:
         agent.stop()
-        store.close()
 
 
 def settle(api: Api, appliance: Appliance) -> None:
