@@ -188,6 +188,12 @@ class World:
             if isinstance(pool, dict) and pool.get("listener_id") is None:
                 pool["loadbalancer_id"] = self.ids("/v2/lbaas/loadbalancers")[0]
 
+        if case.path == "/v2/lbaas/loadbalancers/{identifier}" and case.method == "DELETE":
+            # All that there are have something below them.
+            case.query = {"cascade": "true", **(case.query or {})}
+        if case.path == "/v2/lbaas/l7policies" and case.method == "POST" and mode is GenerationMode.POSITIVE:
+            _give_what_its_action_needs(case.body["l7policy"])
+
     def _aim_body(self, body: Any, mode: GenerationMode) -> None:
         if isinstance(body, list):
             for item in body:
@@ -211,6 +217,27 @@ class World:
         known = self.ids(path)
         if known and dice % 4:
             values[key] = known[dice // 4 % len(known)]
+
+
+def _give_what_its_action_needs(policy: dict[str, Any]) -> None:
+    """No schema says that others can read which keys go with which action."""
+    examples: dict[str, Any] = {
+        "redirect_url": "http://a.example/",
+        "redirect_prefix": "http://a.example",
+        "fixed_response": {"status": 404, "body": "x"},
+        "header_changes": [{"direction": "REQUEST", "operation": "REMOVE", "name": "X-A"}],
+    }
+    needed = {
+        "REDIRECT_TO_URL": "redirect_url",
+        "REDIRECT_PREFIX": "redirect_prefix",
+        "FIXED_RESPONSE": "fixed_response",
+        "MODIFY": "header_changes",
+    }
+    action = policy["action"]
+    if action != "REDIRECT_TO_POOL":
+        policy.pop("redirect_pool_id", None)
+    if action in needed:
+        policy[needed[action]] = examples[needed[action]]
 
 
 @pytest.fixture(scope="module")
