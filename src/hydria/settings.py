@@ -331,6 +331,10 @@ class HouseKeepingSettings:
         "Seconds after which a change is undone whose third-party driver has not returned.",
     )
     orphan_age: float = option(120.0, "Seconds that something without an owner is left alone.")
+    cert_expiry_buffer: int = option(
+        259_200, "Seconds before the end of its certificate from which on an amphora is replaced; 0: never."
+    )
+    cert_rotate_threads: int = option(10, "Amphorae that one pass has replaced for that, at most.")
 
 
 @dataclass(frozen=True, slots=True)

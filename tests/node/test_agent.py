@@ -5,6 +5,7 @@ import http.client
 import os
 import signal
 import ssl
+import subprocess
 import threading
 import time
 from collections.abc import Iterator
@@ -560,3 +561,14 @@ def test_a_state_that_somebody_else_wrote_is_not_believed(lab: Lab) -> None:
     assert "waiting for a controller" in lab.log
     assert not lab.apply(state(7, server(8001))).fault
     assert lab.get() == "8001"
+
+
+def test_haproxys_user_cannot_look_into_the_agent(lab: Lab) -> None:
+    lab.apply(state(1, server(8001)))
+    (haproxy,) = lab.haproxy_pids()
+    user = str(agent_lab.USER)
+    for pid, readable in ((lab.agent_pid(), False), (haproxy, True)):
+        look = ["head", "-c1", f"/proc/{pid}/environ"]
+        command = ["setpriv", "--reuid", user, "--regid", user, "--clear-groups", *look]
+        done = subprocess.run(command, capture_output=True, text=True, check=False)
+        assert (done.returncode == 0) is readable, (pid, done.stderr)

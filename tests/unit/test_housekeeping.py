@@ -163,3 +163,23 @@ def test_it_runs_by_itself(scene: Scene) -> None:
         time.sleep(0.01)
     scene.keeper.stop()
     assert left == ()
+
+
+@pytest.mark.parametrize(
+    ("left", "status", "renewed"),
+    [(3600, "ACTIVE", 1), (-3600, "ACTIVE", 1), (3600, "PENDING_UPDATE", 0), (864_000, "ACTIVE", 0)],
+)
+def test_amphorae_are_replaced_before_their_certificates_end(
+    scene: Scene, left: int, status: str, renewed: int
+) -> None:
+    balancer_id = add(scene, status)
+    ends = rows.now() + timedelta(seconds=left)
+    scene.store.transact(lambda tx: amphorae.update(tx, AMPHORA, cert_expiration=ends))
+    assert scene.keeper.sweep() == Swept(renewed=renewed)
+    with scene.store.read() as tx:
+        amphora, balancer = rows.load_one(tx, Amphora, AMPHORA), rows.load_one(tx, LoadBalancer, balancer_id)
+    assert amphora is not None
+    assert balancer is not None
+    assert amphora.failover_requested is bool(renewed)
+    assert balancer.generation == 1 + renewed or balancer.generation == renewed
+    assert scene.keeper.sweep() == Swept()  # once is enough

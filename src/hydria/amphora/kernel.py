@@ -19,6 +19,7 @@ _CLONE_NEWNS = 0x20000
 _CLONE_NEWUTS = 0x0400_0000
 _PR_SET_PDEATHSIG, _PR_SET_CHILD_SUBREAPER, _PR_SET_NO_NEW_PRIVS = 1, 36, 38
 _PR_CAPBSET_DROP = 24
+_PR_SET_DUMPABLE = 4
 _CAPABILITY_VERSION = 0x2008_0522
 _CAPABILITIES = {  # linux/capability.h
     "DAC_READ_SEARCH": 2,  # the agent's work directory, before it becomes the agent's
@@ -125,6 +126,8 @@ def drop_privileges(user: int) -> None:
         os.setgid(user)
         os.setuid(user)
     _prctl(_PR_SET_NO_NEW_PRIVS, 1)
+    # HAProxy is of the same user, and shall not look into this process or command it.
+    _prctl(_PR_SET_DUMPABLE, 0)
 
 
 def keep_capabilities() -> None:

@@ -6,7 +6,7 @@ import functools
 import logging
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from datetime import timedelta
 
@@ -16,9 +16,12 @@ from hydria.drivers.compute.interface import ComputeDriver
 from hydria.drivers.network.interface import NetworkDriver
 from hydria.housekeeping.renewals import Renewals
 from hydria.model.errors import HydriaError
+from hydria.model.statuses import AmphoraStatus, ProvisioningStatus
 from hydria.processes import has_died
 from hydria.settings import Settings
-from hydria.store import Store, handovers, rows, tables
+from hydria.store import Store, changes, events, handovers, rows, tables
+from hydria.store.amphorae import request_failover
+from hydria.store.events import What
 
 LOG = logging.getLogger(__name__)
 
@@ -32,6 +35,7 @@ class Swept:
     instances: int = 0
     ports: int = 0
     handovers: int = 0
+    renewed: int = 0
 
     @property
     def sentence(self) -> str:
@@ -41,6 +45,7 @@ class Swept:
             f"{self.amphorae} deleted amphorae purged" if self.amphorae else "",
             f"{self.instances} instances without an owner removed" if self.instances else "",
             f"{self.ports} ports without an owner removed" if self.ports else "",
+            f"{self.renewed} amphorae to be replaced before their certificates end" if self.renewed else "",
             f"{self.handovers} changes that no provider has taken undone" if self.handovers else "",
         ]
         return ", ".join(part for part in parts if part)
@@ -101,7 +106,41 @@ class Housekeeping:
         load_balancers, amphorae = self._store.transact(self._purge)
         undone = self._undo_abandoned()
         instances, ports = self._remove_orphans()
-        return Swept(load_balancers, amphorae, instances, ports, undone)
+        renewed = sum(self._renew(*found) for found in self._expiring())
+        return Swept(load_balancers, amphorae, instances, ports, undone, renewed)
+
+    def _expiring(self) -> Sequence[tuple[str, str]]:
+        """Amphora and load balancer of each certificate that is about to end, the first to end first."""
+        if not self._settings.cert_expiry_buffer:
+            return ()
+        amphora = tables.amphorae.c
+        soon = rows.now() + timedelta(seconds=self._settings.cert_expiry_buffer)
+        query = (
+            sa.select(amphora.id, amphora.load_balancer_id)
+            .where(
+                amphora.status == str(AmphoraStatus.ALLOCATED),
+                amphora.failover_requested.is_(False),
+                amphora.cert_expiration < soon,
+            )
+            .order_by(amphora.cert_expiration)
+            .limit(self._settings.cert_rotate_threads)
+        )
+        with self._store.read() as tx:
+            return [(row.id, row.load_balancer_id) for row in tx.execute(query)]
+
+    def _renew(self, amphora_id: str, load_balancer_id: str) -> bool:
+        """Want another amphora in the place of one whose certificate ends; traffic moves when it is ready."""
+
+        def work(tx: sa.Connection) -> bool:
+            balancer = changes.lock(tx, load_balancer_id)
+            if balancer is None or balancer.provisioning_status is not ProvisioningStatus.ACTIVE:
+                return False  # later
+            request_failover(tx, amphora_id=amphora_id)
+            changes.touch(tx, balancer)
+            events.note(tx, balancer, What.FAILOVER_START, amphora_id=amphora_id)
+            return True
+
+        return self._store.transact(work)
 
     def _undo_abandoned(self) -> int:
         """Take changes back whose API program has ended before the provider had taken them."""

@@ -114,7 +114,7 @@ class BuildInstance(Step):
             "vrrp_port_id": ports.vip.id,
             "ha_ip": balancer.vip_address,
             "ha_port_id": balancer.vip_port_id,
-            "cert_expiration": certificate.expires,
+            "cert_expiration": certificate.expires.replace(tzinfo=None),  # UTC, as the tables keep moments
             "compute_flavor": selection.flavor or None,
             "cached_zone": selection.zone or None,
         }
