@@ -199,7 +199,7 @@ def refused(api: Any, ids: dict[str, str]) -> dict[str, tuple[Any, type, str]]:
         "unknown listener": (lambda: api.create(L7Policy, listener_id=NOBODY, **REJECT), NotFound, f"Listener {NOBODY} not found."),
         "no listener": (lambda: api.create(L7Policy, **REJECT), Invalid, f"{bad} listener_id. Value: 'None'. Mandatory field missing."),
         "no action": (lambda: api.create(L7Policy, listener_id=listener), Invalid, f"{bad} action. Value: 'None'. Mandatory field missing."),
-        "unknown action": (lambda: api.create(L7Policy, listener_id=listener, action="reject"), Invalid, f"{bad} action. Value: 'reject'. Value should be one of: REJECT, REDIRECT_TO_POOL, REDIRECT_TO_URL, REDIRECT_PREFIX"),
+        "unknown action": (lambda: api.create(L7Policy, listener_id=listener, action="reject"), Invalid, f"{bad} action. Value: 'reject'. Value should be one of: REJECT, REDIRECT_TO_POOL, REDIRECT_TO_URL, REDIRECT_PREFIX, FIXED_RESPONSE, MODIFY"),
         "unknown pool": (lambda: api.create(L7Policy, listener_id=listener, action="REDIRECT_TO_POOL", redirect_pool_id=NOBODY), NotFound, f"Pool {NOBODY} not found."),
         "position": (lambda: api.create(L7Policy, listener_id=listener, position=0, **REJECT), Invalid, f"{bad} position. Value: '0'. Value should be greater or equal to 1"),
         "nested rules": (lambda: api.create(L7Policy, listener_id=listener, rules=[PATH], **REJECT), Invalid, f"{bad} rules. Value: '[{PATH}]'. Nested objects are only for the creation of a fully populated load balancer."),

@@ -81,15 +81,16 @@ def test_a_name_is_given_once_unless_it_is_renewed(manager: LocalCertificateMana
 
 
 def test_nothing_is_readable_without_the_key(manager: LocalCertificateManager, settings: Settings) -> None:
-    manager.add(web())
+    # Names that no encoding of something else spells by chance.
+    manager.add(web("the-project", "the-certificate"))
     (path,) = settings.state_dir.rglob("*.sealed")
     assert path.stat().st_mode & 0o077 == 0
     assert (settings.state_dir / "certificates.key").stat().st_mode & 0o077 == 0
-    for secret in (WEB.key_pem, WEB.pem, "web", "p1"):
+    for secret in (WEB.key_pem, WEB.pem, "the-certificate", "the-project"):
         assert secret.encode() not in path.read_bytes()
     (settings.state_dir / "certificates.key").unlink()
     with pytest.raises(DriverError, match="was not sealed with the key"):
-        LocalCertificateManager(settings).certificate("local:web", "p1")
+        LocalCertificateManager(settings).certificate("local:the-certificate", "the-project")
 
 
 def test_several_programs_make_one_key(settings: Settings) -> None:
