@@ -198,7 +198,7 @@ def test_a_member_is_seen_in_its_own_pool(api: Api) -> None:
 
 @pytest.mark.parametrize("pool", [NOBODY, "no-uuid"])
 def test_an_unknown_pool_in_the_path_is_an_error_of_routing(api: Api, pool: str) -> None:
-    expected = {"code": 404, "title": "Not Found", "description": f"Pool {pool} not found."}
+    expected = {"code": 404, "title": "Bad Request", "description": f"Pool {pool} not found."}
     url = f"/v2/lbaas/pools/{pool}/members"
     body = {"member": {"address": "192.0.2.9", "protocol_port": 80}}
     assert api.get(url, 404) == expected
@@ -219,7 +219,7 @@ def test_a_rule_is_seen_in_its_own_policy(api: Api) -> None:
 
 @pytest.mark.parametrize("policy", [NOBODY, "no-uuid"])
 def test_an_unknown_policy_in_the_path_is_an_error_of_routing(api: Api, policy: str) -> None:
-    expected = {"code": 404, "title": "Not Found", "description": f"L7 Policy {policy} not found."}
+    expected = {"code": 404, "title": "Bad Request", "description": f"L7 Policy {policy} not found."}
     url = f"/v2/lbaas/l7policies/{policy}/rules"
     body = {"rule": {"type": "PATH", "compare_type": "EQUAL_TO", "value": "/"}}
     assert api.get(url, 404) == expected

@@ -104,7 +104,8 @@ def _unexpected(req: falcon.Request, resp: falcon.Response, error: Exception, _p
 def _unroutable(_req: falcon.Request, resp: falcon.Response, error: HydriaError, _params: object) -> None:
     status = status_of(error)
     resp.status = status
-    resp.data = routing_body(status, error.message)
+    # Octavia's title of any error that it raises itself.
+    resp.data = routing_body(status, error.message, HTTPStatus.BAD_REQUEST.phrase)
 
 
 def _unknown_caller(
@@ -130,9 +131,10 @@ def _fault(resp: falcon.Response, status: HTTPStatus, message: str) -> None:
     resp.data = msgspec.json.encode({"faultcode": code, "faultstring": message, "debuginfo": None})
 
 
-def routing_body(status: HTTPStatus, description: str) -> bytes:
+def routing_body(status: HTTPStatus, description: str, title: str = "") -> bytes:
     """The body of an answer to what reached no handler."""
-    return msgspec.json.encode({"code": int(status), "title": status.phrase, "description": description})
+    title = title or status.phrase
+    return msgspec.json.encode({"code": int(status), "title": title, "description": description})
 
 
 def _request(req: falcon.Request) -> str:

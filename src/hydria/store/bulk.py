@@ -1,4 +1,4 @@
-"""Changes of many objects at a time, in one statement each."""
+"""Changes of many objects at a time."""
 
 from __future__ import annotations
 
@@ -11,6 +11,7 @@ from hydria.model.member import Member
 from hydria.model.resource import Resource
 from hydria.model.statuses import OperatingStatus, ProvisioningStatus
 from hydria.store import events, rows, tables
+from hydria.store.batches import batches
 from hydria.store.events import What
 
 # What a batch update decides of a member that is there already.
@@ -34,7 +35,8 @@ def delete_objects(
     }
     if "live_key" in table.c:
         values["live_key"] = None
-    tx.execute(sa.update(table).where(table.c.id.in_(identifiers)).values(values))
+    for batch in batches(identifiers):
+        tx.execute(sa.update(table).where(table.c.id.in_(batch)).values(values))
     events.note_ids(tx, resource, identifiers, What.DELETE_START)
     pending = values["provisioning_status"]
     events.note_ids(tx, resource, identifiers, What.STATUS, provisioning_status=pending)

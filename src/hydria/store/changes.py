@@ -12,6 +12,7 @@ from hydria.model.load_balancer import LoadBalancer
 from hydria.model.resource import Resource, build
 from hydria.model.statuses import ProvisioningStatus
 from hydria.store import events, rows, tables
+from hydria.store.batches import batches
 from hydria.store.events import What
 
 # An object that is new or on its way out stays so, whatever happens around it.
@@ -69,11 +70,10 @@ def touch_objects(
                 What.STATUS,
                 provisioning_status="PENDING_UPDATE",
             )
-        tx.execute(
-            sa.update(table)
-            .where(table.c.id.in_(identifiers), table.c.provisioning_status.in_(_TOUCHABLE))
-            .values(provisioning_status=str(ProvisioningStatus.PENDING_UPDATE), generation=generation)
-        )
+        pending = {"provisioning_status": str(ProvisioningStatus.PENDING_UPDATE), "generation": generation}
+        for batch in batches(identifiers):
+            touchable = table.c.provisioning_status.in_(_TOUCHABLE)
+            tx.execute(sa.update(table).where(table.c.id.in_(batch), touchable).values(pending))
 
 
 def _settled(tx: sa.Connection, table: sa.Table, identifiers: Collection[str]) -> list[str]:

@@ -20,10 +20,10 @@ from hydria.model.load_balancer import LoadBalancer
 from hydria.model.member import Member
 from hydria.model.statuses import ProvisioningStatus
 from hydria.store import events, rows, tables
+from hydria.store.batches import batches
 from hydria.store.engine import Store
 from hydria.store.events import What
 
-_BATCH = 5000
 _FAULT = {"message": "The provider has not taken it."}
 # A generation is never used twice: who has seen the change can tell that it is not the latest any more.
 _KEPT = ("id", "generation", "applied_generation")
@@ -79,7 +79,7 @@ def _snapshot(tx: sa.Connection, load_balancer_id: str, members: Sequence[str]) 
         table = tables.table_of(resource)
         parts: list[sa.ColumnElement[bool]]
         if resource is Member:
-            parts = [table.c.id.in_(batch) for batch in _batches(members)]
+            parts = [table.c.id.in_(batch) for batch in batches(members)]
         else:
             parts = [
                 (table.c.id if resource is LoadBalancer else table.c.load_balancer_id) == load_balancer_id
@@ -88,7 +88,7 @@ def _snapshot(tx: sa.Connection, load_balancer_id: str, members: Sequence[str]) 
         found[table.name] = {row["id"]: dict(row) for listed in selected for row in listed}
     ids = [identifier for listed in found.values() for identifier in listed]
     tags: dict[str, list[str]] = {}
-    for batch in _batches(ids):
+    for batch in batches(ids):
         for row in tx.execute(sa.select(tables.tags).where(tables.tags.c.resource_id.in_(batch))):
             tags.setdefault(row.resource_id, []).append(row.tag)
     return Snapshot(found, {owner: sorted(listed) for owner, listed in tags.items()})
@@ -106,7 +106,7 @@ def end(tx: sa.Connection, load_balancer_id: str, generation: int) -> None:
 
 def taken(tx: sa.Connection, load_balancer_ids: Collection[str]) -> None:
     """The provider has reported that it is done with whatever it was asked about these."""
-    for batch in _batches(load_balancer_ids):
+    for batch in batches(load_balancer_ids):
         tx.execute(sa.delete(tables.handovers).where(tables.handovers.c.load_balancer_id.in_(batch)))
 
 
@@ -178,7 +178,7 @@ def _note(tx: sa.Connection, undo: _Undo) -> None:
 def _restore(tx: sa.Connection, undo: _Undo) -> None:
     for name, ids in undo.made.items():
         table = tables.BY_NAME[name]
-        for batch in _batches(ids):
+        for batch in batches(ids):
             tx.execute(sa.delete(tables.tags).where(tables.tags.c.resource_id.in_(batch)))
             tx.execute(sa.delete(table).where(table.c.id.in_(batch)))
     for name, items in undo.replaced.items():
@@ -198,8 +198,3 @@ def _value(column: sa.Column[Any], value: Any) -> Any:
     if isinstance(column.type, sa.DateTime) and value is not None:
         return datetime.fromisoformat(value)
     return value
-
-
-def _batches(ids: Collection[str]) -> list[list[str]]:
-    ordered = sorted(ids)
-    return [ordered[start : start + _BATCH] for start in range(0, len(ordered), _BATCH)]

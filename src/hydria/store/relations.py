@@ -17,11 +17,9 @@ from hydria.model.listener import Listener
 from hydria.model.load_balancer import LoadBalancer
 from hydria.model.pool import Pool
 from hydria.model.resource import Declared, attributes
+from hydria.store.batches import batches
 from hydria.store.routing import routes
 from hydria.store.tables import health_monitors, l7policies, l7rules, listeners, members, pools, tags
-
-# Engines bound the parameters of a statement (SQLite: 32,766), and each branch has all the ids.
-_BATCH = 5000
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,14 +59,10 @@ def of(tx: sa.Connection, resource: type[Declared], ids: Sequence[str]) -> dict[
     if "tags" not in attributes(resource):
         return dict.fromkeys(ids, NONE)  # what the operator keeps has neither children nor tags
     found: dict[str, dict[str, list[str]]] = {}
-    for batch in _batches(ids):
+    for batch in batches(ids):
         for relation, owner, item, _ in tx.execute(_statement(resource), {"ids": batch}).all():
             found.setdefault(owner, {}).setdefault(relation, []).append(item)
     return {identifier: _relations(found[identifier]) if identifier in found else NONE for identifier in ids}
-
-
-def _batches(ids: Sequence[str]) -> list[Sequence[str]]:
-    return [ids[start : start + _BATCH] for start in range(0, len(ids), _BATCH)]
 
 
 def _relations(items: Mapping[str, Sequence[str]]) -> Relations:

@@ -16,9 +16,9 @@ from hydria.model.load_balancer import LoadBalancer
 from hydria.model.resource import Resource
 from hydria.model.statuses import OperatingStatus, ProvisioningStatus
 from hydria.store import events, handovers, positions, rows, tables, trees
+from hydria.store.batches import batches
 from hydria.store.tables import COUNTERS, listener_statistics
 
-_BATCH = 1000
 _FAULT = "The provider has reported ERROR."
 
 
@@ -104,7 +104,7 @@ def providers_of(tx: sa.Connection, resource: type[Resource], ids: Collection[st
     """Id -> provider of these objects below load balancers, as far as they exist."""
     table, balancers = tables.table_of(resource), tables.load_balancers
     found: dict[str, str] = {}
-    for batch in _batches(ids):
+    for batch in batches(ids):
         query = (
             sa.select(table.c.id, balancers.c.provider)
             .join(balancers, balancers.c.id == table.c.load_balancer_id)
@@ -120,7 +120,7 @@ def _owners(tx: sa.Connection, reports: Iterable[Report]) -> dict[tuple[type[Res
     for resource, ids in _by_resource(reports).items():
         table = tables.table_of(resource)
         owner = table.c.id if resource is LoadBalancer else table.c.load_balancer_id
-        for batch in _batches(ids):
+        for batch in batches(ids):
             found = tx.execute(sa.select(table.c.id, owner.label("owner")).where(table.c.id.in_(batch)))
             owners.update(((resource, row.id), row.owner) for row in found)
     return owners
@@ -130,7 +130,7 @@ def _lock(tx: sa.Connection, ids: Collection[str]) -> dict[str, LoadBalancer]:
     """The load balancers, locked in the order of their ids, so that two reports never wait for each other."""
     table = tables.load_balancers
     locked: dict[str, LoadBalancer] = {}
-    for batch in _batches(ids):
+    for batch in batches(ids):
         query = sa.select(table).where(table.c.id.in_(batch)).order_by(table.c.id).with_for_update()
         for row in tx.execute(query):
             balancer = rows.from_row(LoadBalancer, row)
@@ -142,7 +142,7 @@ def _items(tx: sa.Connection, reports: Iterable[Report]) -> dict[tuple[type[Reso
     """The objects as they are, read under the lock."""
     items: dict[tuple[type[Resource], str], Resource] = {}
     for resource, ids in _by_resource(reports).items():
-        for batch in _batches(ids):
+        for batch in batches(ids):
             loaded = rows.load(tx, resource, tables.table_of(resource).c.id.in_(batch))
             items.update(((resource, item.id), item) for item in loaded)
     return items
@@ -169,7 +169,7 @@ def _write(tx: sa.Connection, written: Mapping[Report, Resource]) -> None:
         if operating is not None:
             values["operating_status"] = str(operating)
         table = tables.table_of(resource)
-        for batch in _batches([item.id for item in items]) if values else ():
+        for batch in batches([item.id for item in items]) if values else ():
             tx.execute(sa.update(table).where(table.c.id.in_(batch)).values(values))
     _reorder(tx, written)
 
@@ -239,8 +239,3 @@ def _by_resource(reports: Iterable[Report]) -> dict[type[Resource], list[str]]:
     for report in reports:
         found[report.resource][report.id] = None
     return {resource: list(ids) for resource, ids in found.items()}
-
-
-def _batches(ids: Collection[str]) -> list[list[str]]:
-    ordered = sorted(ids)
-    return [ordered[start : start + _BATCH] for start in range(0, len(ordered), _BATCH)]

@@ -21,6 +21,7 @@ from hydria.model.resource import FAULT_LENGTH, Resource
 from hydria.model.statuses import OperatingStatus, ProvisioningStatus
 from hydria.model.tree import Tree
 from hydria.store import events, rows, tables
+from hydria.store.batches import batches
 
 _CHILDREN: tuple[type[Resource], ...] = (L7Rule, L7Policy, HealthMonitor, Member, Pool, Listener)
 # What goes with an object of this kind, and the column that names it.
@@ -35,7 +36,6 @@ _UNFINISHED = (ProvisioningStatus.PENDING_CREATE, ProvisioningStatus.PENDING_UPD
 _SETTLED = (ProvisioningStatus.ACTIVE, ProvisioningStatus.ERROR)
 # How often a tree that changes while it is read is read again.
 _READS = 5
-_BATCH = 5000
 _AGES = 10 * 366 * 86400.0  # seconds
 
 
@@ -340,8 +340,7 @@ def remove(tx: sa.Connection, resource: type[Resource], identifiers: Sequence[st
     """Remove objects below load balancers, with what hangs on them."""
     for child, column in _HANGING.get(resource, ()):
         table = tables.table_of(child)
-        for start in range(0, len(identifiers), _BATCH):
-            batch = identifiers[start : start + _BATCH]
+        for batch in batches(identifiers):
             remove(
                 tx, child, list(tx.execute(sa.select(table.c.id).where(table.c[column].in_(batch))).scalars())
             )
@@ -380,8 +379,7 @@ def _remove(tx: sa.Connection, resource: type[Resource], identifiers: Sequence[s
     """Remove rows, and what refers to them without a foreign key."""
     table, tags, listeners = tables.table_of(resource), tables.tags, tables.listeners
     # By id, for MariaDB reads a whole table to find what a subquery names; engines bound the parameters.
-    for start in range(0, len(identifiers), _BATCH):
-        batch = identifiers[start : start + _BATCH]
+    for batch in batches(identifiers):
         tx.execute(sa.delete(tags).where(tags.c.resource_id.in_(batch)))
         if resource is Pool:
             used = listeners.c.default_pool_id.in_(batch)
