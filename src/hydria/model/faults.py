@@ -35,7 +35,10 @@ def for_owner(error: BaseException) -> str:
     if isinstance(error, _FOR_EVERYBODY):
         return discreet(error.message)
     if isinstance(error, Unreachable):
-        return "An amphora of this load balancer does not answer. It is tried again; one that is dead is replaced."
+        return (
+            "An amphora of this load balancer does not answer. It is tried again; one that is dead is"
+            " replaced."
+        )
     if isinstance(error, Unavailable):
         return "A service that is needed for the change does not answer. It is tried again."
     if isinstance(error, DriverError):
