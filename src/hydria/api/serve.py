@@ -98,6 +98,7 @@ class Server:
         self._all = settings
         self._settings = settings.api_settings
         self._stopping = threading.Event()
+        self._closing = threading.Lock()
         self._sockets: dict[int, Any] = {}
         self._dispatcher: Any = None
         self._listening: list[Any] = []  # one for each address that the host's name has
@@ -152,8 +153,9 @@ class Server:
     def stop(self) -> None:
         """Accept nothing more, let requests end that have begun, and close; at most five seconds."""
         if self._thread is not None:
-            self._stopping.set()
-            self._listening[0].pull_trigger()
+            with self._closing:
+                self._stopping.set()
+                self._listening[0].pull_trigger()
             self._thread.join(2 * _STOP_SECONDS)
             self._thread = None
 
@@ -166,7 +168,8 @@ class Server:
         while self._busy() and time.monotonic() < deadline:
             self._turn(0.05)
         self._dispatcher.shutdown(timeout=0.1)
-        wasyncore.close_all(self._sockets)
+        with self._closing:  # once stop() has pulled the trigger, whose descriptor is soon somebody else's
+            wasyncore.close_all(self._sockets)
 
     def _turn(self, seconds: float) -> None:
         wasyncore.loop(timeout=seconds, use_poll=True, map=self._sockets, count=1)
