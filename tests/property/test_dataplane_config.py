@@ -6,12 +6,11 @@ import string
 from hypothesis import HealthCheck, assume, given, settings
 from hypothesis import strategies as st
 
-from hydria.dataplane import Tuning, desired_state, haproxy, support
+from hydria.dataplane import Tuning, desired_state, haproxy
 from hydria.dataplane.haproxy.token import call, literal, token
 from hydria.model.errors import Invalid
 from hydria.model.l7policy import L7Policy
 from hydria.model.l7rule import L7Rule
-from hydria.model.resource import attributes
 from hydria.model.statuses import PolicyAction, RuleType
 from hydria.model.tree import Tree
 from hydria.testing import strategies
@@ -209,9 +208,6 @@ def tame_tree(forwarded: str, policy: L7Policy, rule: L7Rule) -> Tree:
 @some
 @given(strategies.served_trees())
 def test_what_the_api_accepts_is_served_and_rendered(tree):
-    for each in tree.children():
-        values = {field: getattr(each, field) for field in attributes(type(each))}
-        assert support.unsupported(type(each), values) is None
     state = desired_state(tree, (), Tuning())
     for line in (state.haproxy + state.nftables).splitlines():
         assert line.isprintable() or line.startswith("\t")

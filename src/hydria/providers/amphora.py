@@ -1,7 +1,7 @@
 """The amphora provider: the desired state is in the database already, and workers converge to it.
 
-So all that is left to do at the time of a request is to refuse what the data plane cannot serve, and to make
-the VIP's port.
+So all that is left to do at the time of a request is to make the VIP's port, and to say what flavors and
+availability zones can ask for.
 """
 
 from __future__ import annotations
@@ -12,15 +12,12 @@ from typing import Any
 
 from octavia_lib.api.drivers import exceptions, provider_base
 
-from hydria.dataplane import support
 from hydria.drivers import loading
 from hydria.drivers.compute.interface import ComputeDriver
 from hydria.drivers.network.interface import FixedAddress, NetworkDriver, Port
 from hydria.model.errors import Conflict
-from hydria.model.load_balancer import LoadBalancer
-from hydria.model.resource import Resource
 from hydria.model.statuses import ListenerProtocol
-from hydria.providers import capabilities, objects
+from hydria.providers import capabilities
 from hydria.providers.registry import Completion, VipDict
 from hydria.settings import Settings
 
@@ -54,7 +51,6 @@ class AmphoraProviderDriver(provider_base.ProviderDriver):
         additional_vip_dicts: list[VipDict],
     ) -> tuple[VipDict, list[VipDict]]:
         """Make the VIP's port, or take the one that the request brings."""
-        _check_values(LoadBalancer, {**vip_dictionary, "additional_vips": additional_vip_dicts})
         if not self._network.network(vip_dictionary["vip_network_id"]).port_security:
             sentence = "Port security must be enabled on the VIP network."
             raise exceptions.DriverError(user_fault_string=sentence, operator_fault_string=sentence)
@@ -82,65 +78,6 @@ class AmphoraProviderDriver(provider_base.ProviderDriver):
         except Conflict as taken:
             raise exceptions.Conflict(user_fault_string=taken.message) from taken
 
-    def loadbalancer_create(self, loadbalancer: Any) -> None:
-        _check(loadbalancer, *objects.below(loadbalancer))
-
-    def loadbalancer_delete(self, loadbalancer: Any, cascade: bool = False) -> None:
-        """Workers do it."""
-
-    def loadbalancer_failover(self, loadbalancer_id: str) -> None:
-        """Workers do it."""
-
-    def loadbalancer_update(self, old_loadbalancer: Any, new_loadbalancer: Any) -> None:  # noqa: ARG002
-        _check(new_loadbalancer)
-
-    # --- listeners
-
-    def listener_create(self, listener: Any) -> None:
-        _check(listener)
-
-    def listener_delete(self, listener: Any) -> None:
-        """Workers do it."""
-
-    def listener_update(self, old_listener: Any, new_listener: Any) -> None:  # noqa: ARG002
-        _check(new_listener)
-
-    # --- pools
-
-    def pool_create(self, pool: Any) -> None:
-        _check(pool, *objects.below(pool))
-
-    def pool_delete(self, pool: Any) -> None:
-        """Workers do it."""
-
-    def pool_update(self, old_pool: Any, new_pool: Any) -> None:  # noqa: ARG002
-        _check(new_pool)
-
-    # --- members
-
-    def member_create(self, member: Any) -> None:
-        _check(member)
-
-    def member_delete(self, member: Any) -> None:
-        """Workers do it."""
-
-    def member_update(self, old_member: Any, new_member: Any) -> None:  # noqa: ARG002
-        _check(new_member)
-
-    def member_batch_update(self, pool_id: str, members: list[Any]) -> None:  # noqa: ARG002
-        _check(*members)
-
-    # --- health monitors
-
-    def health_monitor_create(self, healthmonitor: Any) -> None:
-        _check(healthmonitor)
-
-    def health_monitor_delete(self, healthmonitor: Any) -> None:
-        """Workers do it."""
-
-    def health_monitor_update(self, old_healthmonitor: Any, new_healthmonitor: Any) -> None:  # noqa: ARG002
-        _check(new_healthmonitor)
-
     # --- flavors and availability zones
 
     def get_supported_flavor_metadata(self) -> dict[str, str]:
@@ -155,25 +92,18 @@ class AmphoraProviderDriver(provider_base.ProviderDriver):
     def validate_availability_zone(self, availability_zone_metadata: dict[str, Any]) -> None:
         _refuse(capabilities.zone_refusal(availability_zone_metadata, self._compute, self._network))
 
-    # --- L7 policies and rules
+    # --- changes, which are in the database
 
-    def l7policy_create(self, l7policy: Any) -> None:
-        _check(l7policy, *objects.below(l7policy))
-
-    def l7policy_delete(self, l7policy: Any) -> None:
+    def _accepted(self, *arguments: Any, **named: Any) -> None:
         """Workers do it."""
 
-    def l7policy_update(self, old_l7policy: Any, new_l7policy: Any) -> None:  # noqa: ARG002
-        _check(new_l7policy)
-
-    def l7rule_create(self, l7rule: Any) -> None:
-        _check(l7rule)
-
-    def l7rule_delete(self, l7rule: Any) -> None:
-        """Workers do it."""
-
-    def l7rule_update(self, old_l7rule: Any, new_l7rule: Any) -> None:  # noqa: ARG002
-        _check(new_l7rule)
+    loadbalancer_create = loadbalancer_update = loadbalancer_delete = loadbalancer_failover = _accepted
+    listener_create = listener_update = listener_delete = _accepted
+    pool_create = pool_update = pool_delete = _accepted
+    member_create = member_update = member_delete = member_batch_update = _accepted
+    health_monitor_create = health_monitor_update = health_monitor_delete = _accepted
+    l7policy_create = l7policy_update = l7policy_delete = _accepted
+    l7rule_create = l7rule_update = l7rule_delete = _accepted
 
 
 def _on_port(port: Port, on: Mapping[str, str], vip: VipDict) -> VipDict:
@@ -182,15 +112,6 @@ def _on_port(port: Port, on: Mapping[str, str], vip: VipDict) -> VipDict:
     if address is None:
         _refuse(f"The VIP port {port.id} has no address in subnet {vip['subnet_id']}; give it one first.")
     return {**vip, "ip_address": address, "port_id": port.id}
-
-
-def _check(*asked: Any) -> None:
-    for each in asked:
-        _check_values(*objects.values_of(each))
-
-
-def _check_values(resource: type[Resource], values: Mapping[str, object]) -> None:
-    _refuse(support.unsupported(resource, values))
 
 
 def _refuse(sentence: str | None) -> None:

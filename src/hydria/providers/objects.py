@@ -31,7 +31,6 @@ _MODELS: Mapping[type[Resource], tuple[Any, str]] = {
     L7Policy: (data_models.L7Policy, "l7policy_id"),
     L7Rule: (data_models.L7Rule, "l7rule_id"),
 }
-_RESOURCES = {model: resource for resource, (model, _) in _MODELS.items()}
 
 # Set by Hydria alone, yet part of octavia-lib's models.
 _MORE: Mapping[type[Resource], Mapping[str, str]] = {
@@ -59,13 +58,6 @@ def changed(resource: type[Resource], identifier: str, changes: Mapping[str, obj
     names = names_of(resource)
     values = {names[field]: _plain(value) for field, value in changes.items() if field in names}
     return model(**{key: identifier}, **values)
-
-
-def values_of(given: Any) -> tuple[type[Resource], dict[str, object]]:
-    """The resource that an octavia-lib object stands for, and field -> value of what it carries."""
-    resource = _RESOURCES[type(given)]
-    values = {field: getattr(given, name) for field, name in names_of(resource).items()}
-    return resource, {field: value for field, value in values.items() if value is not data_models.Unset}
 
 
 def of_pool(pool: Pool, tree: Tree) -> Any:
