@@ -95,6 +95,17 @@ def host_state() -> dict[str, str]:
     }
 
 
+def state_before() -> dict[str, str]:
+    """The same, once the kernel has removed the links of amphorae that tests before have ended."""
+
+    def settled() -> dict[str, str] | None:
+        state = host_state()
+        return state if state["namespaces"] or "@if" not in state["links"] else None
+
+    found: dict[str, str] = wait_for(settled, 10, "links of amphorae that are gone are gone")
+    return found
+
+
 def _bytes(path: Path) -> bytes:
     try:
         return path.read_bytes()
@@ -229,7 +240,7 @@ def test_statuses_and_statistics_arrive_within_two_heartbeats(
 
 def test_cleanup_after_kill_9_leaves_the_host_as_it_was(tmp_path: Path) -> None:
     tmp_path.chmod(0o755)
-    before = host_state()
+    before = state_before()
     deployment = Deployment(tmp_path, "10.217", embedded=True)
     deployment.write_config()
     try:
@@ -272,7 +283,7 @@ def test_what_was_cleaned_up_is_built_again_at_the_next_start(tmp_path: Path) ->
 
 def test_ephemeral_takes_everything_down(tmp_path: Path) -> None:
     tmp_path.chmod(0o755)
-    before = host_state()
+    before = state_before()
     deployment = Deployment(tmp_path, "10.218", embedded=True)
     deployment.write_config()
     log = tmp_path / "all.log"
