@@ -128,8 +128,9 @@ class World:
         """See to it that there is something of everything."""
         pools = [f"/v2/lbaas/pools/{each}/members" for each in self.ids("/v2/lbaas/pools")]
         policies = [f"/v2/lbaas/l7policies/{each}/rules" for each in self.ids("/v2/lbaas/l7policies")]
-        needed = ("/v2/lbaas/healthmonitors", "/v2/lbaas/listeners", *pools[:1], *policies[:1])
-        if not pools or not policies or not all(map(self.ids, needed)):
+        needed = all(map(self.ids, ("/v2/lbaas/healthmonitors", "/v2/lbaas/listeners")))
+        # Of some pool and policy, not of the first: else it may grow with every request.
+        if not (needed and any(map(self.ids, pools)) and any(map(self.ids, policies))):
             self._make("loadbalancers", {"loadbalancer": WEB})
         for plural, (root, body) in OFFERED.items():
             if not self.ids(f"/v2/lbaas/{plural}"):
@@ -175,7 +176,9 @@ class World:
         at = ""
         for part, name in re.findall(r"/([^/{}]+)|/\{(\w+)\}", case.path):
             if name:
-                self._replace(case.path_parameters, name, at, mode)
+                # A child is looked for where there are some.
+                below = re.match(r"/\w+(?=/\{child\})", case.path.partition(f"{{{name}}}")[2])
+                self._replace(case.path_parameters, name, at, mode, below[0] if below else "")
                 at += f"/{case.path_parameters[name]}"
             else:
                 at += f"/{part}"
@@ -207,14 +210,16 @@ class World:
                 else:
                     self._aim_body(value, mode)
 
-    def _replace(self, values: dict[str, Any], key: str, path: str, mode: GenerationMode) -> None:
+    def _replace(
+        self, values: dict[str, Any], key: str, path: str, mode: GenerationMode, below: str = ""
+    ) -> None:
         try:
             dice = uuid.UUID(values[key]).int
         except (ValueError, TypeError, AttributeError):
             if mode is GenerationMode.NEGATIVE:
                 return
             dice = zlib.crc32(str(values[key]).encode("utf-8", "replace"))
-        known = self.ids(path)
+        known = [each for each in self.ids(path) if not below or self.ids(f"{path}/{each}{below}")]
         if known and dice % 4:
             values[key] = known[dice // 4 % len(known)]
 
