@@ -1,5 +1,5 @@
 # Every command sets up what it needs (scripts/setup), which takes no time when it is there.
-.PHONY: help demo test check bench docs run clean
+.PHONY: help demo test check check-code check-unit check-property bench docs run clean
 bin := .venv/bin
 
 help:  ## this list
@@ -11,14 +11,19 @@ demo: setup-demo  ## a load balancer on this machine, from the order to real tra
 test: setup-test  ## all tests, with real servers and real traffic; ARGS='-k pool' for some
 	$(bin)/python -m pytest $(ARGS)
 
-check: setup-check  ## format, lint, types, layers, unit and property tests, sizes; under a minute
+check: setup-check  ## format, lint, types, layers, unit and property tests, sizes; about a minute
+	@$(MAKE) --no-print-directory --jobs 2 --output-sync=target check-unit check-code check-property
+	$(bin)/python scripts/sizes src tests
+
+check-code:
 	$(bin)/ruff format --check
 	$(bin)/ruff check
 	$(bin)/mypy
 	$(bin)/lint-imports
-	$(bin)/python -m pytest -q tests/unit tests/property
 	$(bin)/python scripts/docs --check
-	$(bin)/python scripts/sizes src tests
+
+check-unit check-property: check-%:
+	$(bin)/python -m pytest -q tests/$*
 
 bench: setup-test  ## the figures that Hydria must reach, measured
 	$(bin)/python -m bench $(ARGS)
