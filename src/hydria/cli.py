@@ -144,6 +144,7 @@ def _all_on(options: argparse.Namespace) -> int:
     controllers.hold_state_dir(settings)
     ending = controllers.Ending()
     parts = controllers.Parts(settings)
+    parts.wakeups  # noqa: B018  (a URL that cannot be used is told before the host is touched)
     try:
         fresh = Store(settings.database_url)
         schema.upgrade(fresh)

@@ -65,6 +65,10 @@ def test_a_wrong_option_is_named(tmp_path: Path, option: str, named: str) -> Non
     assert named in done.stderr
     assert "Traceback" not in done.stderr
     assert "secret" not in done.stderr
+    instance = tmp_path / "instance"
+    if instance.exists():
+        links = subprocess.run(["ip", "-br", "link"], capture_output=True, text=True, check=True).stdout
+        assert f"hy{instance.read_text().strip()}" not in links  # nothing was made on the host
 
 
 def test_a_taken_port_is_named(tmp_path: Path) -> None:
