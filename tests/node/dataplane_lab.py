@@ -236,6 +236,15 @@ def free_port(host: str = "127.0.0.1") -> int:
         return probe.getsockname()[1]
 
 
+def free_ports(count: int) -> list[int]:
+    """Ports that differ: one after another, the kernel may give out the same again."""
+    with ExitStack() as stack:
+        probes = [stack.enter_context(socket.socket()) for _ in range(count)]
+        for probe in probes:
+            probe.bind(("127.0.0.1", 0))
+        return [probe.getsockname()[1] for probe in probes]
+
+
 @contextmanager
 def web_servers(count: int, host: str = "127.0.0.1") -> Iterator[list[WebServer]]:
     """``count`` members in service, with the names of :func:`hydria.testing.trees.member`."""

@@ -117,10 +117,11 @@ RULES: list[tuple[RuleType, str | None, CompareType, str, list[Request], list[Re
 def test_every_type_of_rule_and_way_to_compare(proxy: lab.Proxy, webs: list[WebServer]) -> None:
     """A policy of its own for each, on a port of its own; and the same with the rule inverted."""
     ports, items = {}, []
+    free = iter(lab.free_ports(2 * len(RULES) + 1))
     for number, (kind, key, compare, value, _, _) in enumerate(RULES):
         for inverted in (False, True):
             at_port = 2 * number + inverted + 1
-            ports[number, inverted] = lab.free_port()
+            ports[number, inverted] = next(free)
             one = listener(at_port, protocol_port=ports[number, inverted], default_pool_id=POOL)
             its = policy(at_port, listener_id=one.id, **ELSEWHERE)
             test = {
@@ -131,7 +132,7 @@ def test_every_type_of_rule_and_way_to_compare(proxy: lab.Proxy, webs: list[WebS
                 "invert": inverted,
             }
             items += [one, its, rule(at_port, l7policy_id=its.id, **test)]
-    whole = served(lab.free_port(), webs)
+    whole = served(next(free), webs)
     proxy.serve(tree(whole.load_balancer, *whole.pools, *whole.members, *items))
     default, second = webs[0].name, webs[1].name
     for number, (kind, key, compare, value, good, bad) in enumerate(RULES):
