@@ -121,7 +121,7 @@ def main() -> None:
         (namespace,) = namespaces(running)
         spec = load_of(changes)
         with mixed_load(spec):
-            time.sleep(3)
+            time.sleep(3)  # what the load itself takes shall be part of the memory before
         before = shares(namespace, 30)
         run = Run(changes, client, lambda: agent_log(running), renew)
         most = 0
@@ -202,7 +202,7 @@ def shares(namespace: str, seconds: float) -> dict[str, float]:
     """The same by the programs' names."""
     with suppress(TimeoutError):
         wait_for(lambda: len(haproxies(namespace)) <= 1, seconds, 0.1)
-    time.sleep(1)
+    time.sleep(1)  # for connections that have just closed to give their memory back
     found: dict[str, float] = defaultdict(float)
     processes = amphora_processes(namespace)
     for place, process in enumerate(sorted(processes)):

@@ -3,11 +3,9 @@
 import gzip
 import http.client
 import http.server
-import tempfile
 import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
-from pathlib import Path
 
 import pytest
 
@@ -20,16 +18,6 @@ from tests.node import dataplane_lab as lab
 pytestmark = pytest.mark.node
 EQUAL, REGEX, STARTS = CompareType.EQUAL_TO, CompareType.REGEX, CompareType.STARTS_WITH
 TEXT = b"<p>All work and no play.</p>\n" * 400
-
-
-@pytest.fixture
-def proxy() -> Iterator[lab.Proxy]:
-    with tempfile.TemporaryDirectory(prefix="hydria-") as directory:
-        proxy = lab.Proxy(Path(directory))
-        try:
-            yield proxy
-        finally:
-            proxy.stop()
 
 
 class Echo(http.server.BaseHTTPRequestHandler):

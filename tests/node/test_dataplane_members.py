@@ -2,7 +2,6 @@
 
 import socket
 import ssl
-import tempfile
 import threading
 from collections import Counter
 from collections.abc import Callable, Iterator
@@ -22,16 +21,6 @@ pytestmark = pytest.mark.node
 
 Handler = Callable[[socket.socket], None]
 PREFACE = b"\r\n\r\n\0\r\nQUIT\n"  # of the PROXY protocol, version 2
-
-
-@pytest.fixture
-def proxy() -> Iterator[lab.Proxy]:
-    with tempfile.TemporaryDirectory(prefix="hydria-") as directory:
-        proxy = lab.Proxy(Path(directory))
-        try:
-            yield proxy
-        finally:
-            proxy.stop()
 
 
 @contextmanager

@@ -1,8 +1,6 @@
 """L7 policies on the wire: each type of rule, each way to compare, each action, and the order of policies."""
 
-import tempfile
 from collections.abc import Iterator
-from pathlib import Path
 from typing import Any
 
 import pytest
@@ -24,21 +22,6 @@ ELSEWHERE = {"action": PolicyAction.REDIRECT_TO_POOL, "redirect_pool_id": SECOND
 def webs() -> Iterator[list[WebServer]]:
     with lab.web_servers(2) as servers:
         yield servers
-
-
-@pytest.fixture
-def proxy() -> Iterator[lab.Proxy]:
-    with tempfile.TemporaryDirectory(prefix="hydria-") as directory:
-        proxy = lab.Proxy(Path(directory))
-        try:
-            yield proxy
-        finally:
-            proxy.stop()
-
-
-@pytest.fixture
-def port() -> int:
-    return lab.free_port()
 
 
 def served(port: int, webs: list[WebServer], *more: Any, **of_second: Any) -> Tree:

@@ -9,7 +9,6 @@ import tempfile
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
-from pathlib import Path
 from typing import Any
 
 import pytest
@@ -47,21 +46,6 @@ SECRETS = {
     "ca": CA.pem,
     "crl": CA.revoking(REVOKED),
 }
-
-
-@pytest.fixture
-def proxy() -> Iterator[lab.Proxy]:
-    with tempfile.TemporaryDirectory(prefix="hydria-") as directory:
-        proxy = lab.Proxy(Path(directory))
-        try:
-            yield proxy
-        finally:
-            proxy.stop()
-
-
-@pytest.fixture
-def port() -> int:
-    return lab.free_port()
 
 
 @pytest.fixture

@@ -4,11 +4,9 @@ import http.client
 import json
 import socket
 import subprocess
-import tempfile
 from collections import Counter
 from collections.abc import Iterator
 from dataclasses import replace
-from pathlib import Path
 from typing import Any
 
 import pytest
@@ -26,21 +24,6 @@ pytestmark = pytest.mark.node
 
 BACKEND = f"{POOL}:{LISTENER}"
 SOURCES = [f"127.0.{third}.{fourth}" for third in (1, 2) for fourth in range(10, 40)]
-
-
-@pytest.fixture
-def proxy() -> Iterator[lab.Proxy]:
-    with tempfile.TemporaryDirectory(prefix="hydria-") as directory:
-        proxy = lab.Proxy(Path(directory))
-        try:
-            yield proxy
-        finally:
-            proxy.stop()
-
-
-@pytest.fixture
-def port() -> int:
-    return lab.free_port()
 
 
 @pytest.fixture
