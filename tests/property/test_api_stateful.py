@@ -5,14 +5,9 @@
 
 from __future__ import annotations
 
-import itertools
 import os
 import shutil
-import signal
-import tempfile
-import time
 import uuid
-from pathlib import Path
 from typing import Any
 
 import sqlalchemy as sa
@@ -24,19 +19,10 @@ from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, ru
 from hydria import settings as settings_module
 from hydria.api import program
 from hydria.api.app import make_app
-from hydria.dataplane import Tuning
-from hydria.drivers.amphora.noop import NoopAmphoraDriver
-from hydria.drivers.certificates.local_ca import LocalCertificateAuthority
-from hydria.drivers.certificates.noop_manager import NoopCertificateManager
-from hydria.drivers.compute.noop import NoopComputeDriver
-from hydria.drivers.network.noop import NoopNetworkDriver
 from hydria.messages import LocalWakeups
-from hydria.model.errors import Refused
-from hydria.store import Store, leases, rows, schema, tables, trees
-from hydria.worker.converger import Converger
-from hydria.worker.leasekeeper import LeaseKeeper
-from hydria.worker.tools import Tools
+from hydria.store import Store, tables
 from tests.property.api_model import ACTIVE, DELETING, ERROR, FITS, Body, Item, Model
+from tests.property.api_workers import Template, Workers
 
 EXAMPLES = int(os.environ.get("HYDRIA_STATEFUL_EXAMPLES", "12"))
 STEPS = int(os.environ.get("HYDRIA_STATEFUL_STEPS", "40"))
@@ -85,88 +71,6 @@ of_monitor = some(
 of_policy = some(**shared, description=names)
 of_rule = some(admin_state_up=flags, tags=tags, invert=flags, value=st.sampled_from(["/a", "/b/c"]))
 members = st.lists(st.tuples(addresses, ports, of_member), max_size=3)
-
-
-class Template:
-    """An empty database that each run copies, and one set of drivers."""
-
-    def __init__(self) -> None:
-        self.kept = tempfile.TemporaryDirectory(prefix="hydria-stateful-")  # as long as the process lives
-        self.directory = Path(self.kept.name)
-        store = Store(f"sqlite:///{self.directory / 'empty.db'}")
-        schema.upgrade(store)
-        store.close()
-
-    def copy(self) -> Path:
-        directory = Path(tempfile.mkdtemp(dir=self.directory))
-        shutil.copy(self.directory / "empty.db", directory / "hydria.db")
-        return directory
-
-
-class Agent(NoopAmphoraDriver):
-    """Refuses what it is given while ``refusing``."""
-
-    refusing = False
-
-    def apply(self, amphora: Any, state: Any) -> Any:
-        if self.refusing:
-            raise Refused(f"Amphora {amphora.id} refused generation {state.generation}: no")
-        return super().apply(amphora, state)
-
-
-class Workers:
-    """Workers on a database: one that lives, and ones that are killed at some statement."""
-
-    def __init__(self, directory: Path) -> None:
-        self.settings = settings_module.load(overrides={"DEFAULT": {"state_dir": str(directory)}})
-        self.authority = LocalCertificateAuthority(self.settings)
-        self.network = NoopNetworkDriver(self.settings)
-        self.compute = NoopComputeDriver(self.settings)
-        self.agent = Agent(self.settings, self.authority)
-        self.store = Store(self.settings.database_url)
-        self._numbers = itertools.count()
-
-    def run(self, store: Store | None = None) -> None:
-        """What a worker does that has just been started."""
-        store = store or self.store
-        tools = Tools(
-            self.settings, store, self.network, self.compute, self.agent, self.authority,
-            NoopCertificateManager(self.settings), Tuning(),
-            ("127.0.0.1:5555",), "secret",
-        )  # fmt: skip
-        owner = f"worker:{os.getpid()}:{next(self._numbers)}"
-        converger = Converger(tools, owner, LeaseKeeper(store, 30))
-        balancers = tables.load_balancers
-        # The others are dead, and no back-off is waited for.
-        store.transact(lambda tx: leases.release_where(tx, lambda other: other != owner))
-        store.transact(lambda tx: tx.execute(sa.update(balancers).values(retry_at=None)))
-        with store.read() as tx:
-            due = trees.due(tx, time.time(), rows.now(), 1000)
-        for load_balancer_id in due:
-            converger.converge(load_balancer_id)
-
-    def run_and_be_killed(self, statements: int) -> None:
-        """A worker process that is killed as it is about to make one of its statements."""
-        child = os.fork()
-        if child:
-            _, status = os.waitpid(child, 0)
-            assert os.WIFSIGNALED(status) or os.WEXITSTATUS(status) == 0, "the worker has failed by itself"
-            return
-        status = 1
-        try:
-            store, left = Store(self.settings.database_url), itertools.count(-statements)
-
-            def die(*_arguments: object) -> None:
-                if next(left) >= 0:
-                    os.kill(os.getpid(), signal.SIGKILL)
-
-            for engine in (store.writer, store.reader):
-                sa.event.listen(engine, "before_cursor_execute", die)
-                sa.event.listen(engine, "commit", die)
-            self.run(store)
-            status = 0
-        finally:
-            os._exit(status)
 
 
 template: list[Template] = []

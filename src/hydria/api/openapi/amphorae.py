@@ -19,13 +19,10 @@ if TYPE_CHECKING:
 def show(route: Route) -> Schema:
     """GET of an amphora."""
     components, settings = route.components, route.settings
-    shown = components.shown(Amphora)
-    if settings.allow_field_selection:
-        shown = {"anyOf": [shown, components.reduced(Amphora)]}
     return route.operation(
         "Amphora: show",
         "show_amphora",
-        {HTTPStatus.OK: answer("The amphora.", enveloped(Amphora.root, shown))},
+        {HTTPStatus.OK: answer("The amphora.", enveloped(Amphora.root, route.chosen(Amphora)))},
         parameters=list(queries.fields(Amphora, settings, components.keys(Amphora))),
     )
 

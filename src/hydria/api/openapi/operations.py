@@ -70,6 +70,13 @@ class Route:
             self.endpoint, ListEndpoint | Item
         )
 
+    def chosen(self, resource: type[Declared]) -> Schema:
+        """An object in full, or what ``fields`` leaves of it."""
+        full = self.components.shown(resource)
+        if not self.settings.allow_field_selection:
+            return full
+        return {"anyOf": [full, self.components.reduced(resource)]}
+
     def operation(
         self,
         summary: str,
@@ -109,7 +116,7 @@ Describe = Callable[[Route], Schema]
 
 def _list(route: Route) -> Schema:
     resource, settings = route.resource, route.settings
-    items: Schema = {"type": "array", "items": _chosen(route)}
+    items: Schema = {"type": "array", "items": route.chosen(route.resource)}
     links = {links_key(resource): LINKS} if settings.allow_pagination else {}
     parameters = [*queries.of_list(resource, settings), *queries.fields(resource, settings, _keys(route))]
     return route.operation(
@@ -136,7 +143,7 @@ def _create(route: Route) -> Schema:
 
 def _show(route: Route) -> Schema:
     resource = route.resource
-    found = answer("The object.", enveloped(resource.root, _chosen(route)))
+    found = answer("The object.", enveloped(resource.root, route.chosen(route.resource)))
     same = answer("The object is as If-None-Match has it; without a body.")
     return route.operation(
         f"{resource.label}: show",
@@ -197,7 +204,7 @@ def _providers(route: Route) -> Schema:
     resource, settings = route.resource, route.settings
     keys = _keys(route)
     named = [queries.parameter(key, {"type": "string"}, f"Only with this {key}.") for key in keys]
-    items: Schema = {"type": "array", "items": _chosen(route)}
+    items: Schema = {"type": "array", "items": route.chosen(route.resource)}
     return route.operation(
         "List the providers"
         if root == resource.plural
@@ -331,14 +338,6 @@ def describe(method: str, route: Route) -> Schema:
 
 def _keys(route: Route) -> list[str]:
     return list(route.components.keys(route.resource))
-
-
-def _chosen(route: Route) -> Schema:
-    """An object in full, or what ``fields`` leaves of it."""
-    full = route.components.shown(route.resource)
-    if not route.settings.allow_field_selection:
-        return full
-    return {"anyOf": [full, route.components.reduced(route.resource)]}
 
 
 def _header(name: str) -> Schema:

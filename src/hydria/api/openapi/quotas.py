@@ -17,13 +17,14 @@ if TYPE_CHECKING:
 def show(route: Route) -> Schema:
     """GET of a project's quotas."""
     components, settings = route.components, route.settings
-    shown = components.shown(Quota)
-    if settings.allow_field_selection:
-        shown = {"anyOf": [shown, components.reduced(Quota)]}
     return route.operation(
         "Quotas: show those of a project, or with 'defaults' for a project the deployment's",
         "show_quota",
-        {HTTPStatus.OK: answer("What holds, defaults filled in.", enveloped(Quota.root, shown))},
+        {
+            HTTPStatus.OK: answer(
+                "What holds, defaults filled in.", enveloped(Quota.root, route.chosen(Quota))
+            )
+        },
         parameters=list(queries.fields(Quota, settings, components.keys(Quota))),
     )
 
