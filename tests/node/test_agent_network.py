@@ -89,7 +89,7 @@ def test_addresses_serve_at_once_and_vips_are_no_source(lab: Lab) -> None:
     assert "src fd78::2 " in lab.in_amphora("ip", "route", "get", "2001:db8::1")
 
 
-def test_vips_are_announced(lab: Lab) -> None:
+def test_addresses_are_announced(lab: Lab) -> None:
     def listen() -> socket.socket:
         packets = socket.socket(socket.AF_PACKET, socket.SOCK_RAW, socket.htons(3))
         packets.bind(("out1", 3))
@@ -99,7 +99,7 @@ def test_vips_are_announced(lab: Lab) -> None:
     with lab.outside.run(listen) as packets:
         lab.apply(network(1, ETH1))
         seen: set[str] = set()
-        while seen != {VIP, VIP6}:
+        while seen != {VIP, VIP6, "10.78.0.2", "fd78::2"}:
             frame = packets.recv(2000)
             kind = struct.unpack("!H", frame[12:14])[0]
             if kind == 0x0806 and frame[28:32] == frame[38:42]:

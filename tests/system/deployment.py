@@ -23,14 +23,17 @@ PROGRAMS = ("driver-agent", "health-manager", "worker", "housekeeping", "api")
 HYDRIA = [sys.executable, "-W", "ignore", "-m", "hydria.cli"]
 
 
-def wait_for(reached: Callable[[], Any], seconds: float, what: str, pause: float = 0.05) -> Any:
-    """What ``reached`` returns once it is true."""
+def wait_for(
+    reached: Callable[[], Any], seconds: float, what: str | Callable[[], str], pause: float = 0.05
+) -> Any:
+    """What ``reached`` returns once it is true. ``what``: what is waited for, for the one who reads why not."""
     deadline = time.monotonic() + seconds
     while True:
         found = reached()
         if found:
             return found
-        assert time.monotonic() < deadline, f"not within {seconds} s: {what}"
+        if time.monotonic() >= deadline:
+            raise AssertionError(f"not within {seconds} s: {what if isinstance(what, str) else what()}")
         time.sleep(pause)
 
 
@@ -106,7 +109,11 @@ get_socket_path = {self.state_dir}/get.sock
             )  # fmt: skip
             log.close()
         for name in chosen:
-            wait_for(lambda name=name: self.running(name), 60, f"{name} runs:\n{self.log(name)[-3000:]}")
+            wait_for(
+                lambda name=name: self.running(name),
+                60,
+                lambda name=name: f"{name} runs:\n{self.log(name)[-3000:]}",
+            )
 
     def running(self, name: str) -> bool:
         process = self.processes[name]

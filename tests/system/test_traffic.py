@@ -73,7 +73,13 @@ class LoadBalancer:
 
     def await_answers(self, wanted: set[str], port: int = 80, **more: Any) -> None:
         """Until exactly these answer, "" for nobody; soon after a change has become ACTIVE."""
-        wait_for(lambda: set(self.answers(2 * len(wanted), port, **more)) == wanted, 5, f"{wanted} answer")
+        answers: list[Counter[str]] = []
+
+        def reached() -> bool:
+            answers.append(self.answers(2 * len(wanted), port, **more))
+            return set(answers[-1]) == wanted
+
+        wait_for(reached, 5, lambda: f"{wanted} answer; they were {answers}")
 
     def delete(self) -> None:
         deployment = self.world.deployment

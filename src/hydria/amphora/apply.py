@@ -130,7 +130,7 @@ class Applier:
         self._changed()
 
     def announce_again(self) -> None:
-        """Repeat the announcement of new VIPs, in case the first one was lost."""
+        """Repeat the announcement of new addresses, in case the first one was lost."""
         self._network.announce_again()
 
     def statistics(self, patience: float) -> tuple[dict[str, ListenerReport], Observation]:

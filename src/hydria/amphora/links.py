@@ -45,7 +45,9 @@ def apply(arguments: object, reserved: str = "") -> list[list[str]]:
     """Give every named interface exactly its addresses and default routes.
 
     ``reserved``: the interface that controllers come in by; nobody asks for it to be changed.
-    Returns ``[mac, address]`` of each VIP that was not there before.
+    Returns ``[mac, address]`` of each address that was not there before, to be announced: the amphora's own
+    ones, too. Where another amphora had them, neighbors go on sending to that one, and ours need not ask for
+    them in their name: it knows those that have asked for a VIP.
     """
     if not isinstance(arguments, list):
         raise Malformed("interfaces: expected a list")
@@ -64,7 +66,7 @@ def apply(arguments: object, reserved: str = "") -> list[list[str]]:
         for setting in ("accept_ra", "accept_dad"):
             kernel.set_network(f"ipv6/conf/{link.name}/{setting}", "0")
         lines += batch(wanted, link)
-        added += [[wanted.mac, address] for address in sorted(wanted.vips - link.addresses)]
+        added += [[wanted.mac, item] for item in wanted.addresses if item not in link.addresses]
     if lines:
         _ip("-batch", "-", text="\n".join(lines) + "\n")
     return added

@@ -19,7 +19,7 @@ class Interface:
     """A network interface of the amphora, found by its MAC address.
 
     addresses: the amphora's own, with prefix length (``10.0.0.5/24``).
-    vips: service addresses with prefix length; announced to the network when they are added.
+    vips: service addresses with prefix length. All are announced to the network when they are added.
     gateway4, gateway6: next hop of the default route, "" for none.
     """
 
