@@ -93,7 +93,7 @@ def test_random_changes_under_load_fail_nothing(deployment: Deployment, client: 
         inside = ("ip", "netns", "exec", client.name)
         spec = load_of(changes, rate=300)
         with mixed_load(spec, *inside):
-            wait_for(lambda: certificate.shown(TLS), 5, "it serves")
+            wait_for(lambda: certificate.shown(TLS), 15, "it serves")
         before = settled(namespace, 20)
         (amphora,) = deployment.state_dir.glob("amphorae/*/agent.log")
         run = Run(changes, api, amphora.read_text, certificate.renew)

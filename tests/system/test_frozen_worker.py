@@ -55,7 +55,7 @@ def holder(deployment: Deployment) -> int:
 
 
 def await_holder(deployment: Deployment) -> int:
-    found: int = wait_for(lambda: holder(deployment), 5, "one has begun", pause=0.002)
+    found: int = wait_for(lambda: holder(deployment), 15, "one has begun", pause=0.002)
     return found
 
 
@@ -63,7 +63,7 @@ def freeze(deployment: Deployment, process: int) -> None:
     """Stop a process, but not while it holds a lock of the host's or a transaction: all others would wait."""
     while True:
         os.kill(process, signal.SIGSTOP)
-        wait_for(lambda: stands_still(process), 5, "it stands still", pause=0.001)
+        wait_for(lambda: stands_still(process), 15, "it stands still", pause=0.001)
         if unlocked(deployment):
             return
         os.kill(process, signal.SIGCONT)

