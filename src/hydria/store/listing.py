@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
-from functools import cache
+from functools import cache, lru_cache
 from typing import Any
 
 import sqlalchemy as sa
@@ -20,6 +20,8 @@ from hydria.model.resource import Declared, attributes
 from hydria.model.statuses import AmphoraStatus, ProvisioningStatus
 from hydria.store.moments import shown
 from hydria.store.tables import amphorae, load_balancers, table_of, tags
+
+_LIMIT = "page_limit"
 
 
 @dataclass(frozen=True, slots=True)
@@ -94,21 +96,37 @@ def page(
     if query.empty:
         return ()
     table = table_of(resource)
-    keys = [SortKey(key.field, key.descending != query.reverse) for key in query.order]
-    conditions = [*_living(table), *_equal(table, query.scope), *_equal(table, query.filters)]
-    conditions += _tagged(table, query.tags)
+    keys = tuple(SortKey(key.field, key.descending != query.reverse) for key in query.order)
+    statement = _page(resource, fields, tuple(query.scope), keys, limited=query.limit is not None)
+    conditions = [*_equal(table, query.filters), *_tagged(table, query.tags)]
     if query.through is not None:
         owned = sa.select(load_balancers.c.id).where(load_balancers.c.project_id == query.through)
         conditions.append(table.c.load_balancer_id.in_(owned))
     if query.marker is not None:
         conditions.append(_behind(table, keys, _position(tx, resource, query)))
-    found = tx.execute(
-        sa.select(*(shown(table.c[name]) for name in fields))
-        .where(*conditions)
-        .order_by(*(order for key in keys for order in _ordered(table, key)))
-        .limit(query.limit)
-    ).all()
+    if conditions:
+        statement = statement.where(*conditions)
+    found = tx.execute(statement, {**query.scope, _LIMIT: query.limit}).all()
     return found[::-1] if query.reverse else found
+
+
+# To build a statement takes longer than to run it; of these, clients can ask for more than there is room for.
+@lru_cache(maxsize=256)
+def _page(
+    resource: type[Declared],
+    fields: tuple[str, ...],
+    scope: tuple[str, ...],
+    keys: tuple[SortKey, ...],
+    *,
+    limited: bool,
+) -> sa.Select[Any]:
+    """What all pages have in common; the values of ``scope`` are parameters of these names."""
+    table = table_of(resource)
+    query = sa.select(*(shown(table.c[name]) for name in fields)).where(
+        *_living(table), *(table.c[name] == sa.bindparam(name) for name in scope)
+    )
+    query = query.order_by(*(order for key in keys for order in _ordered(table, key)))
+    return query.limit(sa.bindparam(_LIMIT, type_=sa.Integer)) if limited else query
 
 
 @cache
