@@ -120,9 +120,9 @@ def tcp(lab: Lab) -> Iterator[list[Receiver]]:
         receiver.close()
 
 
-def served(**more: object) -> Tree:
+def served(flow_logs: bool | None = None, **more: object) -> Tree:
     return tree(
-        load_balancer(vip_address=VIP),
+        load_balancer(vip_address=VIP, flow_logs=flow_logs),
         listener(1, default_pool_id=POOL, **more),
         listener(2, protocol=ListenerProtocol.TCP, default_pool_id=STREAMS),
         pool(),
@@ -180,6 +180,29 @@ def test_records_over_udp(lab: Lab, udp: Receiver) -> None:
     assert web["ending"] == "----"
     assert (stream["request"], stream["status"]) == ("-", "-")
     assert (stream["backend"], stream["member"]) == (f"{STREAMS}:{TCP}", identifier(Member, 2))
+
+
+@pytest.mark.parametrize("protocol", ["UDP", "TCP"])
+def test_a_load_balancer_without_flow_logs(
+    lab: Lab, udp: Receiver, tcp: list[Receiver], protocol: str
+) -> None:
+    receiver = udp if protocol == "UDP" else tcp[0]
+    lab.apply(state(1, receiver, protocol=protocol, flow_logs=True))
+    path(lab, "with")
+    eventually(lambda: receiver.flows("/with"))
+    assert lab.apply(state(2, receiver, protocol=protocol, flow_logs=False)).reloaded
+    eventually(
+        lambda: any("generation 2 applied" in line for line in receiver.lines)
+    )  # the agent's log goes on
+    path(lab, "without")
+    lab.get(port=81)
+    assert lab.apply(state(3, receiver, protocol=protocol)).reloaded
+    path(lab, "again")
+    eventually(lambda: receiver.flows("/again"))
+    assert [flow["request"] for flow in receiver.flows()] == [
+        '"GET /with HTTP/1.1"',
+        '"GET /again HTTP/1.1"',
+    ]
 
 
 def test_nobody_writes_a_record_of_their_own(lab: Lab, udp: Receiver) -> None:

@@ -1,13 +1,17 @@
 """What flow logs say, and what the operator may say about them."""
 
+import dataclasses
+
+import msgspec
 import pytest
 
-from hydria.dataplane import Tuning, haproxy
+from hydria.dataplane import Tuning, desired_state, haproxy
 from hydria.dataplane.haproxy.logs import record
 from hydria.model.errors import Invalid
 from hydria.settings import AmphoraAgentSettings, HaproxyAmphoraSettings, Settings, load
 from hydria.testing.trees import BALANCER, listener, web
 from hydria.wire.logs import LOG_FORMAT, Syslog, endpoint
+from hydria.wire.state import DesiredState
 from hydria.worker.tuning import tuning
 
 HARMLESS = r"""regsub("[\\x00-\\x1f\\x22\\x7f]",_,g)"""
@@ -45,6 +49,20 @@ def test_an_odd_project_is_one_plain_field(project: str) -> None:
 def test_nothing_is_logged_where_nobody_wants_it() -> None:
     config = haproxy.render(web().desired(), Tuning()).config
     assert "log" not in config.replace("option dontlog", "")
+
+
+@pytest.mark.parametrize("protocol", ["UDP", "TCP"])
+def test_a_load_balancer_can_do_without(protocol: str) -> None:
+    operators = Tuning(tenant_logs=Syslog(TARGETS, protocol), admin_logs=Syslog(TARGETS))
+    silent, usual = Tuning(admin_logs=operators.admin_logs), web()
+
+    def said(tuning: Tuning, flow_logs: bool | None) -> DesiredState:
+        balancer = msgspec.structs.replace(usual.load_balancer, flow_logs=flow_logs)
+        return desired_state(dataclasses.replace(usual, load_balancer=balancer), (), tuning)
+
+    assert said(operators, flow_logs=False) == said(silent, flow_logs=None)
+    assert said(operators, flow_logs=True) == said(operators, flow_logs=None) != said(silent, flow_logs=None)
+    assert said(silent, flow_logs=True) == said(silent, flow_logs=None)
 
 
 def test_other_receivers_are_another_structure() -> None:

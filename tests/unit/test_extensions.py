@@ -31,6 +31,7 @@ USES: dict[str, tuple[type[Resource], dict[str, Any]]] = {
     "drain-timeout": (Pool, {"drain_timeout": 30}),
     "slow-start": (Pool, {"slow_start": 10}),
     "compression": (Listener, {"compression": True}),
+    "flow-logs": (LoadBalancer, {"flow_logs": False}),
 }
 # Of those that add words, a body that creates an object with one.
 WORDS: dict[str, tuple[type[Resource], dict[str, Any]]] = {
@@ -165,6 +166,8 @@ def test_third_party_providers_refuse_them_in_creates(store: Store) -> None:
     message = "Provider 'third' does not support a requested option: {}, as the extension '{}' has it."
     with api.unchanged(Unsupported, message.format("slow_start", "slow-start")):
         api.create(Pool, loadbalancer_id=ids["load_balancers"], slow_start=5, **POOL)
+    with api.unchanged(Unsupported, message.format("flow_logs", "flow-logs")):
+        api.create(LoadBalancer, flow_logs=False)
     with api.unchanged(Unsupported, message.format("drain_timeout", "drain-timeout")):
         api.create(LoadBalancer, pools=[{"name": "p", "drain_timeout": 5, **POOL}])
     assert "slow_start" not in api.create(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 from collections.abc import Mapping
 
 from hydria.dataplane import datagrams, haproxy, nftables
@@ -23,6 +24,8 @@ def desired_state(
     configuration; the API accepts no such text.
     """
     wanted = tree.desired()
+    if tree.load_balancer.flow_logs is False:
+        tuning = dataclasses.replace(tuning, tenant_logs=None)
     artifacts = haproxy.render(wanted, tuning, secrets)
     return DesiredState(
         generation=tree.load_balancer.generation,

@@ -60,4 +60,10 @@ COMPRESSION = Extension(
     "Listeners that compress the answers of members for clients that take gzip.",
     "2026-11-20T00:00:00Z",
 )
-ALL = (DRAIN_TIMEOUT, SLOW_START, L7_RULE_TYPES, L7_ACTIONS, COMPRESSION)
+FLOW_LOGS = Extension(
+    "flow-logs",
+    "Flow logs switched per load balancer",
+    "Load balancers of which no flow logs leave, even where the operator collects them.",
+    "2026-11-29T00:00:00Z",
+)
+ALL = (DRAIN_TIMEOUT, SLOW_START, L7_RULE_TYPES, L7_ACTIONS, COMPRESSION, FLOW_LOGS)

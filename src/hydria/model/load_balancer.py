@@ -8,7 +8,16 @@ from datetime import datetime
 from typing import Annotated, ClassVar
 
 from hydria.model import kinds
-from hydria.model.resource import IDENTIFIER, TEXT, Attribute, Configured, Resource, internal
+from hydria.model.extensions import FLOW_LOGS
+from hydria.model.resource import (
+    IDENTIFIER,
+    TEXT,
+    Attribute,
+    Configured,
+    Resource,
+    extended,
+    internal,
+)
 from hydria.model.statuses import Topology, VnicType
 
 ADDITIONAL_VIP = kinds.Record(
@@ -79,3 +88,5 @@ class LoadBalancer(Resource, frozen=True, kw_only=True):
     retry_at: Annotated[datetime | None, internal(kinds.Time(), shown=False, listed=False)] = None
     # Which versions of the certificates that listeners and pools refer to the amphorae have; "" for none.
     secret_versions: Annotated[str, internal(kinds.Text(64), shown=False, listed=False, default="")] = ""
+    # False: none, whatever the operator collects. True asks for nothing that the operator does not offer.
+    flow_logs: Annotated[bool | None, extended(FLOW_LOGS, kinds.Boolean())] = None

@@ -131,7 +131,8 @@ class Change:
     # --- making it
 
     def update_balancer(self, values: Mapping[str, Any]) -> LoadBalancer:
-        """Write changes of the load balancer itself; what it has become."""
+        """Write a PUT's changes of the load balancer itself; what it has become."""
+        self.provider.admit_extensions(LoadBalancer, values)
         self.touch(own_generation=self.generation, **values)
         self.tag(self.balancer, values)
         written = rows.load_one(self.tx, LoadBalancer, self.balancer.id)

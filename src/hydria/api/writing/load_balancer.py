@@ -48,6 +48,7 @@ def create(call: Call, body: object, parent: str | None) -> dict[str, object]:  
     graph.judge_certificates(call, nested, str(values["project_id"]))
     member.check_subnets(call, nested.members)
     provider = chosen.provider(call, None if given.get("provider") is None else str(values["provider"]))
+    provider.admit_extensions(LoadBalancer, values)
     graph.check_provider(provider, nested)
     wanted = graph.counted(nested)
     limits = quota.foresee(call, str(values["project_id"]), wanted)
