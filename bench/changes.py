@@ -94,10 +94,9 @@ class Run:
 def own_failures(result: dict[str, Any], changes: Changes) -> list[dict[str, Any]]:
     """The failures that nothing excuses.
 
-    Connections of members that were removed may end. A datagram may be lost that is on its way when its
-    member is removed or switched off, for its flow goes to another one at once.
+    Connections of members that were removed may end.
     """
-    excused = {"websocket": changes.removed, "tcp": changes.removed, "udp": changes.disabled}
+    excused = {"websocket": changes.removed, "tcp": changes.removed}
     return [one for one in result["failures"] if one["member"] not in excused.get(one["kind"], ())]
 
 

@@ -58,8 +58,7 @@ class Changes:
         self._spare_pools: list[str] = []
         self._policies: dict[str, list[str]] = {}  # id -> its rules
         self._spare_ports = iter(_SPARE)
-        self.removed: set[int] = set()  # ports of members that were taken away
-        self.disabled: set[int] = set()  # ports of those of UDP that were, or were switched off
+        self.removed: set[int] = set()  # ports of members that were taken away, but from UDP
         self.pools: dict[str, Pool] = {}
         self.listeners: dict[int, str] = {}
         self.id = self.address = ""
@@ -172,8 +171,6 @@ class Changes:
             return False
         self._call("PUT", f"/pools/{pool.id}/members/{identifier}", {"member": values})
         pool.members[identifier] |= values
-        if pool.protocol == "UDP" and not values.get("admin_state_up", True):
-            self.disabled.add(pool.members[identifier]["protocol_port"])
         return True
 
     def _change_listener(self, *ports: int, **values: Any) -> None:
@@ -194,7 +191,8 @@ class Changes:
             return False
         self._call("DELETE", f"/pools/{pool.id}/members/{identifier}")
         port = int(pool.members.pop(identifier)["protocol_port"])
-        (self.disabled if pool.protocol == "UDP" else self.removed).add(port)
+        if pool.protocol != "UDP":
+            self.removed.add(port)
         return None
 
     def _do_member_add(self) -> bool | None:

@@ -8,17 +8,71 @@ from __future__ import annotations
 import socket
 import struct
 from collections import Counter
-from collections.abc import Collection, Iterator
+from collections.abc import Collection, Iterator, Mapping, Sequence
+from typing import NamedTuple
+
+from hydria.amphora.log import log
 
 _NETFILTER = 12  # NETLINK_NETFILTER
-_GET, _DELETE = 0x0101, 0x0102  # NFNL_SUBSYS_CTNETLINK << 8 | IPCTNL_MSG_CT_GET, _DELETE
-_REQUEST, _ACK, _DUMP = 0x1, 0x4, 0x300
+_NEW, _GET, _DELETE = 0x0100, 0x0101, 0x0102  # NFNL_SUBSYS_CTNETLINK << 8 | IPCTNL_MSG_CT_NEW, _GET, _DELETE
+_REQUEST, _ACK, _DUMP, _CREATE = 0x1, 0x4, 0x300, 0x400
 _ERROR, _DONE = 2, 3
-_MARK, _MARK_MASK = 8, 21
+_ORIGINAL, _REPLY, _STATUS, _SOURCE_NAT, _TIMEOUT, _MARK = 1, 2, 3, 6, 7, 8
+_DESTINATION_NAT, _ZONE, _MARK_MASK = 13, 18, 21
+_TUPLE_ADDRESSES, _TUPLE_PROTOCOL = 1, 2
+_PROTOCOL_NUMBER, _SOURCE_PORT, _DESTINATION_PORT = 1, 2, 3
+_NAT_PORTS, _PORT_MIN, _PORT_MAX = 3, 1, 2
+# Source and destination in a tuple; least and greatest address of a translation.
+_ADDRESSES = {socket.AF_INET: (1, 2), socket.AF_INET6: (3, 4)}
+_NAT_ADDRESSES = {socket.AF_INET: (1, 2), socket.AF_INET6: (4, 5)}
+_NESTED = 0x8000
+_PASSING = (
+    1 << 3 | 1 << 10
+)  # IPS_CONFIRMED, as all are that we make; IPS_FIXED_TIMEOUT, no packet prolongs it
 _HEADER = struct.Struct("=IHHII")  # length, type, flags, sequence, port
-_GENERIC = b"\0\0\0\0"  # struct nfgenmsg: any family
+_GENERIC = struct.Struct("=BBH")  # struct nfgenmsg: family (0: any), version, resource
 _ALL = 0xFFFF_FFFF
 _BUFFER = 1 << 18
+_BATCH = 100  # requests that are sent at once
+ZONES = 0xFFFF  # 1 to this; 0 is where flows usually are
+LATE_SECONDS = 5  # that answers are expected
+
+
+class Way(NamedTuple):
+    """A datagram's addresses and ports, as the kernel writes them."""
+
+    source: bytes
+    source_port: bytes
+    destination: bytes
+    destination_port: bytes
+
+    def back(self) -> Way:
+        return Way(self.destination, self.destination_port, self.source, self.source_port)
+
+
+def expect_answers(marks: Collection[int], zone: int) -> list[Way]:
+    """Have the kernel know, in a zone apart, the answers to the flows of UDP with these marks.
+
+    Returns what those answers look like that may be under way: whoever sends them to the zone has them find
+    their clients when the flows themselves are gone. All of it is forgotten after some seconds. The zone is
+    one that was not used in that time. Associations of SCTP end with their target; no answer is worth it.
+    """
+    expected = {}
+    for family, attributes in _flows() if marks else ():
+        if _mark(attributes) not in marks:
+            continue
+        flow = _attributes(attributes)
+        original, reply = _way(family, flow[_ORIGINAL]), _way(family, flow[_REPLY])
+        if original and reply:
+            expected[reply] = _message(_NEW, _ACK | _CREATE, family, _answered(family, original, reply, zone))
+    made: list[Way] = []
+    with _open() as netlink:
+        for batch in _batches(list(expected)):
+            codes = _ask(netlink, *(expected[way] for way in batch))
+            made += [way for way, code in zip(batch, codes, strict=True) if not code]
+    if len(made) < len(expected):
+        log("root", f"conntrack: {len(expected) - len(made)} flows end without their last answers")
+    return made
 
 
 def forget(marks: Collection[int]) -> None:
@@ -27,26 +81,62 @@ def forget(marks: Collection[int]) -> None:
         return
     with _open() as netlink:
         for mark in marks:
-            body = _GENERIC + _attribute(_MARK, mark) + _attribute(_MARK_MASK, _ALL)
-            netlink.send(_HEADER.pack(_HEADER.size + len(body), _DELETE, _REQUEST | _ACK, 0, 0) + body)
-            for kind, payload in _messages(netlink.recv(_BUFFER)):
-                code = struct.unpack_from("=i", payload)[0] if kind == _ERROR else 0
+            body = _number(_MARK, mark) + _number(_MARK_MASK, _ALL)
+            for code in _ask(netlink, _message(_DELETE, _ACK, 0, body)):
                 if code:
-                    raise OSError(-code, f"conntrack: cannot remove the flows with mark {mark:#x}")
+                    raise OSError(code, f"conntrack: cannot remove the flows with mark {mark:#x}")
 
 
 def count() -> Counter[int]:
     """Mark -> how many flows have it."""
     found: Counter[int] = Counter()
+    for _, attributes in _flows():
+        mark = _mark(attributes)
+        if mark:
+            found[mark] += 1
+    return found
+
+
+def _answered(family: int, original: Way, reply: Way, zone: int) -> bytes:
+    """A flow in a zone, with the translations of one outside."""
+    return b"".join(
+        (
+            _nested(_ORIGINAL, _tuple(family, original)),
+            _nested(_REPLY, _tuple(family, original.back())),
+            _nested(_DESTINATION_NAT, _translation(family, reply.source, reply.source_port)),
+            _nested(_SOURCE_NAT, _translation(family, reply.destination, reply.destination_port)),
+            _attribute(_ZONE, struct.pack("!H", zone)),
+            _number(_TIMEOUT, LATE_SECONDS),
+            _number(_STATUS, _PASSING),
+        )
+    )
+
+
+def _batches(ways: Sequence[Way]) -> Iterator[Sequence[Way]]:
+    for start in range(0, len(ways), _BATCH):
+        yield ways[start : start + _BATCH]
+
+
+def _flows() -> Iterator[tuple[int, bytes]]:
+    """Address family and attributes of each."""
     with _open() as netlink:
-        netlink.send(_HEADER.pack(_HEADER.size + len(_GENERIC), _GET, _REQUEST | _DUMP, 0, 0) + _GENERIC)
+        netlink.send(_message(_GET, _DUMP, 0, b""))
         while True:
             for kind, payload in _messages(netlink.recv(_BUFFER)):
                 if kind in (_DONE, _ERROR):
-                    return found
-                mark = _mark(payload[len(_GENERIC) :])
-                if mark:
-                    found[mark] += 1
+                    return
+                yield payload[0], payload[_GENERIC.size :]
+
+
+def _ask(netlink: socket.socket, *requests: bytes) -> list[int]:
+    """Send requests at once; the error number that each is answered with, 0 for none."""
+    netlink.send(b"".join(requests))
+    codes: list[int] = []
+    while len(codes) < len(requests):
+        for kind, payload in _messages(netlink.recv(_BUFFER)):
+            if kind == _ERROR:
+                codes.append(-struct.unpack_from("=i", payload)[0])
+    return codes
 
 
 def _open() -> socket.socket:
@@ -55,22 +145,75 @@ def _open() -> socket.socket:
     return netlink
 
 
-def _attribute(kind: int, value: int) -> bytes:
-    return struct.pack("=HH", 8, kind) + struct.pack("!I", value)
+def _message(kind: int, flags: int, family: int, body: bytes) -> bytes:
+    length = _HEADER.size + _GENERIC.size + len(body)
+    return _HEADER.pack(length, kind, _REQUEST | flags, 0, 0) + _GENERIC.pack(family, 0, 0) + body
+
+
+def _attribute(kind: int, value: bytes) -> bytes:
+    return struct.pack("=HH", 4 + len(value), kind) + value + bytes(-len(value) % 4)
+
+
+def _nested(kind: int, value: bytes) -> bytes:
+    return _attribute(kind | _NESTED, value)
+
+
+def _number(kind: int, value: int) -> bytes:
+    return _attribute(kind, struct.pack("!I", value))
+
+
+def _tuple(family: int, way: Way) -> bytes:
+    source, destination = _ADDRESSES[socket.AddressFamily(family)]
+    addresses = _attribute(source, way.source) + _attribute(destination, way.destination)
+    protocol = (
+        _attribute(_PROTOCOL_NUMBER, bytes((socket.IPPROTO_UDP,)))
+        + _attribute(_SOURCE_PORT, way.source_port)
+        + _attribute(_DESTINATION_PORT, way.destination_port)
+    )
+    return _nested(_TUPLE_ADDRESSES, addresses) + _nested(_TUPLE_PROTOCOL, protocol)
+
+
+def _translation(family: int, address: bytes, port: bytes) -> bytes:
+    addresses = (_attribute(kind, address) for kind in _NAT_ADDRESSES[socket.AddressFamily(family)])
+    ports = _attribute(_PORT_MIN, port) + _attribute(_PORT_MAX, port)
+    return b"".join(addresses) + _nested(_NAT_PORTS, ports)
+
+
+def _way(family: int, nested: bytes) -> Way | None:
+    """What a tuple of UDP says; None of another protocol."""
+    parts = _attributes(nested)
+    addresses, protocol = _attributes(parts[_TUPLE_ADDRESSES]), _attributes(parts[_TUPLE_PROTOCOL])
+    if protocol[_PROTOCOL_NUMBER][0] != socket.IPPROTO_UDP:
+        return None
+    source, destination = _ADDRESSES[socket.AddressFamily(family)]
+    return Way(addresses[source], protocol[_SOURCE_PORT], addresses[destination], protocol[_DESTINATION_PORT])
 
 
 def _messages(received: bytes) -> Iterator[tuple[int, bytes]]:
     """Type and payload of each message."""
-    while len(received) >= _HEADER.size:
-        length, kind, *_ = _HEADER.unpack_from(received)
-        yield kind, received[_HEADER.size : length]
-        received = received[(length + 3) & ~3 :]
+    at = 0
+    while at + _HEADER.size <= len(received):
+        length, kind, *_ = _HEADER.unpack_from(received, at)
+        yield kind, received[at + _HEADER.size : at + length]
+        at += (length + 3) & ~3
+
+
+def _attributes(data: bytes) -> Mapping[int, bytes]:
+    found: dict[int, bytes] = {}
+    at = 0
+    while at + 4 <= len(data):
+        length, kind = struct.unpack_from("=HH", data, at)
+        found[kind & 0x3FFF] = data[at + 4 : at + length]
+        at += max(4, (length + 3) & ~3)
+    return found
 
 
 def _mark(attributes: bytes) -> int:
-    while len(attributes) >= 4:
-        length, kind = struct.unpack_from("=HH", attributes)
+    """0 for none. By itself, because it is asked of every flow."""
+    at = 0
+    while at + 4 <= len(attributes):
+        length, kind = struct.unpack_from("=HH", attributes, at)
         if kind & 0x3FFF == _MARK:
-            return int(struct.unpack_from("!I", attributes, 4)[0])
-        attributes = attributes[max(4, (length + 3) & ~3) :]
+            return int(struct.unpack_from("!I", attributes, at + 4)[0])
+        at += max(4, (length + 3) & ~3)
     return 0

@@ -4,6 +4,9 @@ A new flow is sent to a target (destination NAT), the connection tracking sends 
 answers leave with the VIP as their source. What changes is replaced in one transaction; the flows that are
 tracked, the clients that stick, and the counters stay. Each target has a mark of its own, on its flows and on
 the clients that stick to it.
+
+A flow whose target is taken away while an answer is under way goes on as two: what the client sends next is
+a new flow, and the answer is looked for in another zone, where the flow is as it was (:mod:`.conntrack`).
 """
 
 from __future__ import annotations
@@ -17,6 +20,7 @@ from hydria.wire.state import Service, Target
 
 TABLE = "inet hydria_datagram"
 Marks = Mapping[tuple[str, str], int]
+Answer = tuple[str, int, str, int]  # where from, and where to
 
 _WORDS = {4: ("ip", "ipv4_addr", "0.0.0.0"), 6: ("ip6", "ipv6_addr", "::")}  # noqa: S104  (all of a family)
 _CLIENTS = 65_536  # that a service remembers
@@ -83,6 +87,11 @@ def script(services: Sequence[Service], down: Mapping[str, Collection[str]], clo
     if not services:
         return made
     known = marks(services)
+    made.add("chain", "early", "{ type filter hook prerouting priority raw; policy accept; }")
+    for version, (word, _, _) in _WORDS.items():
+        answer = f"{word} saddr . udp sport . {word} daddr . udp dport"
+        made.add("map", f"late_{version}", f"{{ typeof {answer} : ct zone; flags timeout; }}")
+        made.rule("early", f"ct zone set {answer} map @late_{version}")
     made.add("chain", "prerouting", "{ type nat hook prerouting priority dstnat; policy accept; }")
     made.add("chain", "postrouting", "{ type nat hook postrouting priority srcnat; policy accept; }")
     made.add("chain", "forward", "{ type filter hook forward priority filter; policy drop; }")
@@ -94,6 +103,20 @@ def script(services: Sequence[Service], down: Mapping[str, Collection[str]], clo
     _count(made, services, known)
     made.rule("forward", "ct status dnat accept")
     return made
+
+
+def late(answers: Iterable[Answer], zone: int, seconds: int) -> str:
+    """Have these answers be looked for in another zone of the connection tracking, for so long."""
+    return "".join(
+        f"add element {TABLE} late_{_version(source)} "
+        f"{{ {source} . {port} . {destination} . {to} timeout {seconds}s : {zone} }}\n"
+        for source, port, destination, to in answers
+    )
+
+
+def none_late() -> str:
+    """Look for no answers elsewhere any more."""
+    return "".join(f"flush map {TABLE} late_{version}\n" for version in _WORDS)
 
 
 def counters(service: Service) -> tuple[str, str, str]:

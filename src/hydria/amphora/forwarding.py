@@ -3,13 +3,19 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Collection, Mapping
+import socket
+from collections.abc import Collection, Iterable, Mapping
+from collections.abc import Set as AbstractSet
 
 from hydria.amphora import conntrack, datagrams, kernel, program
 from hydria.amphora.faults import Malformed, Refused
 from hydria.amphora.payload import decode_services
+from hydria.wire.state import Service
+
+Endpoint = tuple[str, int]  # address and port
 
 _MANY_FLOWS = 20_000  # from here on they are not counted one by one
+_IPV4_BYTES = 4
 _TRACKED = "netfilter/nf_conntrack_count"
 
 
@@ -19,7 +25,9 @@ class Forwarding:
     def __init__(self, closed: str) -> None:
         self._closed = closed
         self._made: list[str] | None = None  # nothing is known of what an earlier life has left
-        self._serving: set[int] = set()
+        self._serving: Mapping[int, Endpoint] = {}
+        self._answering: set[Endpoint] = set()  # who may have something to say to flows that were moved
+        self._moves = 0
 
     def apply(self, arguments: object) -> None:
         """``{"services": […], "down": {listener: [target]}}``: serve these, and no flow to who does not."""
@@ -28,21 +36,35 @@ class Forwarding:
         services, down = decode_services(arguments.get("services")), _down(arguments.get("down"))
         if not services and not self._made:
             return
+        serving = _serving(services, down)
         script = datagrams.script(services, down, self._closed)
-        status, said = program.run("nft", "-f", "-", text=script.text(self._made))
-        if status:
-            raise Refused(f"nft: {said.strip()[:1000]}")
+        begin = {serving[mark] for mark in serving.keys() - self._serving.keys()}
+        # From who serves again answers of new flows come, too, which are nowhere else.
+        again = bool(services) and not begin.isdisjoint(self._answering)
+        self._load(script.text(self._made) + (datagrams.none_late() if again else ""))
         self._made = script.made
         kernel.forward(on=bool(services))
-        marks = datagrams.marks(services)
-        serving = {
-            marks[service.listener, target.name]
-            for service in services
-            for target in service.targets
-            if target.enabled and target.name not in down.get(service.listener, ())
-        }
-        conntrack.forget(self._serving - serving)
+        if again or not services:
+            self._answering.clear()
+        self._let_go(self._serving.keys() - serving.keys(), _dead(services, down))
         self._serving = serving
+
+    def _let_go(self, gone: AbstractSet[int], dead: AbstractSet[int]) -> None:
+        """Move the flows of targets that are gone; those who live may still answer what they were asked."""
+        self._moves += 1
+        zone = self._moves % conntrack.ZONES + 1
+        answers = [_answer(way) for way in conntrack.expect_answers(gone - dead, zone)] if self._made else []
+        self._answering |= {(address, port) for address, port, _, _ in answers}
+        try:
+            if answers:
+                self._load(datagrams.late(answers, zone, conntrack.LATE_SECONDS))
+        finally:
+            conntrack.forget(gone)
+
+    def _load(self, text: str) -> None:
+        status, said = program.run("nft", "-f", "-", text=text)
+        if status:
+            raise Refused(f"nft: {said.strip()[:1000]}")
 
     def counters(self, arguments: object) -> dict[str, list[int]]:
         """Name -> packets and bytes of each counter; ``mark NUMBER`` -> flows at the moment.
@@ -62,7 +84,30 @@ class Forwarding:
         return found
 
 
+def _serving(services: Iterable[Service], down: Mapping[str, Collection[str]]) -> Mapping[int, Endpoint]:
+    """Mark -> where it is, of each target that flows may go to."""
+    marks = datagrams.marks(services)
+    return {
+        marks[service.listener, target.name]: (target.address, target.port)
+        for service in services
+        for target in service.targets
+        if target.enabled and target.name not in down.get(service.listener, ())
+    }
+
+
+def _dead(services: Iterable[Service], down: Mapping[str, Collection[str]]) -> AbstractSet[int]:
+    return {
+        mark for (listener, name), mark in datagrams.marks(services).items() if name in down.get(listener, ())
+    }
+
+
 def _down(value: object) -> Mapping[str, Collection[str]]:
     if not isinstance(value, dict) or not all(isinstance(names, list) for names in value.values()):
         raise Malformed("datagrams: down is no object of lists")
     return {str(listener): frozenset(map(str, names)) for listener, names in value.items()}
+
+
+def _answer(way: conntrack.Way) -> datagrams.Answer:
+    family = socket.AF_INET if len(way.source) == _IPV4_BYTES else socket.AF_INET6
+    source, destination = (socket.inet_ntop(family, packed) for packed in (way.source, way.destination))
+    return source, int.from_bytes(way.source_port), destination, int.from_bytes(way.destination_port)
