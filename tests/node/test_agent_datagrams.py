@@ -158,11 +158,37 @@ def test_tcp_and_udp_on_the_same_port(lab: Lab) -> None:
         assert ask(lab, port=80) == "m1"
 
 
-@pytest.mark.parametrize(("balance", "distinct"), [("source", 1), ("flow", 2), ("random", 2)])
+@pytest.mark.parametrize(("balance", "distinct"), [("source", 1), ("flow", 2), ("least", 2)])
 def test_balance(lab: Lab, balance: str, distinct: int) -> None:
     with echoes(lab, 2) as (one, two):
         lab.apply(udp(1, one.target, two.target, balance=balance))
         assert len(answers(lab, 24)) == distinct
+
+
+def test_new_flows_go_to_who_has_the_fewest(lab: Lab) -> None:
+    """For their weights; once in a while others get some, before it is looked again."""
+    with echoes(lab, 2) as (one, two), ExitStack() as stack:
+
+        def open_flow() -> str:
+            return stack.enter_context(Client(lab)).ask()
+
+        lab.apply(udp(1, one.target, balance="least"))
+        assert [open_flow() for _ in range(24)] == ["m1"] * 24
+        lab.apply(udp(2, one.target, two.target, balance="least"))
+        first = [open_flow() for _ in range(16)]
+        assert first == ["m2"] * 16
+        lab.heartbeat(lambda report: report.generation == 2)
+        # The agent looks by itself, so that the second gets no more than what it lacks, and what comes meanwhile.
+        found = Counter(first)
+
+        def level() -> bool:
+            found[open_flow()] += 1
+            return found["m1"] > 0
+
+        eventually(level, 30)
+        # One that is to have three times as much is filled up to that.
+        lab.apply(udp(3, changed(one.target, weight=3), two.target, balance="least"))
+        assert [open_flow() for _ in range(8)] == ["m1"] * 8
 
 
 def test_a_change_leaves_flows_of_others_alone(lab: Lab) -> None:
@@ -308,7 +334,7 @@ def test_clients_stick(lab: Lab) -> None:
         lab.apply(udp(1, *targets, sticky=2, mask4=24))
         (first,) = answers(lab, 6)
         # A change, and even another balance, does not tear them away.
-        lab.apply(udp(2, *targets, sticky=2, mask4=24, balance="random"))
+        lab.apply(udp(2, *targets, sticky=2, mask4=24, balance="least"))
         assert set(answers(lab, 6)) == {first}
         # Their member's end does.
         kept = [target for target in targets if target.name != first]
@@ -340,7 +366,7 @@ def test_no_more_flows_than_the_limit(lab: Lab) -> None:
         clients = [stack.enter_context(Client(lab)) for _ in range(6)]
         assert Counter(client.ask(1) for client in clients) == {"m1": 3, "": 3}
         # A change does not forget those that are there.
-        lab.apply(udp(2, one.target, limit=3, balance="random"))
+        lab.apply(udp(2, one.target, limit=3, balance="least"))
         assert ask(lab, times=1) == ""
 
 

@@ -3,9 +3,12 @@
 import dataclasses
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from hydria.amphora import datagrams as rules
 from hydria.amphora.probes import Health
+from hydria.amphora.shares import shares
 from hydria.dataplane import datagrams
 from hydria.model.pool import SessionPersistence
 from hydria.model.statuses import Algorithm, ListenerProtocol, MonitorType, PersistenceType, PoolProtocol
@@ -42,7 +45,7 @@ def test_a_service_is_what_its_listener_and_pool_say():
     ("algorithm", "balance"),
     [
         (Algorithm.ROUND_ROBIN, "turn"),
-        (Algorithm.LEAST_CONNECTIONS, "random"),
+        (Algorithm.LEAST_CONNECTIONS, "least"),
         (Algorithm.SOURCE_IP, "source"),
         (Algorithm.SOURCE_IP_PORT, "flow"),
     ],
@@ -114,6 +117,47 @@ def test_backups_are_for_when_nobody_else_is_there():
     assert rules.usable([first, second], ()) == [first]
     assert rules.usable([first, second], {first.name}) == [second]
     assert rules.usable([dataclasses.replace(first, weight=0)], ()) == []
+
+
+@pytest.mark.parametrize(
+    ("weights", "flows", "found"),
+    [
+        ("", "", {}),
+        ("1", "", {"a": 100}),
+        ("1 1", "", {"a": 100, "b": 100}),
+        ("1 3", "", {"a": 50, "b": 150}),
+        ("1 3", "10 30", {"a": 50, "b": 150}),
+        ("1 1", "12", {"b": 200}),
+        ("1 1", "10 8", {"b": 200}),
+        ("1 1", "9 8", {"a": 50, "b": 150}),
+        ("1 1 2", "5 1 4", {"b": 167, "c": 133}),
+        # More than a hundred may come until it is looked again.
+        ("1 1", "1600 1500", {"a": 3, "b": 197}),
+        ("256 1", "256 3", {"a": 200}),
+    ],
+)
+def test_what_comes_goes_where_there_are_fewest(weights, flows, found):
+    def named(numbers: str) -> dict[str, int]:
+        return dict(zip("abc", map(int, numbers.split()), strict=False))
+
+    assert shares(named(weights), named(flows)) == found
+
+
+@given(
+    st.dictionaries(
+        st.integers(), st.tuples(st.integers(1, 256), st.integers(0, 10**6)), min_size=1, max_size=300
+    )
+)
+def test_no_more_is_poured_in_than_what_comes(found):
+    weights = {each: weight for each, (weight, _) in found.items()}
+    flows = {each: has for each, (_, has) in found.items()}
+    parts = shares(weights, flows)
+    assert parts
+    assert min(parts.values()) > 0
+    lowest = min(found, key=lambda each: flows[each] / weights[each])
+    coming = max(len(found), sum(flows.values()) // 30)
+    level = (flows[lowest] + coming) / weights[lowest]  # if it all went there
+    assert all(flows[each] / weights[each] <= level for each in parts)
 
 
 def test_what_is_not_needed_any_more_is_removed_chains_first():

@@ -33,6 +33,8 @@ _BACK_OFF = (0.0, 0.5, 1.0, 2.0, 5.0, 10.0)  # seconds before each further start
 _GROWN_UP = 10.0  # seconds after which HAProxy's death is a new story
 _SWEEPS = (0.02, 0.05, 0.1, 0.2, 0.5, 1.0)  # seconds between attempts to delete servers
 _ANNOUNCE_AGAIN = 1.0
+_LEVEL = 1.0  # seconds between looks at who has the fewest flows,
+_LEVEL_REST = 20  # or so many times what a look takes
 
 
 def run(boot: Boot, boot_dir: Path, work: Path, root: RootPart, parent: int) -> None:
@@ -63,6 +65,7 @@ class _Agent:
         self._sent = False
         self._beat_at = 0.0
         self._sweep_at = self._announce_at = float("inf")
+        self._level_at = 0.0
         self._sweeps = 0
         self._revive_at = 0.0
         self._revived_at = 0.0
@@ -79,6 +82,8 @@ class _Agent:
                 self._revive(now)
             if now >= self._sweep_at:
                 self._sweep(now)
+            if now >= self._level_at:
+                self._level(now)
             if now >= self._announce_at:
                 self._announce_at = float("inf")
                 self._applier.announce_again()
@@ -93,7 +98,7 @@ class _Agent:
         poll = select.poll()
         poll.register(self._wakeup, select.POLLIN)
         poll.register(self._door, select.POLLIN)
-        due = min(self._beat_at, self._sweep_at, self._announce_at)
+        due = min(self._beat_at, self._sweep_at, self._level_at, self._announce_at)
         if self._applier.healthy:
             if self._applier.haproxy.pidfd >= 0:
                 poll.register(self._applier.haproxy.pidfd, select.POLLIN)
@@ -107,6 +112,7 @@ class _Agent:
             now = time.monotonic()
             self._beat_at = now
             self._sweep_at, self._sweeps = now + _SWEEPS[0], 0
+            self._level_at = now + _LEVEL
             self._announce_at = now + _ANNOUNCE_AGAIN
 
     def _wake(self) -> None:
@@ -130,6 +136,12 @@ class _Agent:
         waiting = self._applier.sweep()
         pause = _SWEEPS[min(self._sweeps, len(_SWEEPS) - 1)]
         self._sweep_at = now + pause if waiting else float("inf")
+
+    def _level(self, now: float) -> None:
+        """Look after the services that send new flows to who has the fewest."""
+        again = self._applier.level()
+        pause = max(_LEVEL, _LEVEL_REST * (time.monotonic() - now))
+        self._level_at = now + pause if again else float("inf")
 
     def _mind_heartbeats(self) -> None:
         """Send them where the applied state says, from the next one on."""

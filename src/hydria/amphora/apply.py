@@ -129,6 +129,11 @@ class Applier:
             self._services.follow()
         self._changed()
 
+    def level(self) -> bool:
+        """Have new flows go to the targets that have the fewest; whether that is to be done again."""
+        with self._lock:
+            return self._services.level()
+
     def announce_again(self) -> None:
         """Repeat the announcement of new addresses, in case the first one was lost."""
         self._network.announce_again()

@@ -25,6 +25,7 @@ class Commands:
             "announce": self._announce,
             "nftables": firewall.apply,
             "datagrams": self._forwarding.apply,
+            "datagram_levels": self._forwarding.level,
             "datagram_counters": self._forwarding.counters,
         }
 

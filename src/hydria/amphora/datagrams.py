@@ -12,13 +12,18 @@ a new flow, and the answer is looked for in another zone, where the flow is as i
 from __future__ import annotations
 
 import ipaddress
+import itertools
 import zlib
 from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
+from types import MappingProxyType
 
+from hydria.amphora.shares import shares
 from hydria.wire.state import Service, Target
 
 TABLE = "inet hydria_datagram"
+LEAST = "least"
+NONE: Mapping[int, int] = MappingProxyType({})
 Marks = Mapping[tuple[str, str], int]
 Answer = tuple[str, int, str, int]  # where from, and where to
 
@@ -78,10 +83,16 @@ def usable(targets: Iterable[Target], down: Collection[str]) -> list[Target]:
     return [each for each in able if not each.backup] or able
 
 
-def script(services: Sequence[Service], down: Mapping[str, Collection[str]], closed: str) -> Script:
+def script(
+    services: Sequence[Service],
+    down: Mapping[str, Collection[str]],
+    closed: str,
+    flows: Mapping[int, int] = NONE,
+) -> Script:
     """The rules for these services.
 
     down: listener -> names of targets that do not serve. closed: an interface that nothing is forwarded to.
+    flows: mark -> how many there are, for services that balance by it.
     """
     made = Script()
     if not services:
@@ -97,12 +108,28 @@ def script(services: Sequence[Service], down: Mapping[str, Collection[str]], clo
     made.add("chain", "forward", "{ type filter hook forward priority filter; policy drop; }")
     for service in services:
         _service(made, service, known, down.get(service.listener, ()))
+    for chain, rule in _levels(services, down, flows):
+        made.rule(chain, rule)
     made.rule("postrouting", "ct status dnat masquerade")
     if closed:
         made.rule("forward", f'oifname "{closed}" drop')
     _count(made, services, known)
     made.rule("forward", "ct status dnat accept")
     return made
+
+
+def leveled(services: Sequence[Service]) -> bool:
+    """Whether it matters to one of them how many flows its targets have."""
+    return any(service.balance == LEAST for service in services)
+
+
+def levels(services: Sequence[Service], down: Mapping[str, Collection[str]], flows: Mapping[int, int]) -> str:
+    """The rules that send new flows to who has the fewest, in the place of those that are there."""
+    rules = dict(_levels(services, down, flows))
+    made = Script()
+    for chain, text in rules.items():
+        made.rule(chain, text)
+    return "\n".join([*(_statement("flush", f"chain {chain}") for chain in rules), *made.lines, ""])
 
 
 def late(answers: Iterable[Answer], zone: int, seconds: int) -> str:
@@ -144,8 +171,7 @@ def _service(made: Script, service: Service, known: Marks, down: Collection[str]
         if service.limit:
             over = f"{{ {service.protocol} dport ct count over {service.limit} }}"
             made.rule(chain, f"add @limit_{plain} {over} drop")
-        reachable = [each for each in service.targets if _version(each.address) == version]
-        _choose(made, service, chain, version, reachable, known, down)
+        _choose(made, service, chain, version, known, down)
 
 
 def _stranger(allowed: Iterable[str], version: int) -> str:
@@ -160,12 +186,12 @@ def _choose(
     service: Service,
     chain: str,
     version: int,
-    reachable: Sequence[Target],
     known: Marks,
     down: Collection[str],
 ) -> None:
     """Send a new flow to a target; to nobody, not even to the kernel itself, when there is none."""
     word, kind, anything = _WORDS[version]
+    reachable = _reachable(service, version)
     serving = [each for each in reachable if each.enabled and each.name not in down]
     table = client = ""
     if service.sticky:
@@ -190,28 +216,54 @@ def _choose(
         # An update only makes an entry live longer: one of a target that is gone has to go first.
         made.rule(chain, f"delete @{table} {{ {client} : 0x0 }}")
     chosen = usable(reachable, down)
-    if chosen:
-        made.rule(chain, f"{_pick(service, word, chosen)} vmap {{ {', '.join(_shares(service, chosen))} }}")
+    if chosen and service.balance == LEAST:
+        made.add("chain", _fewest(service, version))
+        made.rule(chain, f"goto {_fewest(service, version)}")
+    elif chosen:
+        parts = {target: target.weight for target in chosen}
+        made.rule(chain, f"{_pick(service, word, sum(parts.values()))} vmap {_ranges(service, parts)}")
     made.rule(chain, "drop")
 
 
-def _shares(service: Service, targets: Iterable[Target]) -> Iterator[str]:
-    """As many numbers for each as it has weight."""
-    start = 0
-    for target in targets:
-        last = start + target.weight - 1
-        yield f"{start if start == last else f'{start}-{last}'} : goto {_at(service, target)}"
+def _levels(
+    services: Sequence[Service], down: Mapping[str, Collection[str]], flows: Mapping[int, int]
+) -> Iterator[tuple[str, str]]:
+    """Chain and rule of each service and family where flows decide."""
+    known = marks(services)
+    for service, version in itertools.product(services, _WORDS):
+        chosen = usable(_reachable(service, version), down.get(service.listener, ()))
+        if service.balance != LEAST or not chosen:
+            continue
+        has = {target: flows.get(known[service.listener, target.name], 0) for target in chosen}
+        parts = shares({target: target.weight for target in chosen}, has)
+        pick = f"numgen random mod {sum(parts.values())}"
+        yield _fewest(service, version), f"{pick} vmap {_ranges(service, parts)}"
+
+
+def _reachable(service: Service, version: int) -> list[Target]:
+    """Those that a VIP of this family can send to: those of the same, if there is such a VIP."""
+    if not any(_version(vip) == version for vip in service.vips):
+        return []
+    return [each for each in service.targets if _version(each.address) == version]
+
+
+def _ranges(service: Service, parts: Mapping[Target, int]) -> str:
+    """As many numbers for each target as it has parts."""
+    start, found = 0, []
+    for target, part in parts.items():
+        last = start + part - 1
+        found.append(f"{start if start == last else f'{start}-{last}'} : goto {_at(service, target)}")
         start = last + 1
+    return f"{{ {', '.join(found)} }}"
 
 
-def _pick(service: Service, word: str, targets: Iterable[Target]) -> str:
-    """A number below the sum of the weights."""
-    total = sum(target.weight for target in targets)
+def _pick(service: Service, word: str, total: int) -> str:
+    """A number below the total."""
     if service.balance == "source":
         return f"jhash {word} saddr mod {total} seed {_SEED}"
     if service.balance == "flow":
         return f"jhash {word} saddr . {service.protocol} sport mod {total} seed {_SEED}"
-    return f"numgen {'random' if service.balance == 'random' else 'inc'} mod {total}"
+    return f"numgen inc mod {total}"
 
 
 def _count(made: Script, services: Iterable[Service], known: Marks) -> None:
@@ -225,6 +277,10 @@ def _count(made: Script, services: Iterable[Service], known: Marks) -> None:
             made.rule(
                 "forward", f"ct direction {direction} counter name ct mark map {{ {', '.join(pairs)} }}"
             )
+
+
+def _fewest(service: Service, version: int) -> str:
+    return f"fewest_{_plain(service.listener)}_{version}"
 
 
 def _at(service: Service, target: Target) -> str:

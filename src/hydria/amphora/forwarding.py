@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import socket
-from collections.abc import Collection, Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from collections.abc import Set as AbstractSet
 
 from hydria.amphora import conntrack, datagrams, kernel, program
@@ -25,6 +25,8 @@ class Forwarding:
     def __init__(self, closed: str) -> None:
         self._closed = closed
         self._made: list[str] | None = None  # nothing is known of what an earlier life has left
+        self._told: tuple[Sequence[Service], Mapping[str, Collection[str]]] = ((), {})
+        self._levels = ""
         self._serving: Mapping[int, Endpoint] = {}
         self._answering: set[Endpoint] = set()  # who may have something to say to flows that were moved
         self._moves = 0
@@ -37,17 +39,26 @@ class Forwarding:
         if not services and not self._made:
             return
         serving = _serving(services, down)
-        script = datagrams.script(services, down, self._closed)
+        flows = _flows() if datagrams.leveled(services) else datagrams.NONE
+        script = datagrams.script(services, down, self._closed, flows)
         begin = {serving[mark] for mark in serving.keys() - self._serving.keys()}
         # From who serves again answers of new flows come, too, which are nowhere else.
         again = bool(services) and not begin.isdisjoint(self._answering)
         self._load(script.text(self._made) + (datagrams.none_late() if again else ""))
         self._made = script.made
+        self._told, self._levels = (services, down), datagrams.levels(services, down, flows)
         kernel.forward(on=bool(services))
         if again or not services:
             self._answering.clear()
         self._let_go(self._serving.keys() - serving.keys(), _dead(services, down))
         self._serving = serving
+
+    def level(self, _arguments: object) -> None:
+        """Send new flows to who has the fewest now, where services balance by that."""
+        levels = datagrams.levels(*self._told, _flows())
+        if levels != self._levels:
+            self._load(levels)
+            self._levels = levels
 
     def _let_go(self, gone: AbstractSet[int], dead: AbstractSet[int]) -> None:
         """Move the flows of targets that are gone; those who live may still answer what they were asked."""
@@ -79,9 +90,12 @@ class Forwarding:
             raise Refused(f"nft: {said.strip()[:1000]}")
         listed = [item["counter"] for item in json.loads(said)["nftables"] if "counter" in item]
         found = {item["name"]: [item["packets"], item["bytes"]] for item in listed}
-        if kernel.read_network(_TRACKED) < _MANY_FLOWS:
-            found |= {f"mark {mark}": [flows, 0] for mark, flows in conntrack.count().items()}
-        return found
+        return found | {f"mark {mark}": [flows, 0] for mark, flows in _flows().items()}
+
+
+def _flows() -> Mapping[int, int]:
+    """Mark -> how many there are; nothing when they are too many to be counted."""
+    return conntrack.count() if kernel.read_network(_TRACKED) < _MANY_FLOWS else datagrams.NONE
 
 
 def _serving(services: Iterable[Service], down: Mapping[str, Collection[str]]) -> Mapping[int, Endpoint]:

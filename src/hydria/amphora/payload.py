@@ -97,7 +97,7 @@ def check_service(service: Service) -> None:
         _expect(isinstance(identifier, str) and bool(_ID.fullmatch(identifier)), "id", identifier)
     _expect(isinstance(service.pool, str) and len(service.pool) <= _LONGEST_ID, "pool", service.pool)
     _expect(service.protocol in ("udp", "sctp"), "protocol", service.protocol)
-    _expect(service.balance in ("turn", "random", "source", "flow"), "balance", service.balance)
+    _expect(service.balance in ("turn", "least", "source", "flow"), "balance", service.balance)
     _expect(all(_address(vip) for vip in service.vips), "vips", service.vips)
     _expect(all(_network(each) for each in service.allowed), "allowed", service.allowed)
     _expect(_whole(service.port, 1, 65535), "port", service.port)

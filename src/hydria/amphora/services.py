@@ -53,6 +53,13 @@ class Services:
         except Refused as refusal:
             log("agent", f"the packet filter does not follow the probes: {refusal}")
 
+    def level(self) -> bool:
+        """Have new flows go to who has the fewest; whether that is to be done again."""
+        if not datagrams.leveled(self._told[0]):
+            return False
+        self._ask("datagram_levels", {})
+        return True
+
     def begin(self, base: Mapping[str, Sequence[int]] | None) -> None:
         """Count on from this base, in the epoch that it belongs to; None: from zero, in a new one."""
         self.counters = Counters(base)

@@ -19,10 +19,9 @@ from hydria.model.tree import Tree
 from hydria.wire.state import Probe, Service, Target
 
 _PROTOCOLS = {ListenerProtocol.UDP: "udp", ListenerProtocol.SCTP: "sctp"}
-# Nobody tells the packet filter how busy a target is: chance spreads new flows evenly, too.
 _BALANCE = {
     Algorithm.ROUND_ROBIN: "turn",
-    Algorithm.LEAST_CONNECTIONS: "random",
+    Algorithm.LEAST_CONNECTIONS: "least",
     Algorithm.SOURCE_IP: "source",
     Algorithm.SOURCE_IP_PORT: "flow",
 }

@@ -113,10 +113,10 @@ class Service:
     """A UDP or SCTP listener, which the kernel's packet filter serves.
 
     listener, pool: ids. protocol: ``udp`` or ``sctp``. vips: the addresses it is reached at. allowed: the
-    networks of clients, all when empty. limit: flows at a time, 0 for no limit. balance: ``random``,
-    ``turn``, ``source`` (address) or ``flow`` (address and port). sticky: seconds that a client goes to the
-    same target after its last new flow, 0 for not at all; mask4, mask6: how many leading bits tell clients
-    apart.
+    networks of clients, all when empty. limit: flows at a time, 0 for no limit. balance: ``turn``,
+    ``least`` (flows for its weight), ``source`` (address) or ``flow`` (address and port). sticky: seconds
+    that a client goes to the same target after its last new flow, 0 for not at all; mask4, mask6: how many
+    leading bits tell clients apart.
     """
 
     listener: str
