@@ -71,6 +71,7 @@ class Services:
         services = self._told[0]
         if not services:
             return
+        self.follow()  # who is said to be down gets no flows any more
         counted: Mapping[str, Sequence[int]] = self._ask("datagram_counters", {}) or {}
         marks = datagrams.marks(services)
         found = Observation()
