@@ -20,7 +20,7 @@ import pytest
 
 from hydria.wire.state import DesiredState, Probe, Service, Target
 from tests.node import agent_lab
-from tests.node.agent_lab import ETH1, VIP, VIP6, Lab, eventually, server, state
+from tests.node.agent_lab import ETH1, VIP, VIP6, Lab, Outside, eventually, server, state
 
 pytestmark = pytest.mark.node
 
@@ -39,13 +39,13 @@ def lab(tmp_path: Path) -> Iterator[Lab]:
 class Echo:
     """A server that answers every datagram with its own name and who asked."""
 
-    def __init__(self, lab: Lab, name: str, address: str = OUTSIDE) -> None:
+    def __init__(self, where: Outside, name: str, address: str = OUTSIDE) -> None:
         family = socket.AF_INET6 if ":" in address else socket.AF_INET
         self.name = name
         self.asked = threading.Event()
         self.may_answer = threading.Event()
         self.may_answer.set()
-        self.socket = lab.outside.run(lambda: _bound(family, address))
+        self.socket = where.run(lambda: _bound(family, address))
         self.target = Target(name, address, self.socket.getsockname()[1])
         self._thread = threading.Thread(target=self._run, daemon=True)
         self._thread.start()
@@ -77,7 +77,7 @@ def _bound(family: socket.AddressFamily, address: str) -> socket.socket:
 @contextmanager
 def echoes(lab: Lab, count: int, address: str = OUTSIDE) -> Iterator[list[Echo]]:
     with ExitStack() as stack:
-        made = [Echo(lab, f"m{number}", address) for number in range(1, count + 1)]
+        made = [Echo(lab.outside, f"m{number}", address) for number in range(1, count + 1)]
         for each in made:
             stack.callback(each.close)
         yield made
@@ -440,6 +440,85 @@ def test_an_agent_that_starts_again_goes_on(lab: Lab) -> None:
 def test_what_is_no_service_is_refused(lab: Lab, service: Service) -> None:
     body = agent_lab.encode(DesiredState(1, interfaces=(ETH1,), services=(service,)))
     assert lab.request("PUT", "/v1/state", body)[0] == 400
+
+
+# --- Members that see their clients
+
+
+APART, APART6 = "10.78.0.7", "fd78::7"
+CLIENT, CLIENT6 = "192.0.2.9", "2001:db8::9"
+
+
+@pytest.fixture
+def apart(lab: Lab) -> Iterator[str]:
+    """A namespace for members on the VIP network, whose way to clients is the VIP; clients are farther away."""
+    outside = lab.namespace.removesuffix("-a") + "-o"
+    name = lab.namespace.removesuffix("-a") + "-m"
+
+    def ip(line: str) -> None:
+        subprocess.run(["ip", *line.split()], check=True, timeout=10)
+
+    ip(f"netns add {name}")
+    try:
+        ip(f"-n {outside} link add apart link out1 type macvlan mode bridge")
+        ip(f"-n {outside} link set apart netns {name} name eth0")
+        ip(f"-n {name} link set eth0 up")
+        for address, length, client, vip in ((APART, 24, CLIENT, VIP), (APART6, 64, CLIENT6, VIP6)):
+            dad = "nodad" if ":" in address else ""
+            ip(f"-n {name} addr add {address}/{length} dev eth0 {dad}")
+            family = "-6" if ":" in address else "-4"
+            ip(f"{family} -n {name} route add default via {vip} table 100")
+            ip(f"{family} -n {name} rule add ipproto udp sport 1024-65534 lookup 100")
+            ip(f"-n {outside} addr add {client} dev lo {dad}")
+        yield name
+    finally:
+        ip(f"netns del {name}")
+
+
+@pytest.mark.parametrize(
+    ("vip", "address", "source"),
+    [(VIP, APART, CLIENT), (VIP6, APART6, CLIENT6), (VIP, APART, OUTSIDE), (VIP6, APART6, OUTSIDE6)],
+    ids=["ipv4", "ipv6", "ipv4 of the same subnet", "ipv6 of the same subnet"],
+)
+def test_members_that_see_their_clients(lab: Lab, apart: str, vip: str, address: str, source: str) -> None:
+    there = Outside(apart)
+    with ExitStack() as stack:
+        stack.callback(there.close)
+        one, two = (Echo(there, name, address) for name in ("m1", "m2"))
+        stack.callback(two.close)
+        stack.callback(one.close)
+
+        def seen(client: Client) -> str:
+            client.socket.send(b"?")
+            return client.socket.recv(100).decode()
+
+        lab.apply(udp(1, one.target, preserve=True))
+        client = stack.enter_context(Client(lab, vip, source=source))
+        client.socket.settimeout(10)
+        assert seen(client) == f"m1 {source}"
+        # It goes on so: nobody tells the member of a shorter way, on which the answer would not be the VIP's.
+        for _ in range(20):
+            assert seen(client) == f"m1 {source}"
+        answer = ["route", "get", source, "ipproto", "udp", "sport", str(one.target.port)]
+        way = subprocess.check_output(["ip", "-n", apart, *answer], text=True)
+        assert f"via {vip}" in way
+        assert "redirected" not in way
+        # Answers under way arrive here, too.
+        one.asked.clear()
+        one.may_answer.clear()
+        client.socket.send(b"?")
+        assert one.asked.wait(10)
+        lab.apply(udp(2, two.target, preserve=True))
+        one.may_answer.set()
+        assert client.socket.recv(100).decode() == f"m1 {source}"
+        assert seen(client) == f"m2 {source}"
+        # A change leaves flows as they are; new ones come from the amphora.
+        lab.apply(udp(3, two.target))
+        assert seen(client) == f"m2 {source}"
+        with Client(lab, vip, source=source) as other:
+            other.socket.settimeout(10)
+            own = [each.partition("/")[0] for each in ETH1.addresses]
+            assert seen(other).removeprefix("m2 ") in own
 
 
 # --- SCTP, spoken by programs of their own, for kernels without it

@@ -54,6 +54,17 @@ def test_algorithms(algorithm, balance):
     assert only(dns(of_pool={"lb_algorithm": algorithm})).balance == balance
 
 
+@pytest.mark.parametrize("preserve", [None, False, True])
+def test_members_see_clients_or_the_amphora(preserve):
+    service = only(dns(member(1), of_pool={"preserve_source": preserve}))
+    assert service.preserve is bool(preserve)
+    lines = rules.script([service], {}, "eth0").lines
+    rest = [line for line in lines if "rule" in line and " postrouting " in line]
+    (mark,) = rules.marks([service]).values()
+    seen = [f"add rule {rules.TABLE} postrouting ct mark {{ {mark:#x} }} accept"] if preserve else []
+    assert rest == [*seen, f"add rule {rules.TABLE} postrouting ct status dnat masquerade"]
+
+
 @pytest.mark.parametrize(
     ("timeout", "granularity", "found"),
     [

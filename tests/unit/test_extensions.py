@@ -32,6 +32,7 @@ USES: dict[str, tuple[type[Resource], dict[str, Any]]] = {
     "slow-start": (Pool, {"slow_start": 10}),
     "compression": (Listener, {"compression": True}),
     "flow-logs": (LoadBalancer, {"flow_logs": False}),
+    "preserve-source": (Pool, {"preserve_source": False}),
 }
 # Of those that add words, a body that creates an object with one.
 WORDS: dict[str, tuple[type[Resource], dict[str, Any]]] = {
@@ -158,6 +159,19 @@ def test_only_listeners_that_speak_http_compress(store: Store) -> None:
     assert made["compression"] is False
     with api.unchanged(Invalid, message):
         api.update(Listener, made["id"], compression=True)
+
+
+def test_only_pools_of_datagrams_keep_clients_addresses(store: Store) -> None:
+    api = Api(store)
+    ids = everything(api)
+    message = "Validation failure: preserve_source is not for pools of the protocol HTTP."
+    with api.unchanged(Invalid, message):
+        api.update(Pool, ids["pools"], preserve_source=True)
+    body = {"loadbalancer_id": ids["load_balancers"], "lb_algorithm": "ROUND_ROBIN", "preserve_source": True}
+    with api.unchanged(Invalid, message):
+        api.create(Pool, protocol="HTTP", **body)
+    for protocol in ("UDP", "SCTP"):
+        assert api.create(Pool, protocol=protocol, **body)["preserve_source"] is True
 
 
 def test_third_party_providers_refuse_them_in_creates(store: Store) -> None:

@@ -110,7 +110,7 @@ def script(
         _service(made, service, known, down.get(service.listener, ()))
     for chain, rule in _levels(services, down, flows):
         made.rule(chain, rule)
-    made.rule("postrouting", "ct status dnat masquerade")
+    _hide(made, services, known)
     if closed:
         made.rule("forward", f'oifname "{closed}" drop')
     _count(made, services, known)
@@ -172,6 +172,19 @@ def _service(made: Script, service: Service, known: Marks, down: Collection[str]
             over = f"{{ {service.protocol} dport ct count over {service.limit} }}"
             made.rule(chain, f"add @limit_{plain} {over} drop")
         _choose(made, service, chain, version, known, down)
+
+
+def _hide(made: Script, services: Iterable[Service], known: Marks) -> None:
+    """Send flows on as the amphora's own, so that answers come back; but not where clients are to be seen."""
+    seen = [
+        f"{known[service.listener, target.name]:#x}"
+        for service in services
+        if service.preserve
+        for target in service.targets
+    ]
+    if seen:
+        made.rule("postrouting", f"ct mark {{ {', '.join(seen)} }} accept")
+    made.rule("postrouting", "ct status dnat masquerade")
 
 
 def _stranger(allowed: Iterable[str], version: int) -> str:

@@ -104,6 +104,7 @@ def check_service(service: Service) -> None:
     _expect(_whole(service.limit, 0, 2**31), "limit", service.limit)
     _expect(_whole(service.sticky, 0, 2**31), "sticky", service.sticky)
     _expect(_whole(service.mask4, 0, 32) and _whole(service.mask6, 0, 128), "mask", service.mask4)
+    _expect(type(service.preserve) is bool, "preserve", service.preserve)
     for target in service.targets:
         _target(target)
     if service.probe is not None:

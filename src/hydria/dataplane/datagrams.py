@@ -56,6 +56,7 @@ def _service(tree: Tree, listener: Listener) -> Service:
         sticky=sticky,
         mask4=mask4,
         mask6=mask6,
+        preserve=bool(pool and pool.preserve_source),
         probe=_probe(monitor, tree) if monitor and monitor.admin_state_up else None,
     )
 

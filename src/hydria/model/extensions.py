@@ -66,4 +66,10 @@ FLOW_LOGS = Extension(
     "Load balancers of which no flow logs leave, even where the operator collects them.",
     "2026-11-29T00:00:00Z",
 )
-ALL = (DRAIN_TIMEOUT, SLOW_START, L7_RULE_TYPES, L7_ACTIONS, COMPRESSION, FLOW_LOGS)
+PRESERVE_SOURCE = Extension(
+    "preserve-source",
+    "Clients' addresses kept",
+    "Pools of UDP and SCTP whose members see the addresses of clients instead of the amphora's.",
+    "2026-11-29T00:00:00Z",
+)
+ALL = (DRAIN_TIMEOUT, SLOW_START, L7_RULE_TYPES, L7_ACTIONS, COMPRESSION, FLOW_LOGS, PRESERVE_SOURCE)

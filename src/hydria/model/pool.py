@@ -7,7 +7,7 @@ from typing import Annotated, ClassVar
 import msgspec
 
 from hydria.model import alphabets, kinds
-from hydria.model.extensions import DRAIN_TIMEOUT, SLOW_START
+from hydria.model.extensions import DRAIN_TIMEOUT, PRESERVE_SOURCE, SLOW_START
 from hydria.model.resource import IDENTIFIER, TEXT, Attribute, Null, Resource, Use, extended
 from hydria.model.statuses import Algorithm, ALPNProtocol, PersistenceType, PoolProtocol, TLSVersion
 
@@ -80,3 +80,5 @@ class Pool(Resource, frozen=True, kw_only=True):
     # Seconds. 0 closes the connections of a member that leaves at once.
     drain_timeout: Annotated[int | None, extended(DRAIN_TIMEOUT, kinds.Integer(0, 3600))] = None
     slow_start: Annotated[int | None, extended(SLOW_START, kinds.Integer(1, 3600))] = None
+    # Members of UDP and SCTP see the client, and must send their answers by way of the VIP.
+    preserve_source: Annotated[bool | None, extended(PRESERVE_SOURCE, kinds.Boolean())] = None

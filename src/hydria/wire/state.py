@@ -116,7 +116,8 @@ class Service:
     networks of clients, all when empty. limit: flows at a time, 0 for no limit. balance: ``turn``,
     ``least`` (flows for its weight), ``source`` (address) or ``flow`` (address and port). sticky: seconds
     that a client goes to the same target after its last new flow, 0 for not at all; mask4, mask6: how many
-    leading bits tell clients apart.
+    leading bits tell clients apart. preserve: targets see the client's address instead of the amphora's, so
+    their answers have to be routed by way of the amphora.
     """
 
     listener: str
@@ -131,6 +132,7 @@ class Service:
     sticky: int = 0
     mask4: int = 32
     mask6: int = 128
+    preserve: bool = False
     probe: Probe | None = None
 
 

@@ -87,6 +87,8 @@ def _extensions_fit(pool: Pool, completed: Mapping[str, object]) -> None:
         for name in ("drain_timeout", "slow_start"):
             if completed.get(name) is not None:
                 raise validation(f"{name} is not for pools of the protocol {pool.protocol}.")
+    elif pool.preserve_source:
+        raise validation(f"preserve_source is not for pools of the protocol {pool.protocol}.")
     touched = "slow_start" in completed or "lb_algorithm" in completed
     if touched and pool.slow_start is not None and pool.lb_algorithm not in _WEIGHING:
         raise validation(
