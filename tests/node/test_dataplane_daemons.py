@@ -11,7 +11,6 @@ from hypothesis import strategies as st
 
 from hydria.amphora import datagrams
 from hydria.dataplane import Tuning, desired_state
-from hydria.dataplane.haproxy.token import literal, token
 from hydria.model import alphabets
 from hydria.model.pool import SessionPersistence
 from hydria.model.statuses import PersistenceType
@@ -110,69 +109,6 @@ def test_haproxy_loads_every_path_and_cookie_name_that_the_api_accepts(texts):
         state = desired_state(of, (), Tuning())
         lab.write(state.files, Path(directory))
         assert lab.check(state.haproxy, Path(directory)) == ""
-
-
-def test_haproxy_reads_tokens_as_they_were_meant(tmp_path):
-    """HAProxy itself says what it understood: it answers with the token."""
-    hostile = [text for text in _samples(200) if text and text.isprintable()]
-    port = lab.free_port()
-    lines = [
-        "global",
-        "    stats socket unix@stats.sock",
-        "frontend echo",
-        "    mode http",
-        "    timeout client 5s",
-    ]
-    lines.append(f"    bind 127.0.0.1:{port}")
-    for number, text in enumerate(hostile):
-        plain = f"string {token(text)} if {{ path /plain/{number} }}"
-        format_ = f"lf-string {token(literal(text))} if {{ path /format/{number} }}"
-        lines += [
-            f"    http-request return status 200 content-type text/plain {each}" for each in (plain, format_)
-        ]
-    proxy = lab.Proxy(tmp_path)
-    try:
-        proxy.start("\n".join(lines) + "\n")
-        for kind in ("plain", "format"):
-            assert [_body(port, f"/{kind}/{number}") for number in range(len(hostile))] == hostile
-    finally:
-        proxy.stop()
-
-
-def _samples(count: int) -> list[str]:
-    drawn: list[str] = [
-        "$HOME",
-        '"$HOME"',
-        "'",
-        '"',
-        "\\",
-        "a' b",
-        "%[hostname]",
-        "%",
-        "# x",
-        "é",
-        "a\\nb",
-        "\\x41",
-    ]
-
-    @settings(max_examples=count, deadline=None, derandomize=True, database=None)
-    @given(strategies.hostile_texts())
-    def collect(text):
-        drawn.append(text)
-
-    collect()
-    return drawn
-
-
-def _body(port: int, path: str) -> str:
-    import http.client
-
-    connection = http.client.HTTPConnection("127.0.0.1", port, 5)
-    connection.request("GET", path)
-    try:
-        return connection.getresponse().read().decode()
-    finally:
-        connection.close()
 
 
 @pytest.mark.parametrize("protocol", ["udp", "sctp"])

@@ -14,65 +14,7 @@ from hydria.model.l7rule import L7Rule
 from hydria.model.statuses import PolicyAction, RuleType
 from hydria.model.tree import Tree
 from hydria.testing import strategies
-
-
-def words(line: str) -> list[str]:
-    """The words of a line, by the quoting rules of HAProxy's configuration manual, section 2.2."""
-    found: list[str] = []
-    word: str | None = None
-    quote = ""
-    rest = iter(line)
-    for char in rest:
-        if quote == "'":
-            word = word or ""
-            if char == "'":
-                quote = ""
-            else:
-                word += char
-        elif char == "\\":
-            escaped = next(rest)
-            if escaped == "x":
-                escaped = chr(int(next(rest) + next(rest), 16))
-            elif escaped in "nrt":
-                escaped = {"n": "\n", "r": "\r", "t": "\t"}[escaped]
-            word = (word or "") + escaped
-        elif char == '"':
-            word = word or ""
-            quote = "" if quote else '"'
-        elif quote:
-            assert char != "$", "an environment variable would be expanded"
-            word += char
-        elif char == "'":
-            word = word or ""
-            quote = "'"
-        elif char == "#":
-            break
-        elif char in " \t":
-            if word is not None:
-                found.append(word)
-            word = None
-        else:
-            word = (word or "") + char
-    assert not quote, "unbalanced quotes"
-    return found if word is None else [*found, word]
-
-
-def argument(word: str, function: str) -> str:
-    """The one argument of a call: the same rules, but for ``\\#``, ``\\$`` and ``\\xNN`` (section 2.2)."""
-    assert word.startswith(f"{function}(")
-    assert word.endswith(")")
-    text = word[len(function) + 1 : -1]
-    if not text.startswith('"'):
-        assert not set(text) & set(" \"'\\,)#$")
-        return text
-    assert text.endswith('"')
-    found = ""
-    rest = iter(text[1:-1])
-    for char in rest:
-        assert char != '"', "the argument ends early"
-        found += next(rest) if char == "\\" else char
-    return found
-
+from tests.haproxy_words import argument, words
 
 some = settings(max_examples=100, deadline=None, suppress_health_check=[HealthCheck.too_slow])
 

@@ -107,6 +107,20 @@ def test_values_beyond_the_alphabet(kind, compare):
         assert found == f"{PARSING}Invalid characters in {what}", value
 
 
+@pytest.mark.parametrize("value", ["a\u200bb", "a\xa0b", "\ufeffa", "a\u202eb"])
+@pytest.mark.parametrize(
+    ("kind", "compare"),
+    [
+        (RuleType.PATH, CompareType.REGEX),
+        (RuleType.HEADER, CompareType.REGEX),
+        (RuleType.SSL_DN_FIELD, CompareType.EQUAL_TO),
+    ],
+)
+def test_letters_that_nobody_can_see(kind, compare, value):
+    body = GOOD[kind] | {"value": value}
+    assert "do not print" in refused(kind, compare, **body)
+
+
 @pytest.mark.parametrize("kind", [RuleType.HOST_NAME, RuleType.PATH, RuleType.HEADER])
 def test_values_of_the_alphabet(kind):
     for value in ("!#$%&'()*+,-./:;<=>?@[\\]^_`{|}~", '"a b\tc"', '""', 'a"', "-f"):
@@ -120,6 +134,36 @@ def test_regular_expressions(kind):
     for bad in ("(", "a{2,1}", "[z-a]", "*", "(" * 200, "(?P<a>x)(?P<a>y)", "a{99999999999}"):
         found = refused(kind, CompareType.REGEX, **{**GOOD[kind], "value": bad})
         assert found.startswith(f"{PARSING}Unable to parse regular expression: "), bad
+
+
+@pytest.mark.parametrize(
+    "value",
+    [
+        "^(?P<a>x)(?P=a)$",
+        r"[\1]",
+        r"\\1",
+        "[(?(]",
+        "[[:alpha:]]",
+        "[:a]",
+        r"\101",
+        "a{65535}",
+        "(?i:x)",
+        "{9",
+    ],
+)
+def test_regular_expressions_at_the_edge_of_the_data_planes(value):
+    assert created(RuleType.PATH, CompareType.REGEX, value=value)
+
+
+@pytest.mark.parametrize(
+    "value",
+    [r"(a)\1", r"(a)\\\1", "(a)(?(1)b|c)", r"\u00e9", r"[^]\u00e9]", r"\U0001f600", r"\N{DIGIT ONE}", "(?a)x",
+     "(?u:x)", "a{65536}", "a{1,70000}", "[:alpha:]"],
+)  # fmt: skip
+def test_regular_expressions_that_the_data_plane_has_not(value):
+    found = refused(RuleType.PATH, CompareType.REGEX, value=value)
+    assert found.startswith(f"{PARSING}Unable to parse regular expression: ")
+    assert "supported" in found
 
 
 @pytest.mark.parametrize("kind", RuleType)

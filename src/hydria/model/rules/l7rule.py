@@ -8,7 +8,7 @@ from collections.abc import Callable, Mapping
 from hydria.model import alphabets, kinds
 from hydria.model.errors import Invalid
 from hydria.model.l7rule import L7Rule
-from hydria.model.rules import draft
+from hydria.model.rules import draft, regular_expression
 from hydria.model.statuses import CompareType, RuleType
 
 _PRINTABLE = re.compile(r"[!-~]+", re.ASCII)
@@ -36,6 +36,7 @@ def _judge(rule: L7Rule) -> None:
     try:
         _has_value(rule)
         _CHECKS[rule.type](rule)
+        _prints(rule)
         if rule.compare_type is CompareType.REGEX:
             _regular_expression(rule.value)
     except _Unfit as error:
@@ -47,6 +48,14 @@ def _judge(rule: L7Rule) -> None:
 def _has_value(rule: L7Rule) -> None:
     if not rule.value:
         raise _Unfit("L7 rule type requires a value")
+
+
+def _prints(rule: L7Rule) -> None:
+    """Regular expressions and names in certificates are of any letters, but those that nobody can see."""
+    if not rule.value.replace("\t", "").isprintable():
+        raise _Malformed(
+            "Invalid characters in value: some do not print; a regular expression can escape them"
+        )
 
 
 class _Unfit(Exception):  # noqa: N818  (never leaves this module)
@@ -159,10 +168,9 @@ def _header_value(value: str, what: str) -> None:
 
 
 def _regular_expression(value: str) -> None:
-    """By Python's rules, as Octavia's clients know it; the data plane has PCRE [Q]."""
     try:
-        re.compile(value)
-    except (re.error, OverflowError, RecursionError) as error:
+        regular_expression.judge(value)
+    except regular_expression.Unusable as error:
         raise _Malformed(f"Unable to parse regular expression: {error}") from None
 
 

@@ -1,0 +1,139 @@
+"""Thousands of hostile texts that the API takes, in configurations that the real daemons load."""
+
+import dataclasses
+import http.client
+import random
+import re
+import subprocess
+from collections import defaultdict
+from itertools import islice
+
+import pytest
+
+from hydria.amphora import datagrams
+from hydria.dataplane import desired_state
+from hydria.dataplane.haproxy.token import literal, token
+from hydria.model.kinds import Network
+from hydria.model.resource import Resource
+from hydria.testing import trees
+from hydria.wire.state import Service
+from tests import certificates
+from tests.hostile_fields import FIELDS, REFERENCE, TUNING, Field
+from tests.hostile_texts import SEED, hostile_texts
+from tests.node import dataplane_lab as lab
+
+pytestmark = [pytest.mark.node, pytest.mark.filterwarnings("ignore:Possible:FutureWarning")]
+
+CA = certificates.make("Test CA", ca=True)
+SERVER = certificates.make("www.example.com", CA)
+TRIED, TAKEN = 500, 60  # texts of a field: that are generated, and that HAProxy gets at most
+
+
+# Which ciphers there are is a matter of the amphora's OpenSSL.
+CIPHERS = re.compile(r"unable to set (TLS 1\.3 cipher suites|SSL cipher list) to '[A-Za-z0-9+!:@=_.-]*'")
+SUMMARY = ("Fatal errors found", "Error(s) found")
+
+
+def taken(field: Field) -> list[str]:
+    """Texts that the API takes."""
+    drawn = islice(hostile_texts(f"{SEED} {field.name}", field.sample, field.takes), TRIED)
+    return list(islice(dict.fromkeys(filter(field.takes, drawn)), TAKEN))
+
+
+def groups() -> dict[str, list[Field]]:
+    """By what they are fields of: a configuration each."""
+    found = defaultdict(list)
+    for field in FIELDS:
+        if not field.alone:
+            found[field.attribute.partition(".")[0]].append(field)
+    return dict(found)
+
+
+@pytest.mark.parametrize("resource", groups())
+def test_haproxy_loads_hostile_texts_that_the_api_takes(resource, tmp_path):
+    objects: dict[tuple[type[Resource], str], Resource] = {}
+    secrets, number = {REFERENCE: SERVER.bundle}, 0
+    for field in groups()[resource]:
+        for text in taken(field):
+            number += 1
+            secrets.setdefault(text, SERVER.bundle)
+            objects |= {(type(each), each.id): each for each in field.make(number, text)}
+    state = desired_state(trees.tree(*objects.values()), (), TUNING, secrets)
+    lab.write(state.files, tmp_path)
+    for file in tmp_path.glob("tls/*.c*"):  # of authorities and of revoked certificates
+        file.write_text(CA.pem if file.suffix == ".ca" else CA.revoking())
+    said = [line for line in lab.check(state.haproxy, tmp_path).splitlines() if "ALERT" in line]
+    unknown = [line for line in said if CIPHERS.search(line)]
+    summary = [line for line in said if unknown and any(words in line for words in SUMMARY)]
+    assert [line for line in said if line not in (*unknown, *summary)] == []
+    assert number >= TAKEN
+
+
+def test_haproxy_loads_regular_expressions_that_the_api_takes(tmp_path):
+    """Python judges them, PCRE has to read them."""
+    chance, objects = random.Random(SEED), [trees.listener()]
+    field = next(field for field in FIELDS if field.name == "rule.value [PATH REGEX]")
+    while len(objects) < 2 * EXPRESSIONS:
+        text = "".join(chance.choices(OF_EXPRESSIONS, k=chance.randint(1, 8)))
+        if field.takes(text):
+            objects += field.make(len(objects), text)[1:]
+    state = desired_state(trees.tree(*objects), (), TUNING)
+    lab.write(state.files, tmp_path)
+    said = [line for line in lab.check(state.haproxy, tmp_path).splitlines() if "ALERT" in line]
+    assert [line for line in said if "regex" in line and "regular expression is too large" not in line] == []
+    assert len(said) < EXPRESSIONS // 100
+
+
+EXPRESSIONS = 3_000
+OF_EXPRESSIONS = (
+    "a", "\u00e9", "/", "-", ",", "0", "1", "77", " ", "#", "'", '"', "=", "!", "<", ">", ":", "&",
+    "(", ")", "(?:", "(?i)", "(?i:", "(?-i:", "(?s-i:", "(?x)", "(?m:", "(?a)", "(?u:", "(?#a)", "(?P<n>", "(?P<m>a)", "(?P=n)",
+    "(?=", "(?!", "(?<=a", "(?<!a", "(?>", "(?(1)", "|", ".", "*", "+", "?", "*?", "++", "*+", "{", "}", "{2}", "{2,}", "{,3}",
+    "{3,2}", "{65535}", "{65536}", "{1,99999}", "{a}", "[", "]", "[]", "[^]", "[^]a]", "[a-f]", "[f-a]", "[\\w]", "[\\w-z]",
+    "[a-\\d]", "[[:alpha:]]", "[\\]]", "[\\", "[-a]", "[a&&b]", "^", "$", "\\", "\\\\", "\\A", "\\Z", "\\b", "\\B", "\\d",
+    "\\D", "\\s", "\\S", "\\w", "\\W", "\\n", "\\r", "\\t", "\\v", "\\f", "\\a", "\\0", "\\1", "\\2", "\\07", "\\101", "\\377",
+    "\\400", "\\8", "\\x41", "\\x4", "\\u00e9", "\\U0001f600", "\\N{DIGIT ONE}", "\\z", "\\G", "\\K", "\\R", "\\X", "\\Q", "\\E", "\\c",
+    "\\p", "\\g", "\\k", "\\h", "\\.", "\\/", "\\-", "\\ ", "\\#", "\\'",
+)  # fmt: skip
+
+
+def test_nft_loads_networks_that_the_api_takes():
+    (field,) = (field for field in FIELDS if field.name == "listener.allowed_cidrs")
+    texts = [*taken(field), *taken(dataclasses.replace(field, sample="2001:db8:77::/64"))]
+    networks = [str(Network().parse(text)) for text in texts]
+    fours = tuple(network for network in networks if ":" not in network)
+    sixes = tuple(network for network in networks if ":" in network)
+    rules = [desired_state(trees.tree(*field.make(1, text)), (), TUNING).nftables for text in texts]
+    service = Service("l", "p", "udp", ("192.0.2.10", "2001:db8::10"), 53, (), (*fours, *sixes))
+    script = datagrams.script([service], {}, "eth0")
+    for text in (*rules, script.text(None)):
+        done = subprocess.run(
+            ["nft", "-c", "-f", "-"], input=text, capture_output=True, text=True, check=False
+        )
+        assert (done.stderr, done.returncode) == ("", 0)
+    assert fours
+    assert sixes
+
+
+def test_haproxy_reads_tokens_as_they_were_meant(proxy, port):
+    """HAProxy itself says what it understood: it answers with the token."""
+    texts = [text for text in islice(hostile_texts(SEED, "sample"), 800) if text.isprintable()]
+    lines = [
+        "global",
+        "    stats socket unix@stats.sock",
+        "frontend echo",
+        "    mode http",
+        "    timeout client 5s",
+        f"    bind 127.0.0.1:{port}",
+    ]
+    for number, text in enumerate(texts):
+        for kind, said in (("string", text), ("lf-string", literal(text))):
+            answer = f"return status 200 content-type text/plain {kind} {token(said)}"
+            lines.append(f"    http-request {answer} if {{ path /{kind}/{number} }}")
+    proxy.start("\n".join(lines) + "\n")
+    connection = http.client.HTTPConnection("127.0.0.1", port, 10)
+    for kind in ("string", "lf-string"):
+        for number, text in enumerate(texts):
+            connection.request("GET", f"/{kind}/{number}")
+            assert connection.getresponse().read().decode() == text
+    connection.close()
