@@ -25,7 +25,7 @@ check-code:
 check-unit check-property: check-%:
 	$(bin)/python -m pytest -q tests/$*
 
-bench: setup-test  ## the figures that Hydria must reach, measured
+bench: setup-bench  ## the figures that Hydria must reach, measured
 	$(bin)/python -m bench $(ARGS)
 
 docs: setup-check  ## the generated pages of the reference
