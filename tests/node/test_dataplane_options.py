@@ -397,3 +397,10 @@ def test_members_are_probed_at_another_address(proxy, port, web):
         eventually(lambda: other.requests)
         assert get(port).member == web.name
         assert [request for request, _ in web.requests] == ["GET / HTTP/1.1"]
+
+
+def test_a_monitor_that_is_off_asks_nobody(proxy, port, web):
+    proxy.serve(served(port, web.port, monitor(delay=1, admin_state_up=False)))
+    assert status(proxy) == "no check"
+    assert get(port).member == web.name
+    assert len(web.requests) == 1
