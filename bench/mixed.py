@@ -16,10 +16,18 @@ import sys
 import time
 from collections import Counter
 from collections.abc import Awaitable, Callable
+from contextlib import suppress
 from dataclasses import asdict, dataclass, field
+from typing import TypeVar
+
+from bench.http2 import Http2, NotBegunError
+
+C = TypeVar("C")
 
 _PATIENCE = 5.0
 _KEPT, _WEBSOCKETS, _STREAMS, _FLOWS = 8, 6, 4, 8
+_KEPT_TLS, _HTTP2 = 4, 4
+_TLS_PAUSE = 0.04  # seconds between the requests of a kept connection over TLS
 _SHORT_LIFE = 4.0  # seconds of every other WebSocket, so that each HAProxy process gets some
 _REQUEST = b"GET / HTTP/1.1\r\nHost: bench\r\n\r\n"
 _UPGRADE = (
@@ -89,13 +97,16 @@ class Load:
     def loads(self) -> list[Awaitable[None]]:
         made: list[Awaitable[None]] = []
         if self.http:
-            made += [self.kept() for _ in range(_KEPT)]
+            pause = _KEPT / self.rate
+            made += [self.kept("kept", pause, lambda: self.connect(self.http)) for _ in range(_KEPT)]
             made += [self.websocket(number) for number in range(_WEBSOCKETS)]
             made.append(self.again("new", 0.025, lambda: self.connect(self.http)))
         if self.tls:
-            context = ssl.create_default_context()
-            context.check_hostname, context.verify_mode = False, ssl.CERT_NONE
+            context = _unverified()
             made.append(self.again("tls", 0.04, lambda: self.connect(self.tls, context)))
+            over_tls = ("kept tls", _TLS_PAUSE, lambda: self.connect(self.tls, context))
+            made += [self.kept(*over_tls) for _ in range(_KEPT_TLS)]
+            made += [self.http2(_unverified("h2")) for _ in range(_HTTP2)]
         if self.tcp:
             made += [self.stream() for _ in range(_STREAMS)]
         if self.udp:
@@ -121,29 +132,47 @@ class Load:
         self.done[kind] += 1
         return True
 
-    async def opened(self, kind: str, port: int) -> Connection | None:
-        made: list[Connection] = []
+    async def opened(self, kind: str, connect: Callable[[], Awaitable[C]]) -> C | None:
+        made: list[C] = []
 
         async def work() -> None:
-            made.append(await self.connect(port))
+            made.append(await connect())
 
         await self.attempt(f"{kind} connect", work())
         return made[0] if made else None
 
-    async def kept(self) -> None:
+    async def kept(self, kind: str, pause: float, connect: Callable[[], Awaitable[Connection]]) -> None:
         connection: Connection | None = None
         due = time.monotonic()
         while not self.ended:
             if not connection:
-                connection = await self.opened("kept", self.http)
+                connection = await self.opened(kind, connect)
                 continue
-            good = await self.attempt("kept", connection.ask(_REQUEST), connection)
+            good = await self.attempt(kind, connection.ask(_REQUEST), connection)
             if not good or not connection.goes_on:
                 connection.close()
                 connection = None
             # Nobody makes up for what could not be sent in time.
-            due = max(due + _KEPT / self.rate, time.monotonic() - 1)
+            due = max(due + pause, time.monotonic() - 1)
             await asyncio.sleep(max(0.0, due - time.monotonic()))
+        if connection:
+            connection.close()
+
+    async def http2(self, context: ssl.SSLContext) -> None:
+        connection: Http2 | None = None
+
+        async def work(connection: Http2) -> None:
+            with suppress(NotBegunError):  # sent again on the next connection
+                await connection.ask()
+
+        while not self.ended:
+            if connection and connection.goes_on:
+                await self.attempt("http2", work(connection))
+                await asyncio.sleep(_TLS_PAUSE)
+                continue
+            if connection:
+                connection.close()
+            connection = await self.opened("http2", lambda: Http2.open(self.address, self.tls, context))
         if connection:
             connection.close()
 
@@ -164,7 +193,7 @@ class Load:
     async def websocket(self, number: int) -> None:
         life = _SHORT_LIFE if number % 2 else float("inf")
         while not self.ended:
-            connection = await self.opened("websocket", self.http)
+            connection = await self.opened("websocket", lambda: self.connect(self.http))
             if not connection:
                 continue
             until = time.monotonic() + life
@@ -177,7 +206,7 @@ class Load:
     async def stream(self) -> None:
         """A connection of a TCP listener that stays."""
         while not self.ended:
-            connection = await self.opened("tcp", self.tcp)
+            connection = await self.opened("tcp", lambda: self.connect(self.tcp))
             while connection and not self.ended:
                 if not await self.attempt("tcp", connection.ask(_REQUEST), connection):
                     break
@@ -202,6 +231,14 @@ class Load:
 
                 await self.attempt("udp", work(), answered)
                 await asyncio.sleep(0.05)
+
+
+def _unverified(*alpn: str) -> ssl.SSLContext:
+    context = ssl.create_default_context()
+    context.check_hostname, context.verify_mode = False, ssl.CERT_NONE
+    if alpn:
+        context.set_alpn_protocols(list(alpn))
+    return context
 
 
 async def run(load: Load) -> None:
