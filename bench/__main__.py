@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import sys
 
-from bench import changes, controlplane, dataplane, fleet, scale
+from bench import changes, controlplane, cost, dataplane, fleet, scale, traffic
 
 BENCHMARKS = {
     "controlplane": controlplane.main,
     "scale": scale.main,
     "dataplane": dataplane.main,
+    "traffic": traffic.main,
+    "cost": cost.main,
     "changes": changes.main,
     "fleet": fleet.main,
 }

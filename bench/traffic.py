@@ -1,0 +1,179 @@
+"""Traffic through a Hydria load balancer, HAProxy by hand, nginx, and directly to the member, in turns.
+
+The client is this host; each path is a namespace on the same bridge. In each round every path is measured for
+``SECONDS``, in another order each time, so that what else the machine does weighs on all of them. Figures are
+medians over the rounds, ratios the medians of the rounds' own ratios.
+"""
+
+from __future__ import annotations
+
+import os
+import random
+import re
+import statistics
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Mapping
+from contextlib import suppress
+from functools import partial
+from typing import Any
+
+from bench.machine import Machine, machine
+from bench.measure import Client, report
+from bench.rivals import HTTP, KEYS, RSA, UDP, answers, rivals
+
+ROUNDS = int(os.environ.get("ROUNDS", "7"))
+SECONDS = 1
+CONNECTIONS = 16
+_RATE = re.compile(r"Requests/sec:\s+([\d.]+)")
+_ERRORS = re.compile(r"Socket errors: .*|Non-2xx.*")
+
+# what -> further arguments of wrk, URL
+SCENARIOS: Mapping[str, tuple[tuple[str, ...], str]] = {
+    "HTTP keep-alive, requests a second": ((), "http://{}/"),
+    "HTTP, a connection each": (("-H", "Connection: close"), "http://{}/"),
+    "TLS keep-alive (P-256)": ((), "https://{}/"),
+    "TLS handshakes, ECDSA P-256": (("-H", "Connection: close"), "https://{}/"),
+    "TLS handshakes, RSA-2048": (("-H", "Connection: close"), f"https://{{}}:{RSA}/"),
+}
+
+
+def main() -> None:
+    with machine("[certificates]\nrenewal_interval = 1\n") as running:
+        certificates(running)
+        client = Client()
+        with rivals(running, running.directory) as others:
+            made = order(client, others.member)
+            paths = {
+                "hydria": made["vip_address"],
+                "haproxy": others.haproxy,
+                "nginx": others.nginx,
+                "direct": others.member,
+            }
+            for address in paths.values():
+                answers(address)
+            for what, (arguments, url) in SCENARIOS.items():
+                tell(
+                    what,
+                    in_turns({name: partial(wrk, arguments, url.format(a)) for name, a in paths.items()}),
+                )
+            del paths["haproxy"]
+            datagrams = {name: partial(packets, address) for name, address in paths.items()}
+            tell("UDP, answered datagrams a second, 64 flows", in_turns(datagrams))
+            latency(client, made)
+
+
+def certificates(running: Machine) -> None:
+    """P-256 and RSA-2048, kept as ``local:p256`` and ``local:rsa``."""
+    kinds = {"p256": ["ec", "-pkeyopt", "ec_paramgen_curve:P-256"], "rsa": ["rsa:2048"]}
+    for name, kind in kinds.items():
+        made, key = running.directory / f"{name}.crt", running.directory / f"{name}.key"
+        subprocess.run(
+            ["openssl", "req", "-x509", "-nodes", "-days", "2", "-subj", "/CN=www.example.org",
+             "-newkey", *kind, "-keyout", key, "-out", made],
+            check=True, capture_output=True,
+        )  # fmt: skip
+        (running.directory / f"{name}.pem").write_text(made.read_text() + key.read_text())
+        subprocess.run(
+            [sys.executable, "-m", "hydria.cli", "certificate", "add", name, "--certificate", made,
+             "--private-key", key, "--config-file", running.directory / "hydria.conf"],
+            check=True, capture_output=True,
+        )  # fmt: skip
+
+
+def order(client: Client, member: str) -> dict[str, Any]:
+    """A load balancer with a listener for each way, all in front of the one member."""
+    members = [{"address": member, "protocol_port": HTTP}]
+    pool = {"name": "web", "protocol": "HTTP", "lb_algorithm": "ROUND_ROBIN", "members": members}
+    udp = {"name": "udp", "protocol": "UDP", "lb_algorithm": "ROUND_ROBIN"}
+    udp["members"] = [{"address": member, "protocol_port": UDP}]  # type: ignore[assignment]
+    listeners = [
+        {"protocol": "HTTP", "protocol_port": HTTP, "default_pool": pool},
+        {"protocol": "UDP", "protocol_port": UDP, "default_pool": udp},
+    ]
+    for port, key in KEYS.items():
+        terminated = {"protocol": "TERMINATED_HTTPS", "default_tls_container_ref": f"local:{key}"}
+        listeners.append({**terminated, "protocol_port": port, "default_pool": {"name": "web"}})
+    body = {"loadbalancer": {"name": "traffic", "listeners": listeners}}
+    made: dict[str, Any] = client.call("POST", "/loadbalancers", body)["loadbalancer"]
+    client.await_active(made["id"])
+    return made
+
+
+def wrk(arguments: tuple[str, ...], url: str) -> float:
+    """Requests a second."""
+    command = ["wrk", "-t", "1", "-c", str(CONNECTIONS), "-d", f"{SECONDS}s", *arguments, url]
+    said = subprocess.run(command, capture_output=True, text=True, check=True).stdout
+    assert not _ERRORS.search(said), said
+    found = _RATE.search(said)
+    assert found, said
+    return float(found[1])
+
+
+def packets(address: str) -> float:
+    command = [sys.executable, "-m", "bench.udp", address, str(UDP), str(SECONDS)]
+    return float(subprocess.run(command, capture_output=True, text=True, check=True).stdout)
+
+
+def in_turns(paths: Mapping[str, Callable[[], float]]) -> dict[str, list[float]]:
+    found: dict[str, list[float]] = {name: [] for name in paths}
+    for number in range(ROUNDS):
+        for name in random.Random(number).sample(sorted(paths), len(paths)):
+            found[name].append(paths[name]())
+    return found
+
+
+def tell(what: str, found: Mapping[str, list[float]]) -> None:
+    figures = ", ".join(f"{name} {statistics.median(rates):.0f}" for name, rates in found.items())
+    print(f"{what}: {figures}", flush=True)
+    for name, rates in found.items():
+        if name != "hydria":
+            goal = "0.97" if name == "haproxy" else "-"
+            report(f"    hydria / {name}", f"{ratio(found['hydria'], rates):.3f}", goal)
+
+
+def ratio(ours: list[float], theirs: list[float]) -> float:
+    return statistics.median(one / other for one, other in zip(ours, theirs, strict=True))
+
+
+def latency(client: Client, made: dict[str, Any]) -> None:
+    """p99 with and without ten changes a second through the API: members that come and go."""
+    pool = client.call("GET", f"/loadbalancers/{made['id']}")["loadbalancer"]["pools"][0]["id"]
+    quiet, busy = [], []
+    for number in range(ROUNDS):
+        for changing in (False, True) if number % 2 else (True, False):
+            (busy if changing else quiet).append(p99(client, made, pool, changing=changing))
+    figures = f"{statistics.median(busy):.2f} and {statistics.median(quiet):.2f} ms"
+    report("p99 with ten changes a second, and without", figures, "-")
+    report("    ratio", f"{ratio(busy, quiet):.2f}", "1.1")
+
+
+def p99(client: Client, made: dict[str, Any], pool: str, *, changing: bool) -> float:
+    command = [sys.executable, "-m", "bench.latency", made["vip_address"], "6"]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as process:
+        members: list[str] = []
+        due = time.monotonic()
+        while changing and process.poll() is None:
+            change(client, pool, members)
+            due += 0.1
+            time.sleep(max(0.0, due - time.monotonic()))
+        said, _ = process.communicate()
+    client.await_active(made["id"])
+    return float(said.split()[1])
+
+
+def change(client: Client, pool: str, members: list[str]) -> None:
+    """Add one that takes nothing, as the weight is 0, or remove the oldest of three."""
+    if len(members) < 3:
+        body = {
+            "member": {
+                "address": "198.51.100.1",
+                "protocol_port": 1024 + random.randrange(60_000),
+                "weight": 0,
+            }
+        }
+        members.append(client.call("POST", f"/pools/{pool}/members", body)["member"]["id"])
+    else:
+        with suppress(AssertionError):
+            client.call("DELETE", f"/pools/{pool}/members/{members.pop(0)}")
