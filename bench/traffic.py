@@ -2,7 +2,7 @@
 
 The client is this host; each path is a namespace on the same bridge. In each round every path is measured for
 ``SECONDS``, so that what else the machine does weighs on all of them. Figures are medians over the rounds,
-ratios the medians of the rounds' own ratios. Amphorae have no limit of processor time, as the others have none.
+ratios the medians of the rounds' own ratios. Amphorae have no limit of processor time; the others have none.
 """
 
 from __future__ import annotations
