@@ -25,7 +25,7 @@ from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from ipaddress import ip_address
 from pathlib import Path
-from typing import TypeVar
+from typing import Self, TypeVar
 
 from cryptography import x509
 from cryptography.hazmat.primitives import hashes, serialization
@@ -158,6 +158,10 @@ class _Answer(http.server.BaseHTTPRequestHandler):
         self.end_headers()
         self.wfile.write(body)
 
+    def do_PUT(self) -> None:
+        self.rfile.read(int(self.headers["Content-Length"]))
+        self.do_GET()
+
     def log_message(self, *args: object) -> None:
         pass
 
@@ -263,6 +267,14 @@ class Lab:
         pids = (pid for pid, (name, _) in self.processes().items() if name == "haproxy")
         return {pid for pid in pids if b"-D" in _arguments(pid)}
 
+    def haproxy(self, command: str) -> str:
+        """What HAProxy's runtime API answers."""
+        with socket.socket(socket.AF_UNIX) as stats:
+            stats.settimeout(10)
+            stats.connect(str(self.work / "stats.sock"))
+            stats.sendall(f"{command}\n".encode())
+            return b"".join(iter(lambda: stats.recv(65536), b"")).decode()
+
     # Heartbeats
 
     def heartbeat(self, wanted: Callable[[heartbeat.Report], bool] = lambda _: True) -> heartbeat.Report:
@@ -279,6 +291,46 @@ class Lab:
         return subprocess.run(
             ["ip", "netns", "exec", self.namespace, *command], check=True, capture_output=True, text=True
         ).stdout
+
+
+class Load:
+    """Keep-alive clients, and one that connects anew each time."""
+
+    def __init__(self, lab: Lab, *, keep_alive: int = 3, new: int = 1) -> None:
+        self.good, self.failures = 0, []
+        self._kinds = [True] * keep_alive + [False] * new
+        self._stop = threading.Event()
+        self._threads: list[threading.Thread] = []
+        lab.outside.run(self._start)
+
+    def _start(self) -> None:
+        for keep in self._kinds:
+            self._threads.append(threading.Thread(target=self._run, args=(keep,)))
+            self._threads[-1].start()
+
+    def _run(self, keep: bool) -> None:
+        connection = http.client.HTTPConnection(VIP, 80, timeout=5)
+        while not self._stop.is_set():
+            try:
+                connection.request("GET", "/")
+                answer = connection.getresponse()
+                answer.read()
+                assert answer.status == 200, answer.status
+                self.good += 1
+            except (OSError, AssertionError, http.client.HTTPException) as error:
+                self.failures.append(error)
+                connection.close()
+            if not keep:
+                connection.close()
+            time.sleep(0.002)
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._stop.set()
+        for thread in self._threads:
+            thread.join()
 
 
 def _arguments(pid: int) -> list[bytes]:

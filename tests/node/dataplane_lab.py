@@ -151,12 +151,10 @@ class Proxy:
 
     def add(self, server: Server) -> None:
         """Add a server as the agent does."""
-        name = servers.key(server)
-        assert "New server registered." in self.ask(servers.addition(server))
-        if "check" in server.options:
-            assert self.ask(f"enable health {name}").strip() == ""
-        if server.enabled:
-            assert self.ask(f"enable server {name}").strip() == ""
+        register, *commands = servers.addition(server)
+        assert "New server registered." in self.ask(register)
+        for command in (*commands, *servers.readiness(server)):
+            assert self.ask(command).strip() == ""
 
     def statistics(self) -> dict[str, dict[str, str]]:
         """``backend/server`` -> its row of ``show stat``."""

@@ -6,18 +6,16 @@ import os
 import signal
 import ssl
 import subprocess
-import threading
 import time
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Self
 
 import pytest
 
 from hydria.wire.heartbeat import Report
 from hydria.wire.state import DesiredState, encode
 from tests.node import agent_lab
-from tests.node.agent_lab import BACKEND, LISTENER, POOL, VIP, VIP6, Lab, eventually, server, state
+from tests.node.agent_lab import BACKEND, LISTENER, POOL, VIP, VIP6, Lab, Load, eventually, server, state
 
 pytestmark = pytest.mark.node
 
@@ -54,46 +52,6 @@ def test_older_generation_is_refused(lab: Lab) -> None:
     assert "6" in applied.fault
 
 
-class Load:
-    """Keep-alive clients, and one that connects anew each time."""
-
-    def __init__(self, lab: Lab, *, keep_alive: int = 3, new: int = 1) -> None:
-        self.good, self.failures = 0, []
-        self._kinds = [True] * keep_alive + [False] * new
-        self._stop = threading.Event()
-        self._threads: list[threading.Thread] = []
-        lab.outside.run(self._start)
-
-    def _start(self) -> None:
-        for keep in self._kinds:
-            self._threads.append(threading.Thread(target=self._run, args=(keep,)))
-            self._threads[-1].start()
-
-    def _run(self, keep: bool) -> None:
-        connection = http.client.HTTPConnection(VIP, 80, timeout=5)
-        while not self._stop.is_set():
-            try:
-                connection.request("GET", "/")
-                answer = connection.getresponse()
-                answer.read()
-                assert answer.status == 200, answer.status
-                self.good += 1
-            except (OSError, AssertionError, http.client.HTTPException) as error:
-                self.failures.append(error)
-                connection.close()
-            if not keep:
-                connection.close()
-            time.sleep(0.002)
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        self._stop.set()
-        for thread in self._threads:
-            thread.join()
-
-
 def test_members_change_without_reload_or_failed_request(lab: Lab) -> None:
     for port in (8001, 8002, 8003):
         lab.member(port)
@@ -126,9 +84,9 @@ def test_removed_servers_are_deleted(lab: Lab) -> None:
     lab.member(8001)
     lab.apply(state(1, server(8001), server(8002)))
     lab.apply(state(2, server(8001)))
-    eventually(lambda: "member-8002" not in _stats(lab))
+    eventually(lambda: "member-8002" not in lab.haproxy(f"show stat {BACKEND} 4 -1"))
     lab.apply(state(3, server(8001), server(8002)))
-    assert "member-8002" in _stats(lab)
+    assert "member-8002" in lab.haproxy(f"show stat {BACKEND} 4 -1")
 
 
 def test_server_with_a_connection_is_deleted_after_the_bound(lab: Lab) -> None:
@@ -143,12 +101,12 @@ def test_server_with_a_connection_is_deleted_after_the_bound(lab: Lab) -> None:
         lab.heartbeat(lambda report: _active(report) == 1)
         applied = lab.apply(DesiredState(**{**_fields(without), "haproxy": tcp(without.haproxy)}))
         assert not applied.reloaded
-        assert "member-8001" in _stats(lab)
+        assert "member-8001" in lab.haproxy(f"show stat {BACKEND} 4 -1")
         assert lab.heartbeat(lambda report: report.generation == 2).members == {}
         began = time.monotonic()
         assert held.recv(1) == b""
         assert time.monotonic() - began > 1
-        eventually(lambda: "member-8001" not in _stats(lab))
+        eventually(lambda: "member-8001" not in lab.haproxy(f"show stat {BACKEND} 4 -1"))
 
 
 def test_structure_changes_by_reload_and_the_old_process_ends(lab: Lab) -> None:
@@ -332,7 +290,7 @@ def test_killed_haproxy_comes_back(lab: Lab) -> None:
     os.kill(pid, signal.SIGKILL)
     eventually(lambda: lab.haproxy_pids() - {pid}, 3)
     assert "8001" in {eventually(lambda: _try(lab)), lab.get()}
-    assert "member-8002" in _stats(lab)
+    assert "member-8002" in lab.haproxy(f"show stat {BACKEND} 4 -1")
 
 
 def test_everything_killed_comes_back_with_its_state(lab: Lab) -> None:
@@ -455,15 +413,6 @@ def _fields(value: object) -> dict[str, object]:
 
 def _active(report: Report) -> int:
     return report.listeners[LISTENER].active_connections if LISTENER in report.listeners else 0
-
-
-def _stats(lab: Lab) -> str:
-    import socket
-
-    with socket.socket(socket.AF_UNIX) as stats:
-        stats.connect(str(lab.work / "stats.sock"))
-        stats.sendall(f"show stat {BACKEND} 4 -1\n".encode())
-        return b"".join(iter(lambda: stats.recv(65536), b"")).decode()
 
 
 def _try(lab: Lab) -> str:

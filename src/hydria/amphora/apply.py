@@ -12,6 +12,7 @@ from hydria.amphora.counters import Counters, Observation, observe
 from hydria.amphora.faults import Refused, Stale
 from hydria.amphora.haproxy import Haproxy
 from hydria.amphora.kept import Kept
+from hydria.amphora.leaving import Leaving
 from hydria.amphora.limits import of_frontends
 from hydria.amphora.log import log
 from hydria.amphora.network import Network
@@ -45,7 +46,7 @@ class Applier:
         self._pings = Pings()
         self._kept = Kept(boot.heartbeat_key)
         self.haproxy = Haproxy(boot.haproxy, boot.retired_limit)
-        self.leaving = live.Leaving(boot.hard_stop_after)
+        self.leaving = Leaving(boot.hard_stop_after)
         self.epoch = new_epoch()
 
     @property
@@ -192,7 +193,7 @@ class Applier:
             self.haproxy.running
             and bool(new.structure)
             and self._structure == old.structure == new.structure
-            and not difference(old.servers, new.servers).replaced
+            and len(difference(old.servers, new.servers).replaced) <= live.MOST_REPLACED
             and self.haproxy.carries(new.haproxy)
         )
 
@@ -259,7 +260,7 @@ class Applier:
             with suppress(CommandFailed):
                 missing = live.strangers(self._state.servers, self.leaving)
                 # The former life may have ended between the file, or the change, and the word to HAProxy.
-                live.renew(file for file in self._state.files if live.renewable(file))
+                live.renew(self._state.files)
                 live.limit(of_frontends(self._state.haproxy))
                 if not missing and self._structure == self._state.structure:
                     log("agent", f"took over HAProxy, pid {self.haproxy.pid}, generation {self.generation}")

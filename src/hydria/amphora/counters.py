@@ -10,7 +10,7 @@ from collections.abc import Container, Iterable, Mapping
 from dataclasses import dataclass, field
 
 from hydria.wire.heartbeat import ListenerReport
-from hydria.wire.proxies import INTERNAL
+from hydria.wire.proxies import INTERNAL, member_of
 
 # bytes in, bytes out, connections, request errors
 Totals = tuple[int, int, int, int]
@@ -51,7 +51,8 @@ def observe(csv: str, leaving: Container[str] = ()) -> Observation:
             seen.pools[pool] = "UP" if "UP" in (seen.pools.get(pool), status) else "DOWN"
         elif f"{proxy}/{server}" not in leaving:
             word = member_status(status, weight=row[column["weight"]])
-            seen.members[server] = _better(word, seen.members.get(server))
+            member = member_of(server)
+            seen.members[member] = _better(word, seen.members.get(member))
     return seen
 
 

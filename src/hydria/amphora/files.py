@@ -44,6 +44,12 @@ def renewed(old: DesiredState, new: DesiredState) -> Iterator[File]:
     return (file for file in new.files if there.get(file.name, file.content) != file.content)
 
 
+def patterns(content: str) -> list[str]:
+    """What HAProxy reads in a file of patterns: a line each, but for comments and blanks at its beginning."""
+    lines = (line.lstrip(" ") for line in content.split("\n") if not line.startswith("#"))
+    return [line for line in lines if line]
+
+
 def without_contents(state: DesiredState) -> DesiredState:
     """What may be kept on disk."""
     return dataclasses.replace(state, files=tuple(File(file.name) for file in state.files))

@@ -1,149 +1,45 @@
-"""Changing HAProxy while it runs, through the runtime API: servers, files, connection limits.
-
-A removed server first goes into maintenance, so that it gets no new request, and is deleted in the background
-once its connections are gone; its drain timeout or else ``hard_stop_after`` bounds how long that may take.
-One that stays, but is to get no new connections, keeps those that it has until its drain timeout, if it has
-one.
-"""
+"""Changing HAProxy while it runs, through the runtime API: servers, files, connection limits."""
 
 from __future__ import annotations
 
-import time
-from collections.abc import Collection, Iterable, Mapping
+import re
+from collections.abc import Callable, Collection, Iterable, Mapping
+from functools import partial
 
-from hydria.amphora import files
-from hydria.amphora.log import log
+from hydria.amphora import files, workdir
+from hydria.amphora.leaving import Leaving
 from hydria.amphora.runtime import CommandFailed, Runtime
-from hydria.amphora.servers import (
-    Changes,
-    addition,
-    identity,
-    in_process,
-    key,
-    takes_connections,
-    takes_fewer,
-)
+from hydria.amphora.servers import Changes, down_in, in_process, key, takes_connections, takes_fewer
+from hydria.wire.proxies import STAND_IN
 from hydria.wire.state import File, Server
 
-_DELETED = "Server deleted."
-_UNKNOWN = "No such server."
-_CONNECTIONS = "still has connections"
-_ADDED = "New server registered."
-_NETWORKS = "acl"
+# Each server that becomes another one is made twice; where there are more, a reload is less work.
+MOST_REPLACED = 50
 _PREPARED = "New version created:"
-_KINDS = {"pem": "cert", "ca": "ca-file", "crl": "crl-file"}  # suffix of a file -> HAProxy's word for it
-
-
-class Leaving:
-    """The servers that are still there only for their last connections, or have some to be closed in time."""
-
-    def __init__(self, hard_stop_after: float) -> None:
-        self._hard_stop_after = hard_stop_after
-        self._servers: dict[str, tuple[Server | None, float]] = {}  # the server and when it has to be gone
-        self._draining: dict[str, float] = {}  # servers that stay, and when their connections are closed
-        self._kept: set[str] = set()  # those that HAProxy does not let go before the next reload
-
-    def __contains__(self, name: object) -> bool:
-        return name in self._servers
-
-    def __bool__(self) -> bool:
-        """Whether some are waiting to be deleted, or for the end of their connections."""
-        return self._waiting > 0
-
-    def clear(self) -> None:
-        """Another process serves, which has none of them."""
-        self._servers.clear()
-        self._draining.clear()
-        self._kept.clear()
-
-    def retire(self, runtime: Runtime, name: str, server: Server | None = None) -> None:
-        """Send a server no more requests, and have it deleted by and by."""
-        runtime.tell(f"set server {name} state maint")
-        self._kept.discard(name)
-        self._draining.pop(name, None)
-        drain = server.drain if server is not None else None
-        patience = self._hard_stop_after if drain is None else drain
-        self._servers[name] = server, time.monotonic() + patience
-
-    def drain(self, server: Server) -> None:
-        """See to it that the connections of one that stays end in time; none is closed if it serves again."""
-        if takes_connections(server) or server.drain is None:
-            self._draining.pop(key(server), None)
-        else:
-            self._draining[key(server)] = time.monotonic() + server.drain
-
-    def make_way(self, runtime: Runtime, server: Server) -> bool:
-        """For a server that comes: whether the one of its name that was leaving can just stay.
-
-        CommandFailed when the leaving one is another and still has connections.
-        """
-        name = key(server)
-        if name not in self._servers:
-            return False
-        former, _ = self._servers[name]
-        stays = former is not None and identity(former) == identity(server)
-        if not stays:
-            runtime.tell(f"del server {name}", (_DELETED, _UNKNOWN))
-        self._forget(name)
-        return stays
-
-    def sweep(self) -> int:
-        """Delete those that have no connections left; returns how many are still waiting."""
-        with Runtime() as runtime:
-            for name, deadline in list(self._draining.items()):
-                if time.monotonic() > deadline:
-                    runtime.ask(f"shutdown sessions server {name}")
-                    del self._draining[name]
-            for name, (_, deadline) in list(self._servers.items()):
-                if name in self._kept:
-                    continue
-                if time.monotonic() > deadline:
-                    runtime.ask(f"shutdown sessions server {name}")
-                answer = runtime.ask(f"del server {name}").strip()
-                if answer in (_DELETED, _UNKNOWN):
-                    self._forget(name)
-                elif _CONNECTIONS not in answer:
-                    self._kept.add(name)
-                    log("agent", f"{name} stays in maintenance until the next reload: {answer}")
-        return self._waiting
-
-    @property
-    def _waiting(self) -> int:
-        return len(self._servers) - len(self._kept) + len(self._draining)
-
-    def _forget(self, name: str) -> None:
-        del self._servers[name]
-        self._kept.discard(name)
 
 
 def carry_out(changes: Changes, leaving: Leaving) -> None:
     """Make the changes in the running process; CommandFailed leaves some of them made."""
     with Runtime() as runtime:
         for server in changes.added:
-            _add(runtime, server, leaving)
+            leaving.add(runtime, server)
+        down = down_in(runtime.ask("show servers state")) if changes.replaced else ()
+        for was, now in changes.replaced:
+            leaving.replace(runtime, was, now, down=_serves_at(was) == _serves_at(now) and key(was) in down)
         for was, now in changes.adjusted:
-            _adjust(runtime, was, now)
+            leaving.adjust(runtime, was, now)
+        for was, now in (*changes.adjusted, *changes.replaced):
             if takes_fewer(was, now) or takes_connections(now) or was.drain != now.drain:
                 leaving.drain(now)
         for server in changes.removed:
             leaving.retire(runtime, key(server), server)
 
 
-def renewable(file: File) -> bool:
-    """Whether the running process takes up another content of a file."""
-    return _suffix(file) in (*_KINDS, _NETWORKS)
-
-
 def renew(changed: Iterable[File]) -> None:
     """Have the running process take up new contents of files; CommandFailed leaves some of them old."""
     with Runtime() as runtime:
         for file in changed:
-            if not renewable(file):
-                raise CommandFailed(f"{file.name} is only read when HAProxy starts")
-            if _suffix(file) == _NETWORKS:
-                _networks(runtime, file)
-            else:
-                _secret(runtime, _KINDS[_suffix(file)], file)
+            _RENEWALS[file.name.rpartition(".")[2]](runtime, files.path(file), file.content)
 
 
 def limit(limits: Mapping[str, int]) -> None:
@@ -153,13 +49,34 @@ def limit(limits: Mapping[str, int]) -> None:
             runtime.tell(f"set maxconn frontend {name} {connections}")
 
 
-def _suffix(file: File) -> str:
-    return file.name.rpartition(".")[2]
+def strangers(desired: Collection[Server], leaving: Leaving) -> bool:
+    """In a process taken over: retire the servers that nobody wants; is one that is wanted missing?
+
+    So it is where one stands in for another: which of the two is what, nobody knows any more.
+    """
+    wanted = {key(server) for server in desired}
+    with Runtime() as runtime:
+        present = in_process(runtime.ask("show servers state"))
+        if any(STAND_IN in name.rpartition("/")[2] for name in present):
+            return True
+        for name in sorted(present - wanted):
+            leaving.retire(runtime, name)
+    for server in desired:
+        leaving.drain(server)  # when it began, nobody knows any more
+    return not wanted <= present
 
 
-def _secret(runtime: Runtime, kind: str, file: File) -> None:
-    name = files.path(file)
-    answer = runtime.give(f"set ssl {kind} {name}", file.content)
+def word(text: str) -> str:
+    """A word of a command that stands for the text, whatever it is (management guide, section 9.3)."""
+    return re.sub(r"[^A-Za-z0-9]", r"\\\g<0>", text)
+
+
+def _serves_at(server: Server) -> tuple[str, int]:
+    return server.address, server.port
+
+
+def _secret(kind: str, runtime: Runtime, name: str, content: str) -> None:
+    answer = runtime.give(f"set ssl {kind} {name}", content)
     if not answer.startswith("Transaction"):
         raise CommandFailed(f"set ssl {kind} {name}: {answer[:500]}")
     answer = runtime.ask(f"commit ssl {kind} {name}").strip()
@@ -168,47 +85,48 @@ def _secret(runtime: Runtime, kind: str, file: File) -> None:
         raise CommandFailed(f"commit ssl {kind} {name}: {answer[:500]}")
 
 
-def _networks(runtime: Runtime, file: File) -> None:
-    """Replace a list at one stroke: nobody finds it half-written."""
-    name = files.path(file)
+def _certificates(runtime: Runtime, name: str, content: str) -> None:
+    """Bring a list of certificates up to date.
+
+    The first is the default, which HAProxy does not exchange; what it adds comes last. Of two certificates
+    for the same host the earlier one serves, so another order is another list.
+    """
+    wanted = content.split()
+    entries = runtime.ask(f"show ssl crt-list {name}").splitlines()
+    there = [entry.split()[0] for entry in entries if entry and not entry.startswith("#")]
+    added = [path for path in wanted if path not in there]
+    if there[:1] != wanted[:1] or [path for path in there if path in wanted] + added != wanted:
+        raise CommandFailed(f"{name} has another default certificate, or another order")
+    for path in added:
+        runtime.ask(f"new ssl cert {path}")  # it may be there, for another list
+        _secret("cert", runtime, path, (workdir.read(path) or b"").decode())
+        answer = runtime.ask(f"add ssl crt-list {name} {path}").strip()
+        if not answer.endswith("Success!"):
+            raise CommandFailed(f"add ssl crt-list {name} {path}: {answer[:500]}")
+    for path in there:
+        if path not in wanted:
+            answer = runtime.ask(f"del ssl crt-list {name} {path}").strip()
+            if "deleted in crtlist" not in answer:
+                raise CommandFailed(f"del ssl crt-list {name} {path}: {answer[:500]}")
+            runtime.ask(f"del ssl cert {path}")  # refused while another list has it
+
+
+def _patterns(runtime: Runtime, name: str, content: str) -> None:
+    """Replace what an ACL compares with at one stroke: nobody finds it half-written."""
     answer = runtime.ask(f"prepare acl {name}").strip()
     if not answer.startswith(_PREPARED):
         raise CommandFailed(f"prepare acl {name}: {answer[:500]}")
     version = answer.removeprefix(_PREPARED).strip()
-    for network in file.content.split():
-        runtime.tell(f"add acl @{version} {name} {network}")
+    for pattern in files.patterns(content):
+        runtime.tell(f"add acl @{version} {name} {word(pattern)}")
     runtime.tell(f"commit acl @{version} {name}")
 
 
-def strangers(desired: Collection[Server], leaving: Leaving) -> bool:
-    """In a process taken over: retire the servers that nobody wants; is one that is wanted missing?"""
-    wanted = {key(server) for server in desired}
-    with Runtime() as runtime:
-        present = in_process(runtime.ask("show servers state"))
-        for name in sorted(present - wanted):
-            leaving.retire(runtime, name)
-    for server in desired:
-        leaving.drain(server)  # when it began, nobody knows any more
-    return not wanted <= present
-
-
-def _add(runtime: Runtime, server: Server, leaving: Leaving) -> None:
-    name = key(server)
-    if leaving.make_way(runtime, server):
-        runtime.tell(f"set server {name} weight {server.weight}")
-    else:
-        runtime.tell(addition(server), (_ADDED,))
-        if "check" in server.options:
-            runtime.tell(f"enable health {name}")
-        if "agent-check" in server.options:
-            runtime.tell(f"enable agent {name}")
-    # A new server is in maintenance until it is enabled, as is one that was leaving.
-    if server.enabled:
-        runtime.tell(f"set server {name} state ready")
-
-
-def _adjust(runtime: Runtime, was: Server, now: Server) -> None:
-    if was.weight != now.weight:
-        runtime.tell(f"set server {key(now)} weight {now.weight}")
-    if was.enabled != now.enabled:
-        runtime.tell(f"set server {key(now)} state {'ready' if now.enabled else 'maint'}")
+# By what the name of a file ends with: how the running process takes up what it has become.
+_RENEWALS: Mapping[str, Callable[[Runtime, str, str], None]] = {
+    "pem": partial(_secret, "cert"),
+    "ca": partial(_secret, "ca-file"),
+    "crl": partial(_secret, "crl-file"),
+    "list": _certificates,
+    "acl": _patterns,
+}

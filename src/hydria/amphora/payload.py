@@ -55,8 +55,13 @@ def decode(body: bytes) -> DesiredState:
 def _file(file: File) -> None:
     """The content is for HAProxy to judge; an empty line would end it on the runtime API."""
     _expect(isinstance(file.name, str) and bool(_FILE_NAME.fullmatch(file.name)), "file name", file.name)
-    text = isinstance(file.content, str) and file.content.isascii() and "\n\n" not in file.content
-    _expect(text, "content of file", file.name)
+    text = isinstance(file.content, str) and "\n\n" not in file.content
+    # PEM is ASCII, whatever its comments hold; a pattern is what users may write.
+    _expect(text and (file.content.isascii() or _printable(file.content)), "content of file", file.name)
+
+
+def _printable(text: str) -> bool:
+    return all(line.isprintable() for line in text.split("\n"))
 
 
 def _heartbeats(told: Heartbeats) -> None:
@@ -154,7 +159,9 @@ def _server(server: Server) -> None:
     _expect(_whole(server.weight, 0, 256), "server weight", server.weight)
     _expect(isinstance(server.enabled, bool), "server enabled", server.enabled)
     _expect(server.drain is None or _whole(server.drain, 0, _DAY), "server drain", server.drain)
-    _expect(server.pinged == "" or _address(server.pinged), "server pinged", server.pinged)
+    for address in (server.check_address, server.pinged):
+        _expect(address == "" or _address(address), "server checked at", address)
+    _expect(_whole(server.check_port, 0, 65535), "server check port", server.check_port)
 
 
 def _address(text: object) -> bool:

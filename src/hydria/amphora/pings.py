@@ -19,7 +19,7 @@ from dataclasses import dataclass
 from hydria.amphora import attempts, workdir
 from hydria.amphora.attempts import Attempt, Unaskable
 from hydria.amphora.log import log
-from hydria.wire.proxies import PING_END, PING_SOCKET, PING_UP
+from hydria.wire.proxies import PING_END, PING_SOCKET, PING_UP, member_of
 from hydria.wire.state import Probe, Server, Target
 
 _PROBE = Probe("PING", delay=1, timeout=1, rise=1, fall=1)  # of which only the kind says anything here
@@ -92,7 +92,7 @@ class Pings:
 
     def _ask(self, selector: selectors.BaseSelector, check: _Check) -> None:
         name = check.said.decode(errors="replace").removesuffix(PING_END)
-        address = self._addresses.get(name)
+        address = self._addresses.get(member_of(name))
         if address is None:
             _end(selector, check, serves=False)
             return

@@ -45,11 +45,12 @@ class Runtime:
 
     def ask(self, command: str) -> str:
         """What HAProxy says to a command."""
-        try:
-            self._socket.sendall(command.encode() + b"\n")
-            return self._until_prompt()
-        except OSError as error:
-            raise CommandFailed(f"{command.split(maxsplit=1)[0]}: {error}") from error
+        return self._exchange(command, 1)
+
+    def ask_at_once(self, *commands: str) -> list[str]:
+        """What HAProxy says to each of some commands, with as little as can be between them."""
+        said = self._exchange(";".join(commands), len(commands))
+        return [answer.strip() for answer in said.split(_PROMPT.decode())]
 
     def give(self, command: str, text: str) -> str:
         """What HAProxy says to a command with a text, which must have no empty line."""
@@ -69,9 +70,16 @@ class Runtime:
                 return int(line.removeprefix("Pid: "))
         return 0
 
-    def _until_prompt(self) -> str:
+    def _exchange(self, line: str, prompts: int) -> str:
+        try:
+            self._socket.sendall(line.encode() + b"\n")
+            return self._until_prompt(prompts)
+        except OSError as error:
+            raise CommandFailed(f"{line.split(maxsplit=1)[0]}: {error}") from error
+
+    def _until_prompt(self, times: int = 1) -> str:
         received = bytearray()
-        while not received.endswith(_PROMPT):
+        while not received.endswith(_PROMPT) or received.count(_PROMPT) < times:
             chunk = self._socket.recv(1 << 16)
             if not chunk:
                 raise OSError("HAProxy closed the connection")

@@ -2,27 +2,35 @@
 
 from __future__ import annotations
 
-from collections.abc import Container, Iterable, Mapping
+import dataclasses
+from collections.abc import Container, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 
-from hydria.wire.proxies import INTERNAL
+from hydria.wire.proxies import INTERNAL, STAND_IN, member_of
 from hydria.wire.state import Server
+
+_CHECKED = "check"
+_NUMBER = "id"
+_WHERE_IT_IS = "0.0.0.0"  # noqa: S104  (HAProxy's word for no address of their own)
+_STOPPED = "0"
+_DRAINS = 0x18
 
 
 @dataclass(frozen=True, slots=True)
 class Changes:
-    """added, removed: whole servers. adjusted: those whose weight or administrative state changes.
+    """added, removed: whole servers. adjusted: those of which HAProxy can change what changes.
 
-    replaced: those that change in a way that HAProxy cannot make live.
+    replaced: those that become others, by HAProxy's lights.
     """
 
     added: tuple[Server, ...]
     removed: tuple[Server, ...]
     adjusted: tuple[tuple[Server, Server], ...]
-    replaced: tuple[Server, ...]
+    replaced: tuple[tuple[Server, Server], ...]
 
     def __str__(self) -> str:
-        counts = {"added": self.added, "removed": self.removed, "changed": self.adjusted}
+        changed = (*self.adjusted, *self.replaced)
+        counts = {"added": self.added, "removed": self.removed, "changed": changed}
         said = [f"{len(group)} {verb}" for verb, group in counts.items() if group]
         if not said:
             return "no server changed"
@@ -33,6 +41,15 @@ class Changes:
 def key(server: Server) -> str:
     """HAProxy's name for a server on its command line."""
     return f"{server.backend}/{server.name}"
+
+
+def stand_in(server: Server, number: int) -> Server:
+    """The server that serves in the place of one whose name, and number in HAProxy, another still has."""
+    options = server.options
+    if _NUMBER in options:
+        at = options.index(_NUMBER)
+        options = options[:at] + options[at + 2 :]
+    return dataclasses.replace(server, name=f"{server.name}{STAND_IN}{number}", options=options)
 
 
 def identity(server: Server) -> tuple[str, str, str, int, tuple[str, ...]]:
@@ -61,20 +78,74 @@ def difference(old: Iterable[Server], new: Iterable[Server]) -> Changes:
         adjusted=tuple(
             pair for pair in both if identity(pair[0]) == identity(pair[1]) and pair[0] != pair[1]
         ),
-        replaced=tuple(now for was, now in both if identity(was) != identity(now)),
+        replaced=tuple(pair for pair in both if identity(pair[0]) != identity(pair[1])),
     )
 
 
-def addition(server: Server) -> str:
-    """The command that makes a server (management guide, "add server")."""
-    host = f"[{server.address}]" if ":" in server.address else server.address
-    words = [f"add server {key(server)} {host}:{server.port} weight {server.weight}", *server.options]
-    return " ".join(words)
+def addition(server: Server) -> list[str]:
+    """The commands that make a server, in maintenance; the first is the one that can be refused.
+
+    Management guide, "add server".
+    """
+    words = [f"add server {key(server)} {_host(server.address)}:{server.port} weight {server.weight}"]
+    if server.check_address:
+        words += ["addr", _host(server.check_address)]
+    if server.check_port:
+        words += ["port", str(server.check_port)]
+    commands = [" ".join([*words, *server.options])]
+    if _CHECKED in server.options:
+        commands.append(f"enable health {key(server)}")
+    if "agent-check" in server.options:
+        commands.append(f"enable agent {key(server)}")
+    return commands
+
+
+def readiness(server: Server, *, down: bool = False) -> list[str]:
+    """The commands that have a new server serve; one that is ``down`` once checks find that it answers."""
+    name = key(server)
+    if not server.enabled:
+        return []
+    if down and _CHECKED in server.options:
+        # What is in maintenance cannot be told to be down; what drains gets nobody who is new.
+        return [
+            f"set server {name} state drain",
+            f"set server {name} health down",
+            f"set server {name} state ready",
+        ]
+    return [f"set server {name} state ready"]
+
+
+def adjustments(was: Server, now: Server) -> Iterator[str]:
+    """The commands that change what HAProxy can change in a server."""
+    name = key(now)
+    if was.weight != now.weight:
+        yield f"set server {name} weight {now.weight}"
+    if was.check_address != now.check_address:
+        yield f"set server {name} check-addr {now.check_address or _WHERE_IT_IS}"
+    if was.check_port != now.check_port:
+        yield f"set server {name} check-port {now.check_port}"
+    if was.enabled != now.enabled:
+        yield f"set server {name} state {'ready' if now.enabled else 'maint'}"
 
 
 def in_process(dump: str) -> set[str]:
-    """The members that HAProxy has, from its answer to ``show servers state``."""
+    """The servers that HAProxy has, from its answer to ``show servers state``."""
     return {f"{fields[1]}/{fields[3]}" for fields in _rows(dump) if not fields[1].startswith(INTERNAL)}
+
+
+def down_in(dump: str) -> set[str]:
+    """Those of them that are meant to serve and do not answer."""
+    return {
+        f"{fields[1]}/{fields[3]}"
+        for fields in _rows(dump)
+        if fields[5] == _STOPPED and not int(fields[6]) & ~_DRAINS
+    }
+
+
+def busy_in(dump: str) -> set[str]:
+    """The servers that have requests or connections, from the answer to ``show servers conn``."""
+    rows = (line.split() for line in dump.splitlines() if not line.startswith("#"))
+    return {fields[0] for fields in rows if len(fields) > 6 and fields[6] != "0"}
 
 
 def carried_over(dump: str, servers: Iterable[Server], leaving: Container[str]) -> str:
@@ -88,23 +159,33 @@ def carried_over(dump: str, servers: Iterable[Server], leaving: Container[str]) 
     lines = dump.split("\n", 2)[:2]
     for fields in _rows(dump):
         name = f"{fields[1]}/{fields[3]}"
-        server = desired.get(name)
+        server = desired.get(f"{fields[1]}/{member_of(fields[3])}")
         if (
             server
             and server.enabled
-            and "check" in server.options
+            and _CHECKED in server.options
             and name not in leaving
             and fields[6] == "0"
-            and fields[4] == server.address
+            and (fields[4], fields[18]) == (server.address, str(server.port))
         ):
+            fields[3] = server.name
             fields[7] = fields[8] = str(server.weight)
+            fields[21:23] = str(server.check_port), server.check_address or "-"
             lines.append(" ".join(fields))
     return "\n".join(lines) + "\n"
 
 
 def _rows(dump: str) -> Iterable[list[str]]:
-    """Fields of interest: 1 backend, 3 name, 4 address, 6 administrative state, 7 and 8 weights."""
+    """Fields of interest (management guide, "show servers state").
+
+    1 backend, 3 name, 4 address, 5 and 6 operational and administrative state, 7 and 8 weights, 18 port,
+    21 and 22 port and address of checks.
+    """
     for line in dump.splitlines()[2:]:
         fields = line.split()
-        if len(fields) > 8:
+        if len(fields) > 22:
             yield fields
+
+
+def _host(address: str) -> str:
+    return f"[{address}]" if ":" in address else address

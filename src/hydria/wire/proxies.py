@@ -7,6 +7,9 @@ from __future__ import annotations
 
 # What the name of a proxy of our own begins with; an id never does. Heartbeats and metrics leave it out.
 INTERNAL = "_"
+# What is between the member's id and a number in the names of servers that stand in for the one that is named
+# after the member (amphora/leaving.py).
+STAND_IN = ":"
 # Where HAProxy's own Prometheus exporter listens, for the agent alone; relative to the work directory.
 EXPORTER_SOCKET = "exporter.sock"
 # Where the agent answers GET /metrics, for HAProxy alone.
@@ -18,3 +21,8 @@ PING_END = ";"
 PING_UP = "up"
 # Where records of flow logs pass from a ring to a receiver, within HAProxy.
 LOGS_SOCKET = "logs.sock"
+
+
+def member_of(server: str) -> str:
+    """The id of the member that a server is."""
+    return server.partition(STAND_IN)[0]

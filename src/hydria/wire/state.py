@@ -38,6 +38,7 @@ class Server:
     backend, name: HAProxy's names, safe tokens. address: ``192.0.2.1`` or ``2001:db8::1``.
     weight: 0 to 256; 0 drains. enabled: False is administratively down (maintenance).
     options: further ``server`` keywords, each a safe token: ``("check", "inter", "5s", …)``.
+    check_address, check_port: where checks go if not where the traffic goes, "" and 0.
     drain: seconds that its connections may go on when it gets no new ones any more; None: as long as they
     like while it stays, and until the agent's own limit when it is removed.
     pinged: the address that the agent pings when HAProxy asks it to, "" for none.
@@ -50,6 +51,8 @@ class Server:
     weight: int = 1
     enabled: bool = True
     options: tuple[str, ...] = ()
+    check_address: str = ""
+    check_port: int = 0
     pinged: str = ""
     drain: int | None = None
 
@@ -59,7 +62,7 @@ class File:
     """A file that HAProxy's configuration names as ``tls/NAME``: certificates, keys, lists of them.
 
     name: one path component; its suffix says what it is: ``.pem`` certificate and key, ``.ca``, ``.crl``,
-    ``.list`` of certificates, ``.acl`` networks. content: a secret, mostly.
+    ``.list`` of certificates, ``.acl`` what an ACL compares with, one each line. content: a secret, mostly.
     """
 
     name: str
@@ -143,11 +146,10 @@ class DesiredState:
     generation: the load balancer's; an agent refuses one older than what it has.
     haproxy: the whole configuration, "" when nothing shall run.
     structure: digest of the configuration without its servers and connection limits: while it stays the
-    same, a change of these is made through the runtime API, without a reload.
+    same, a change of these, and of files, is made through the runtime API, without a reload.
     nftables: the whole ruleset of the amphora's own table, as ``nft -f`` reads it; "" for none.
     services: the listeners that HAProxy does not serve.
-    files: what the configuration refers to. While only the content of files changes that it refers to
-    already, HAProxy takes it up without a reload.
+    files: what the configuration refers to.
     heartbeats: in the place of what the agent was born with; None: as it is.
     logs: where the agent's own log goes besides its disk; None: nowhere.
     """

@@ -34,17 +34,28 @@ def probe(section: Section, monitor: HealthMonitor, vip_address: str) -> None:
     section.add("http-check", "expect", "status", (monitor.expected_codes or "200").replace(" ", ""))
 
 
-def server_words(monitor: HealthMonitor, *, encrypted: bool) -> tuple[str, ...]:
-    """What each checked server says about it; ``encrypted``: it speaks TLS with its members anyway.
+def server_words(
+    monitor: HealthMonitor, *, encrypted: bool, introduced: bool, elsewhere: bool
+) -> tuple[str, ...]:
+    """What a checked server says about it.
 
-    Otherwise, a check over TLS does not judge the member's certificate: it asks whether the member serves.
+    ``encrypted``: it speaks TLS with its members anyway. Otherwise, a check over TLS does not judge the
+    member's certificate: it asks whether the member serves. ``introduced``: the PROXY header goes first.
+    ``elsewhere``: checks go to another address or port than the traffic; what serves there is nothing that we
+    know of, so they do not speak as the traffic does. HAProxy would find that out by itself, but not for
+    servers that are added while it runs.
     """
     words = [
         *("check", "inter", _seconds(monitor.delay)),
         *("fall", str(monitor.max_retries_down), "rise", str(monitor.max_retries)),
     ]
+    as_traffic = not elsewhere and monitor.type is not MonitorType.PING
+    if monitor.type in _OVER_TLS or (encrypted and as_traffic):
+        words += ["check-ssl"]
     if monitor.type in _OVER_TLS and not encrypted:
-        words += ["check-ssl", "verify", "none"]
+        words += ["verify", "none"]
+    if introduced and as_traffic:
+        words += ["check-send-proxy"]
     if (monitor.type in _OVER_TLS or encrypted) and monitor.domain_name:
         words += ["check-sni", plain(monitor.domain_name)]
     return tuple(words)

@@ -8,6 +8,7 @@ from hydria.dataplane.haproxy.writer import Section
 from hydria.dataplane.tuning import Tuning
 from hydria.model.pool import SessionPersistence
 from hydria.model.statuses import PersistenceType
+from hydria.wire.proxies import STAND_IN
 
 _COOKIE = "SRV"
 _KEY_LENGTH = 64
@@ -59,6 +60,7 @@ def _member_cookie(section: Section) -> None:
     section.add("http-request", "replace-header", "Cookie", first, r"\1")
     section.add("http-request", "replace-header", "Cookie", later, r"\1\2")
     section.add("use-server", "%[var(txn.member)]", "if", "{", "var(txn.member)", "-m", "found", "}")
-    known = ("unless", "{", "srv_name,strcmp(txn.member)", "eq", 0, "}")
-    section.add("http-response", "add-header", "Set-Cookie", f"{_COOKIE}=%[srv_name]; path=/", *known)
+    name = f"srv_name,field(1,{STAND_IN})"  # also of one that stands in for it
+    known = ("unless", "{", f"{name},strcmp(txn.member)", "eq", 0, "}")
+    section.add("http-response", "add-header", "Set-Cookie", f"{_COOKIE}=%[{name}]; path=/", *known)
     section.add("http-response", "add-header", "Cache-Control", "private", *known)

@@ -20,7 +20,6 @@ from hydria.model.statuses import Algorithm, MonitorType, PoolProtocol
 from hydria.wire.state import Server
 
 _HASHED = (Algorithm.SOURCE_IP, Algorithm.SOURCE_IP_PORT)
-# Checks have the PROXY header too, but for those that go to another address or port than the traffic.
 _SENDS_PROXY: Mapping[PoolProtocol, tuple[str, ...]] = {
     PoolProtocol.PROXY: ("send-proxy",),
     PoolProtocol.PROXYV2: ("send-proxy-v2",),
@@ -36,14 +35,16 @@ def servers(
     files: Files,
 ) -> Iterator[Server]:
     """A pool's members in one backend; ``monitor`` is the one that is enabled, if any."""
-    checked = check.server_words(monitor, encrypted=pool.tls_enabled) if monitor else ()
     slowly = ("slowstart", f"{pool.slow_start}s") if pool.slow_start else ()
     sends = (*_SENDS_PROXY.get(pool.protocol, ()), *tls.server_words(pool, listener, files))
     numbers: set[int] = set()
     pings = monitor is not None and monitor.type is MonitorType.PING
     for member in members:
-        probed = () if pings else _probed_at(member, monitor)
-        options = (*_number(pool, member, numbers), *sends, *slowly, *checked, *probed)
+        checked = _checked(pool, member, monitor) if monitor else ()
+        options = (*_number(pool, member, numbers), *sends, *slowly, *checked)
+        address, port = (
+            (None, None) if pings or not monitor else (member.monitor_address, member.monitor_port)
+        )
         yield Server(
             backend=plain(backend),
             name=plain(member.id),
@@ -52,6 +53,8 @@ def servers(
             weight=member.weight,
             enabled=member.admin_state_up,
             options=(*options, "backup") if member.backup else options,
+            check_address=str(plain_address(address)) if address else "",
+            check_port=port or 0,
             pinged=_pinged(member) if pings else "",
             drain=pool.drain_timeout,
         )
@@ -61,16 +64,22 @@ def words(server: Server) -> Iterator[str]:
     """The server's line in the configuration file."""
     yield from ("server", server.name, f"{_bracketed(server.address)}:{server.port}")
     yield from ("weight", str(server.weight))
+    if server.check_address:
+        yield from ("addr", _bracketed(server.check_address))
+    if server.check_port:
+        yield from ("port", str(server.check_port))
     yield from server.options
     if not server.enabled:
         yield "disabled"
 
 
-def _probed_at(member: Member, monitor: HealthMonitor | None) -> Iterator[str]:
-    if monitor and member.monitor_address:
-        yield from ("addr", _bracketed(str(plain_address(member.monitor_address))))
-    if monitor and member.monitor_port:
-        yield from ("port", str(member.monitor_port))
+def _checked(pool: Pool, member: Member, monitor: HealthMonitor) -> tuple[str, ...]:
+    return check.server_words(
+        monitor,
+        encrypted=pool.tls_enabled,
+        introduced=pool.protocol in _SENDS_PROXY,
+        elsewhere=bool(member.monitor_address or member.monitor_port),
+    )
 
 
 def _pinged(member: Member) -> str:
