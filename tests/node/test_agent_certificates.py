@@ -1,5 +1,6 @@
 """Certificates in an amphora: taken up live, kept off the disk, and never half there."""
 
+import dataclasses
 import os
 import signal
 import socket
@@ -36,14 +37,15 @@ def encrypted(generation: int, made: certificates.Made, **changes: object) -> De
     return state(generation, server(8001), **more)
 
 
-def served(lab: Lab) -> int:
-    """The serial number of the certificate that clients are shown."""
+def served(lab: Lab, name: str = HOST, port: int = 443) -> int:
+    """The serial number of the certificate that clients are shown who ask for a host."""
 
     def handshake() -> int:
         context = ssl.create_default_context(cadata=CA.pem)
+        context.check_hostname = False
         with (
-            socket.create_connection((VIP, 443), 5) as plain,
-            context.wrap_socket(plain, server_hostname=HOST) as connection,
+            socket.create_connection((VIP, port), 5) as plain,
+            context.wrap_socket(plain, server_hostname=name) as connection,
         ):
             certificate = connection.getpeercert()
             assert certificate is not None
@@ -88,6 +90,99 @@ def test_a_bad_certificate_is_refused_and_the_old_one_serves_on(lab: Lab) -> Non
     eventually(lambda: lab.haproxy_pids() - {pid})
     eventually(lambda: _serves(lab))
     assert served(lab) == good.certificate.serial_number
+
+
+NAMES = ("a.example.org", "b.example.org", "c.example.org")
+MADE = {name: certificates.make(name, CA) for name in NAMES}
+
+
+def listed(generation: int, *names: str, second: tuple[str, ...] = NAMES[:1]) -> DesiredState:
+    """Two listeners with lists of certificates, the first of each is its default."""
+    fronts = "".join(
+        f"frontend tls{port}\n    bind {VIP}:{port} ssl crt-list tls/list{port}.list\n    http-request return status 200\n"
+        for port in (443, 444)
+    )
+    lists = {443: names, 444: second}
+    files = [
+        *(File(f"{name.partition('.')[0]}.pem", MADE[name].bundle) for name in {*names, *second}),
+        *(
+            File(f"list{port}.list", "".join(f"tls/{name.partition('.')[0]}.pem\n" for name in each))
+            for port, each in lists.items()
+        ),
+    ]
+    return state(generation, server(8001), extra=fronts, files=tuple(files))
+
+
+def shown(lab: Lab, port: int = 443) -> list[str]:
+    """Whose certificate clients are shown who ask for each of the names."""
+    owners = {made.certificate.serial_number: name for name, made in MADE.items()}
+    return [owners[served(lab, name, port)] for name in NAMES]
+
+
+def test_certificates_come_and_go_without_a_reload(lab: Lab) -> None:
+    a, b, c = NAMES
+    lab.apply(listed(1, a))
+    pids = lab.haproxy_pids()
+    assert shown(lab) == [a, a, a]
+    for generation, (names, second, expected) in enumerate(
+        [
+            ((a, b), (a,), [a, b, a]),
+            ((a, b, c), (a, b), [a, b, c]),
+            ((a, c), (a, b), [a, a, c]),
+            ((a,), (a, b), [a, a, a]),
+            ((a, b), (a,), [a, b, a]),
+        ],
+        start=2,
+    ):
+        assert not lab.apply(listed(generation, *names, second=second)).reloaded, lab.log
+        assert shown(lab) == expected
+        assert shown(lab, 444) == [a, b if b in second else a, a]
+        # Keys that nobody needs are gone from HAProxy's memory.
+        kept = set(lab.haproxy("show ssl cert").split()[2:])
+        assert kept == {f"tls/{name.partition('.')[0]}.pem" for name in {*names, *second}}
+    assert lab.haproxy_pids() == pids
+    # It is what the next process has, too.
+    (pid,) = pids
+    os.kill(pid, signal.SIGKILL)
+    eventually(lambda: lab.haproxy_pids() - pids and agent_lab.answers(lab))
+    eventually(lambda: _serves(lab))
+    assert shown(lab) == [a, b, a]
+
+
+def test_another_default_certificate_or_order_is_another_process(lab: Lab) -> None:
+    a, b, c = NAMES
+    lab.apply(listed(1, a, c))
+    for generation, names in enumerate([(b, c), (b, a, c), (b, c, a)], start=2):
+        assert lab.apply(listed(generation, *names)).reloaded
+        assert shown(lab)[1] == b
+
+
+def test_a_certificate_that_comes_with_the_wrong_key_is_refused(lab: Lab) -> None:
+    a, b, _ = NAMES
+    lab.apply(listed(1, a))
+    wanted = listed(2, a, b)
+    bad = File("b.pem", MADE[b].pem + MADE[a].key_pem)
+    files = tuple(bad if file.name == bad.name else file for file in wanted.files)
+    status, applied = lab.put(dataclasses.replace(wanted, files=files))
+    assert (status, applied.generation) == (422, 1)
+    assert "b.pem" in applied.fault
+    assert shown(lab) == [a, a, a]
+    assert not lab.apply(listed(3, a, b)).reloaded, lab.log
+    assert shown(lab) == [a, b, a]
+
+
+def test_an_agent_that_starts_again_goes_on_with_its_lists(lab: Lab) -> None:
+    a, b, c = NAMES
+    lab.apply(listed(1, a, b))
+    lab.apply(listed(2, a, b, c))
+    pids, agent = lab.haproxy_pids(), lab.agent_pid()
+    os.kill(agent, signal.SIGKILL)
+    eventually(lambda: lab.agent_pid() not in (0, agent))
+    eventually(lambda: agent_lab.answers(lab))
+    assert shown(lab) == [a, b, c]
+    assert not lab.apply(listed(3, a, c)).reloaded
+    assert shown(lab) == [a, a, c]
+    assert lab.haproxy_pids() == pids
 
 
 def test_keys_are_nowhere_on_the_disk(lab: Lab) -> None:

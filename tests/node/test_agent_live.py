@@ -3,16 +3,22 @@
 from __future__ import annotations
 
 import dataclasses
+import http.client
 import os
 import signal
 import socket
 import time
 from collections.abc import Iterator
-from contextlib import ExitStack
+from contextlib import ExitStack, closing
 from pathlib import Path
+from typing import Any
 
 import pytest
 
+from hydria.dataplane import Tuning, desired_state
+from hydria.model.l7rule import L7Rule
+from hydria.model.statuses import CompareType, RuleType
+from hydria.testing.trees import POOL, RULE, listener, load_balancer, member, policy, pool, rule, tree
 from hydria.wire.state import DesiredState, File
 from tests.node import agent_lab
 from tests.node.agent_lab import VIP, Lab, eventually, server, state
@@ -154,6 +160,120 @@ def test_connection_limits_change_live(lab: Lab) -> None:
         "a process cannot carry more in all than it was started for"
     )
     assert at_a_time(lab, 4) == 4
+
+
+def policed(generation: int, *rules: L7Rule) -> DesiredState:
+    """What matches all rules is forbidden."""
+    wanted = tree(
+        load_balancer(vip_address=VIP),
+        listener(default_pool_id=POOL, protocol_port=80),
+        pool(),
+        member(address=CLIENT, protocol_port=8001),
+        policy(),
+        *rules,
+    )
+    rendered = desired_state(wanted, (agent_lab.ETH1,), Tuning(default_connection_limit=200))
+    return dataclasses.replace(rendered, generation=generation)
+
+
+def forbidden(lab: Lab, path: str = "/", host: str = "x", **headers: str) -> bool:
+    def ask() -> int:
+        with closing(http.client.HTTPConnection(VIP, 80, timeout=5)) as connection:
+            connection.putrequest("GET", path, skip_host=True)
+            for name, value in {"Host": host, **headers}.items():
+                connection.putheader(name, value.encode())
+            connection.endheaders()
+            return connection.getresponse().status
+
+    return {403: True, 200: False}[lab.outside.run(ask)]
+
+
+def test_what_rules_compare_with_changes_live_under_load(lab: Lab) -> None:
+    lab.member(8001)
+    lab.apply(policed(1, rule(value="/admin")))
+    pids = lab.haproxy_pids()
+    assert [forbidden(lab, path) for path in ("/admin/", "/secret/")] == [True, False]
+    with agent_lab.Load(lab, keep_alive=4) as load:
+        for generation in range(2, 12, 2):
+            assert not lab.apply(policed(generation, rule(value="/secret"))).reloaded, lab.log
+            assert [forbidden(lab, path) for path in ("/admin/", "/secret/")] == [False, True]
+            assert not lab.apply(policed(generation + 1, rule(value="/admin"))).reloaded, lab.log
+            assert [forbidden(lab, path) for path in ("/admin/", "/secret/")] == [True, False]
+    assert load.failures == []
+    assert load.good > 20
+    assert lab.haproxy_pids() == pids
+    (pid,) = pids
+    assert not lab.apply(policed(20, rule(value="/secret"))).reloaded
+    os.kill(pid, signal.SIGKILL)
+    eventually(lambda: lab.haproxy_pids() - pids and agent_lab.answers(lab))
+    eventually(lambda: lab.haproxy("show info"))
+    assert [forbidden(lab, path) for path in ("/admin/", "/secret/")] == [False, True]
+
+
+def test_every_kind_of_rule_takes_another_value_live(lab: Lab) -> None:
+    """Two values each, and for each of them a request that only it matches."""
+    lab.member(8001)
+    header = {"key_name": "x-test"}
+    cases: list[tuple[RuleType, dict[str, Any], tuple[str, str], tuple[dict[str, str], dict[str, str]]]] = [
+        (
+            RuleType.HOST_NAME,
+            {},
+            ("A.example", "b.example"),
+            ({"host": "a.example:80"}, {"host": "B.example"}),
+        ),
+        (RuleType.PATH, {}, ("/a", "/b;c"), ({"path": "/a"}, {"path": "/b;c"})),
+        (RuleType.FILE_TYPE, {}, ("jpg", ".png"), ({"path": "/a.jpg"}, {"path": "/a.png"})),
+        (RuleType.HEADER, header, ("one", '"#two words;"'), ({"x-test": "one"}, {"x-test": "#two words;"})),
+        (RuleType.COOKIE, {"key_name": "c"}, ("1", "#<<"), ({"cookie": "c=1"}, {"cookie": "c=#<<"})),
+        (RuleType.QUERY, {"key_name": "q"}, ("1", '"a b"'), ({"path": "/?q=1"}, {"path": "/?q=a+b"})),
+        (RuleType.SOURCE_IP, {}, (f"{CLIENT}/32", "192.0.2.0/24"), ({}, {})),
+    ]
+    generation = 0
+    for kind, more, values, requests in cases:
+        more |= {"type": kind, "compare_type": CompareType.EQUAL_TO}
+        for turn, value in enumerate((*values, *values), start=1):
+            generation += 1
+            applied = lab.apply(policed(generation, rule(value=value, **more)))
+            assert applied.reloaded is (turn == 1), (kind, lab.log)
+            seen = [forbidden(lab, **request) for request in requests]
+            if kind is RuleType.SOURCE_IP:
+                assert seen == [value == values[0]] * 2
+            else:
+                assert seen == [value == each for each in values], (kind, value)
+
+
+@pytest.mark.parametrize("hostile", ["^/(a|#b) c;d$", r'^/\\"q\'', " #", "^/x<<", "^/\u00fc$", r"^\t|\x20/"])
+def test_any_expression_is_the_same_from_the_file_and_by_command(lab: Lab, hostile: str) -> None:
+    """HAProxy says itself what it understood."""
+
+    def understood() -> str:
+        (line,) = lab.haproxy(f"show acl tls/{RULE}.acl").strip("\n").splitlines()
+        return line.partition(" ")[2]
+
+    lab.member(8001)
+    expression = {"compare_type": CompareType.REGEX}
+    lab.apply(policed(1, rule(value=hostile, **expression)))
+    from_file = understood()
+    assert from_file == hostile.replace("\t", r"\t").replace(" #", r"\x20#")
+    assert not lab.apply(policed(2, rule(value="^/other$", **expression))).reloaded
+    assert understood() == "^/other$"
+    assert not lab.apply(policed(3, rule(value=hostile, **expression))).reloaded, lab.log
+    assert understood() == from_file
+
+
+def test_an_expression_that_haproxy_does_not_understand_is_refused(lab: Lab) -> None:
+    """Python's do not all mean something to it, too."""
+    lab.member(8001)
+    expression = {"compare_type": CompareType.REGEX}
+    lab.apply(policed(1, rule(value="^/admin$", **expression)))
+    pids = lab.haproxy_pids()
+    status, applied = lab.put(policed(2, rule(value="^/(?P<a>x)(?(a)y|z|q)", **expression)))
+    assert (status, applied.generation) == (422, 1)
+    assert "regex" in applied.fault
+    assert forbidden(lab, "/admin")
+    assert not lab.apply(policed(3, rule(value="^/b$", **expression))).reloaded, lab.log
+    assert forbidden(lab, "/b")
+    assert pids
 
 
 def test_an_agent_that_starts_again_goes_on_with_both(lab: Lab) -> None:

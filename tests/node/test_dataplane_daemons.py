@@ -34,22 +34,19 @@ RARELY = settings(
 
 @pytest.mark.parametrize("golden", sorted(GOLDEN.glob("*.cfg")), ids=lambda path: path.stem)
 def test_haproxy_loads_golden_configurations_without_a_word(golden, tmp_path):
-    make_files(golden.read_text(), tmp_path)
+    make_files(golden, tmp_path)
     assert lab.check(golden.read_text(), tmp_path) == ""
 
 
-def make_files(config: str, directory: Path) -> None:
-    """Certificates where the configuration expects some."""
+def make_files(golden: Path, directory: Path) -> None:
+    """The lists of a golden configuration, and certificates where it expects some."""
     (directory / "tls").mkdir()
-    contents = {
-        "pem": SERVER.bundle,
-        "ca": CA.pem,
-        "crl": CA.revoking(),
-        "list": "tls/server.pem\n",
-        "acl": "::/0\n",
-    }
-    for name in {*re.findall(r"tls/(\S+)", config), "server.pem"}:
-        (directory / "tls" / name).write_text(contents[name.rpartition(".")[2]])
+    contents = {"pem": SERVER.bundle, "ca": CA.pem, "crl": CA.revoking()}
+    lists = golden.with_suffix(".lists").read_text()
+    for name, content in re.findall(r"(\S+):\n((?:\t.*\n)+)", lists):
+        (directory / "tls" / name).write_text(content.replace("\t", ""))
+    for name, suffix in re.findall(r"tls/(\w+\.(pem|ca|crl))", golden.read_text() + lists):
+        (directory / "tls" / name).write_text(contents[suffix])
 
 
 @pytest.mark.parametrize("golden", sorted(GOLDEN.glob("*.nft")), ids=lambda path: path.stem)
@@ -112,7 +109,7 @@ def test_haproxy_loads_every_path_and_cookie_name_that_the_api_accepts(texts):
 
 
 @pytest.mark.parametrize("protocol", ["udp", "sctp"])
-@pytest.mark.parametrize("balance", ["turn", "random", "source", "flow"])
+@pytest.mark.parametrize("balance", ["turn", "least", "source", "flow"])
 def test_nft_loads_every_kind_of_datagram_service(protocol, balance):
     targets = (
         Target("a", "198.51.100.1", 53, weight=256),

@@ -11,8 +11,9 @@ from itertools import islice
 import pytest
 
 from hydria.amphora import datagrams
+from hydria.amphora.live import word
 from hydria.dataplane import desired_state
-from hydria.dataplane.haproxy.token import literal, token
+from hydria.dataplane.haproxy.token import literal, pattern, token
 from hydria.model.kinds import Network
 from hydria.model.resource import Resource
 from hydria.testing import trees
@@ -137,3 +138,23 @@ def test_haproxy_reads_tokens_as_they_were_meant(proxy, port):
             connection.request("GET", f"/{kind}/{number}")
             assert connection.getresponse().read().decode() == text
     connection.close()
+
+
+def test_haproxy_reads_patterns_as_they_were_meant(proxy, port):
+    """From a file and by command; HAProxy itself says what it understood."""
+    drawn = islice(hostile_texts(SEED, "sample"), 800)
+    texts = [text for text in drawn if text and text.isprintable() and text[0] != " "]
+    texts += ["#", "# x", "a  ", "<<", "a <<", "@1", "-f", ";", "show acl", "\\"]
+    (proxy.directory / "read.acl").write_text("".join(f"{pattern(text)}\n" for text in texts))
+    (proxy.directory / "told.acl").write_text("x\n")
+    proxy.start(
+        "global\n    stats socket unix@stats.sock level admin\n"
+        f"frontend echo\n    mode http\n    timeout client 5s\n    bind 127.0.0.1:{port}\n"
+        "    http-request deny if { path -f read.acl }\n    http-request deny if { path -f told.acl }\n"
+    )
+    proxy.ask("del acl told.acl x")
+    for text in texts:
+        assert proxy.ask(f"add acl told.acl {word(text)}").strip() == "", text
+    for name in ("read.acl", "told.acl"):
+        rows = proxy.ask(f"show acl {name}").removesuffix("\n\n").split("\n")
+        assert [row.partition(" ")[2] for row in rows] == texts

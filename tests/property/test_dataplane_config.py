@@ -1,13 +1,15 @@
 """No text breaks out of its token, and what the API accepts can be rendered."""
 
 import os
+import re
 import string
 
 from hypothesis import HealthCheck, assume, given, settings
 from hypothesis import strategies as st
 
+from hydria.amphora import files, live
 from hydria.dataplane import Tuning, desired_state, haproxy
-from hydria.dataplane.haproxy.token import call, literal, token
+from hydria.dataplane.haproxy.token import call, literal, pattern, token
 from hydria.model.errors import Invalid
 from hydria.model.l7policy import L7Policy
 from hydria.model.l7rule import L7Rule
@@ -52,6 +54,29 @@ def test_arguments_come_back_as_they_were(text):
 
 
 @some
+@given(st.lists(st.text() | strategies.hostile_texts()))
+def test_any_pattern_is_one_line_or_refused(texts):
+    kept = []
+    for text in texts:
+        try:
+            kept.append((pattern(text), text))
+        except Invalid:
+            assert not text or not text.isprintable() or text[0] == " "
+    content = "".join(f"{line}\n" for line, _ in kept)
+    assert patterns(content) == [text for _, text in kept] == files.patterns(content)
+
+
+@some
+@given(printable)
+def test_any_text_is_one_word_on_the_command_line(text):
+    said = live.word(text)
+    assert not said.endswith("<<"), "a text would follow"
+    escaped = iter(said)
+    assert "".join(next(escaped) if char == "\\" else char for char in escaped) == text
+    assert not set(re.sub(r"\\.", "", said, flags=re.DOTALL)) - set(string.ascii_letters + string.digits)
+
+
+@some
 @given(printable)
 def test_nothing_in_a_literal_is_a_log_format(text):
     # Every percent sign that is left after the pairs would start an expression.
@@ -66,7 +91,7 @@ def test_hostile_texts_are_refused_or_stay_words(tree):
         rendered = haproxy.render(tree, Tuning())
     except Invalid:
         return
-    same_shape_as_tame(rendered.config, tree)
+    same_shape_as_tame(rendered, tree)
 
 
 @some
@@ -74,18 +99,19 @@ def test_hostile_texts_are_refused_or_stay_words(tree):
 def test_printable_hostile_texts_stay_words(tree):
     monitor = tree.health_monitors[0]
     assume(monitor.expected_codes.strip(" "))
-    same_shape_as_tame(haproxy.render(tree, Tuning()).config, tree)
+    same_shape_as_tame(haproxy.render(tree, Tuning()), tree)
 
 
-def same_shape_as_tame(config: str, tree: Tree) -> None:
-    """The configuration differs from a harmless one only in words that are the tree's own texts."""
+def same_shape_as_tame(rendered: haproxy.HAProxyArtifacts, tree: Tree) -> None:
+    """What is rendered differs from what is harmless only in words that are the tree's own texts."""
     monitor, pool, policy, rule = tree.health_monitors[0], tree.pools[0], tree.l7policies[0], tree.l7rules[0]
-    assume("\t" not in rule.value)  # which only a regular expression can say
+    value = unquoted(rule.value) if rule.type in MAY_BE_QUOTED else rule.value
+    assume("\t" not in value and value[0] != " ")  # which only a regular expression can say
     forwarded = tree.listeners[0].insert_headers["X-Forwarded-For"]
     response, modified = tree.l7policies[1].fixed_response, tree.l7policies[2]
     assume(modified.url_rewrite.replacement.strip("/"))  # without it, the path is another expression
-    tame = haproxy.render(tame_tree(forwarded, policy, rule), Tuning()).config.splitlines()
-    lines = config.splitlines()
+    tamed = haproxy.render(tame_tree(forwarded, policy, rule), Tuning())
+    tame, lines = tamed.config.splitlines(), rendered.config.splitlines()
     assert len(lines) == len(tame)
     arguments = {"TAME.cookie": pool.session_persistence.cookie_name, "TAME.key": rule.key_name}
     to_url = policy.action is PolicyAction.REDIRECT_TO_URL
@@ -94,7 +120,7 @@ def same_shape_as_tame(config: str, tree: Tree) -> None:
         "TAME.host": literal(monitor.domain_name or "192.0.2.10"),
         "TAME.codes": (monitor.expected_codes or "200").replace(" ", ""),
         "TAME.target": literal((policy.redirect_url if to_url else policy.redirect_prefix) or ""),
-        "TAME.value": unquoted(rule.value) if rule.type in MAY_BE_QUOTED else rule.value,
+        "TAME.value": value,
         "TAME.type": response.content_type,
         "TAME.body": response.body,
         "TAME.name": modified.header_changes[0].name,
@@ -110,6 +136,15 @@ def same_shape_as_tame(config: str, tree: Tree) -> None:
                 assert argument(word.removesuffix(DECODED), function) == arguments[inner]
             else:
                 assert word == (texts.get(harmless) or harmless)
+    for file, expected in zip(rendered.files, tamed.files, strict=True):
+        assert file.name == expected.name
+        assert patterns(file.content) == [texts.get(each) or each for each in patterns(expected.content)]
+
+
+def patterns(content: str) -> list[str]:
+    """What HAProxy reads in a file of patterns (configuration manual, section 7.1.2)."""
+    lines = [line.lstrip(" \t") for line in content.split("\n") if not line.startswith("#")]
+    return [line for line in lines if line]
 
 
 MAY_BE_QUOTED = (RuleType.HEADER, RuleType.QUERY)

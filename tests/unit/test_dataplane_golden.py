@@ -39,6 +39,7 @@ from hydria.testing.trees import (
     tree,
 )
 from hydria.wire.logs import Syslog
+from hydria.wire.state import File
 
 GOLDEN = Path(__file__).parents[1] / "golden" / "haproxy"
 
@@ -285,11 +286,20 @@ TUNINGS = {
 @pytest.mark.parametrize("name", TREES)
 def test_golden(name):
     state = desired_state(TREES[name], (), TUNINGS.get(name, Tuning()), SECRETS)
-    for suffix, text in ((".cfg", state.haproxy), (".nft", state.nftables)):
+    for suffix, text in ((".cfg", state.haproxy), (".nft", state.nftables), (".lists", lists(state.files))):
         golden = (GOLDEN / name).with_suffix(suffix)
         if os.environ.get("HYDRIA_REGENERATE"):
             golden.write_text(text) if text else golden.unlink(missing_ok=True)
         assert text == (golden.read_text() if golden.exists() else "")
+
+
+def lists(files: tuple[File, ...]) -> str:
+    """The files that are no secret, each under its name."""
+    return "".join(
+        f"{file.name}:\n" + "".join(f"\t{line}\n" for line in file.content.splitlines())
+        for file in files
+        if file.name.endswith((".acl", ".list"))
+    )
 
 
 def test_no_golden_file_without_its_tree():

@@ -6,7 +6,7 @@ import msgspec
 import pytest
 
 from hydria.dataplane import Tuning, desired_state, haproxy
-from hydria.model.statuses import Algorithm, ProvisioningStatus
+from hydria.model.statuses import Algorithm, CompareType, ListenerProtocol, ProvisioningStatus, RuleType
 from hydria.model.tree import Tree
 from hydria.testing import trees
 from hydria.testing.trees import POOL, listener, load_balancer, member, monitor, pool, tree, web
@@ -42,6 +42,30 @@ def test_limits_and_networks_of_listeners_are_not_structure():
         rendered = haproxy.render(other, Tuning())
         assert rendered.structure == usual.structure
         assert (rendered.config, rendered.files) != (usual.config, usual.files)
+
+
+def test_what_rules_compare_with_is_not_structure():
+    def policed(**values: object) -> Tree:
+        return tree(*web().children(), trees.policy(), trees.rule(**values))
+
+    usual = haproxy.render(policed(), Tuning())
+    for kind, value in ((RuleType.PATH, "/other"), (RuleType.HOST_NAME, "a.example")):
+        one = haproxy.render(policed(type=kind, value="x"), Tuning())
+        other = haproxy.render(policed(type=kind, value=value), Tuning())
+        assert other.config == one.config
+        assert other.files != one.files
+    for values in ({"invert": True}, {"compare_type": CompareType.REGEX}, {"type": RuleType.HOST_NAME}):
+        assert haproxy.render(policed(**values), Tuning()).structure != usual.structure
+
+
+def test_which_certificates_a_listener_has_is_not_structure():
+    def served(*references: str) -> haproxy.HAProxyArtifacts:
+        secrets = dict.fromkeys(("a", "b", "c"), "PEM\n")
+        of = tree(listener(protocol=ListenerProtocol.TERMINATED_HTTPS, sni_container_refs=list(references)))
+        return haproxy.render(of, Tuning(), secrets)
+
+    assert served("a", "b").config == served("a", "c").config == served("a").config
+    assert len({served("a", "b").files, served("a", "c").files, served("a").files}) == 3
 
 
 def test_everything_else_is_structure():

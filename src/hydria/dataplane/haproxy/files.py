@@ -1,15 +1,16 @@
 """The files that a configuration names: certificates, keys and lists, whose content is no part of it.
 
-A file is named after what it is for, the reference of a secret or a listener. So it is the same file when
-its content has changed, which a running process takes up.
+A file is named after what it is for: the reference of a secret, a listener, a rule. So it is the same file
+when its content has changed, which a running process takes up.
 """
 
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 
+from hydria.dataplane.haproxy.token import pattern
 from hydria.model.errors import Invalid
 from hydria.wire.state import File
 
@@ -34,16 +35,14 @@ class Files:
         lines = (line.rstrip() for line in self.secrets[reference].splitlines())
         return self._add(File(name, "\n".join(filter(None, lines)) + "\n"))
 
-    def certificates(self, references: Sequence[str]) -> str:
+    def certificates(self, name: str, references: Sequence[str]) -> str:
         """The path of a list of certificates, the first of which is for clients that name no host."""
         paths = [self.secret(reference, "pem") for reference in dict.fromkeys(references)]
-        content = "\n".join(paths) + "\n"
-        # Another list is another file, for HAProxy reads it only when it starts.
-        return self._add(File(f"{hashlib.sha256(content.encode()).hexdigest()[:32]}.list", content))
+        return self._add(File(f"{name}.list", "".join(f"{path}\n" for path in paths)))
 
-    def networks(self, name: str, cidrs: Sequence[str]) -> str:
-        """The path of a list of networks."""
-        return self._add(File(f"{name}.acl", "\n".join(cidrs) + "\n"))
+    def patterns(self, name: str, texts: Iterable[str]) -> str:
+        """The path of a list of what an ACL compares with."""
+        return self._add(File(f"{name}.acl", "".join(f"{pattern(text)}\n" for text in texts)))
 
     def made(self) -> tuple[File, ...]:
         """All of them."""

@@ -67,7 +67,7 @@ def frontend(
     if mode(listener) == "http":
         # A process that retires answers once more on an idle connection, so that it cuts no request short.
         section.add("option", "idle-close-on-response")
-        decide(section, routes)  # by what the client has sent, so before headers are added
+        decide(section, routes, files)  # by what the client has sent, so before headers are added
         _insert_headers(section, listener)
         _strict_transport_security(section, listener)
         if listener.compression:
@@ -94,7 +94,7 @@ def _restrict(section: Section, listener: Listener, files: Files) -> None:
 
     The networks are in a file, with that of everybody where all are allowed, for so they can change live.
     """
-    allowed = files.networks(listener.id, listener.allowed_cidrs or _EVERYBODY)
+    allowed = files.patterns(listener.id, listener.allowed_cidrs or _EVERYBODY)
     section.add("tcp-request", "connection", "reject", "unless", "{", "src", "-f", allowed, "}")
 
 

@@ -1,5 +1,7 @@
 """L7 policies as HAProxy's rules: an ACL for each rule, a decision for each policy (contract 1.15, 1.16).
 
+What a rule compares with is in a file of its own, for so it can change while HAProxy runs.
+
 HAProxy evaluates all ``http-request`` lines before any ``use_backend``. So that policies are still tried in
 their order, one that redirects to a pool only notes the backend, and everything behind it asks whether one is
 noted.
@@ -11,6 +13,7 @@ from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 
 from hydria.dataplane.haproxy import modification
+from hydria.dataplane.haproxy.files import Files
 from hydria.dataplane.haproxy.token import call, literal
 from hydria.dataplane.haproxy.writer import Section
 from hydria.model import kinds
@@ -44,11 +47,11 @@ class Route:
     backend: str = ""
 
 
-def decide(section: Section, routes: Sequence[Route]) -> None:
+def decide(section: Section, routes: Sequence[Route], files: Files) -> None:
     """Add the policies of a listener, in the order in which they are tried, to its frontend."""
     for route in routes:
         for rule in route.rules:
-            for words in _tests(rule):
+            for words in _tests(rule, files):
                 section.add("acl", rule.id, *words)
     noted = False
     modifying: list[L7Policy] = []
@@ -89,20 +92,20 @@ def _action(route: Route) -> Iterator[str | int]:
         yield from ("code", policy.redirect_http_code or 302)
 
 
-def _tests(rule: L7Rule) -> Iterator[tuple[str | int, ...]]:
+def _tests(rule: L7Rule, files: Files) -> Iterator[tuple[str, ...]]:
     """What comes behind the name in each line of the rule's ACL; it holds where one of them does."""
     if rule.type is RuleType.SSL_CONN_HAS_CERT:
         yield ("ssl_c_used",)
     elif rule.type is RuleType.SSL_VERIFY_RESULT:
-        yield ("ssl_c_verify", "--", rule.value)
+        yield ("ssl_c_verify", "-f", files.patterns(rule.id, [rule.value]))
     elif rule.type is RuleType.SOURCE_IP:
-        yield ("src", "--", str(kinds.Network().parse(rule.value)))
+        yield ("src", "-f", files.patterns(rule.id, [str(kinds.Network().parse(rule.value))]))
     else:
         match, pattern = _pattern(rule)
-        # Names of hosts have no case. What begins with a dash is a pattern, too, behind the two dashes.
-        flags = ("-i",) if rule.type is RuleType.HOST_NAME else ()
+        path = files.patterns(rule.id, [pattern])
+        flags = ("-i",) if rule.type is RuleType.HOST_NAME else ()  # names of hosts have no case
         for fetch in _fetches(rule):
-            yield (fetch, *flags, "-m", match, "--", pattern)
+            yield (fetch, *flags, "-m", match, "-f", path)
 
 
 def _fetches(rule: L7Rule) -> Iterable[str]:
@@ -128,13 +131,18 @@ def _pattern(rule: L7Rule) -> tuple[str, str]:
     """How HAProxy matches, and with what."""
     text, compare = rule.value, rule.compare_type
     if compare is CompareType.REGEX:
-        return _MATCH[compare], text.replace("\t", r"\t")
+        return _MATCH[compare], _leading_blank(text.replace("\t", r"\t"))
     if rule.type is RuleType.FILE_TYPE:
         return "end", text if text.startswith(".") else f".{text}"
     if rule.type in _MAY_BE_QUOTED and len(text) > 2 and text[0] == text[-1] == '"':
         text = text[1:-1]  # the quotes say that there may be blanks
-    if "\t" in text:
-        # Nothing but a regular expression can say a tab in letters that print.
+    if "\t" in text or text.startswith(" "):
+        # Nothing but a regular expression can say a tab in letters that print, or begin with a blank.
         escaped = "".join(char if char.isalnum() else f"\\{char}" for char in text)
         return "reg", _ANCHORED[compare].format(escaped.replace("\\\t", r"\t"))
     return _MATCH[compare], text
+
+
+def _leading_blank(expression: str) -> str:
+    """The regular expression with a blank that it begins with in other words."""
+    return rf"\x20{expression[1:]}" if expression.startswith(" ") else expression

@@ -34,7 +34,7 @@ def bind_words(listener: Listener, files: Files) -> Iterator[str]:
         return
     default = listener.default_tls_container_ref
     references = [*([default] if default else []), *listener.sni_container_refs]
-    yield from ("ssl", "crt-list", files.certificates(references))
+    yield from ("ssl", "crt-list", files.certificates(listener.id, references))
     if listener.client_ca_tls_container_ref:
         yield from ("ca-file", files.secret(listener.client_ca_tls_container_ref, "ca"))
         yield from ("verify", _VERIFY[listener.client_authentication])

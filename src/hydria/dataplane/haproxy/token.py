@@ -56,6 +56,18 @@ def harmless(expression: str) -> str:
     return f"{expression},{_WITHOUT_CONTROLS}"
 
 
+def pattern(text: str) -> str:
+    """One line of a file of patterns, which HAProxy takes as it stands, but for what begins it.
+
+    A line that begins with '#' is a comment unless a blank is before it; blanks at its beginning are no part
+    of the pattern. So there is no line for a pattern that begins with one: Invalid.
+    """
+    _refuse_unprintable(text)
+    if text.startswith(" "):
+        raise Invalid(f"{text[:100]!r} cannot be a pattern of HAProxy's: it begins with a blank.")
+    return f" {text}" if text.startswith("#") else text
+
+
 def literal(text: str) -> str:
     """Text that stands for itself where HAProxy expects a log-format; still to become a token."""
     return text.replace("%", "%%")
