@@ -226,17 +226,32 @@ def _escaped(text: str) -> str:
 def _value(kind: RuleType, compare: CompareType) -> Callable[[str], tuple[str, ...]]:
     def said(text: str) -> tuple[str, ...]:
         if compare is CompareType.REGEX:
-            return (text.replace("\t", r"\t"),)
+            text = text.replace("\t", r"\t")
+            return (_line(rf"\x20{text[1:]}" if text.startswith(" ") else text),)
         if kind is RuleType.FILE_TYPE:
             return (text if text.startswith(".") else f".{text}",)
-        if kind in (RuleType.HEADER, RuleType.QUERY) and len(text) > 2 and text[0] == text[-1] == '"':
-            text = text[1:-1]
-        if "\t" in text:
+        text = _unquoted(kind, text)
+        if _needs_expression(text):
             letters = ("\\t" if char == "\t" else char if char.isalnum() else f"\\{char}" for char in text)
             return ("".join(letters),)
-        return (text,)
+        return (_line(text),)
 
     return said
+
+
+def _line(text: str) -> str:
+    """As it stands in a file of patterns, where a hash begins a comment."""
+    return f" {text}" if text.startswith("#") else text
+
+
+def _unquoted(kind: RuleType, text: str) -> str:
+    quoted = kind in (RuleType.HEADER, RuleType.QUERY) and len(text) > 2 and text[0] == text[-1] == '"'
+    return text[1:-1] if quoted else text
+
+
+def _needs_expression(text: str) -> bool:
+    """What begins with a blank, or has a tab, can only be said by a regular expression: another way to match."""
+    return "\t" in text or text.startswith(" ")
 
 
 def _address(text: str) -> tuple[str, ...]:
@@ -278,11 +293,11 @@ def _of_rules() -> Iterator[Field]:
 
 
 def _of_value(kind: RuleType, compare: CompareType, **key: str) -> Field:
-    quoted = kind in (RuleType.HEADER, RuleType.QUERY)
-    # A tab can only be said by a regular expression, which is another way to match.
-    tame = (lambda text: '"TAME\tvalue"' if "\t" in text else "TAMEvalue") if quoted else None
-    if compare is CompareType.REGEX or kind is RuleType.SSL_DN_FIELD:
-        tame = lambda text: "TAME\tvalue" if "\t" in text else "TAMEvalue"  # noqa: E731
+    def tame(text: str) -> str:
+        if compare is CompareType.REGEX or not _needs_expression(_unquoted(kind, text)):
+            return "TAMEvalue"
+        return '"TAME\tvalue"' if kind in (RuleType.HEADER, RuleType.QUERY) else "TAME\tvalue"
+
     make = _matching(type=kind, compare_type=compare, value=None, **key)
     return Field(f"rule.value [{kind} {compare}]", "TAMEvalue", make, _value(kind, compare), tame)
 
