@@ -162,7 +162,8 @@ class Leaving:
 
     def _have_stood_in(self, runtime: Runtime, server: Server, *, down: bool, taken: int) -> int:
         """Have another serve for a server; its number, for those before it may have connections still."""
-        for number in {*range(1, _MOST_STAND_INS + 1)} - {taken}:
+        free = (number for number in range(1, _MOST_STAND_INS + 1) if number != taken)
+        for number in free:
             other = stand_in(server, number)
             name = key(other)
             former, _ = self._servers.get(name, (None, 0))
