@@ -24,7 +24,7 @@ def add(store: Store, *items: Resource) -> None:
     def work(tx: sa.Connection) -> None:
         changes.add_load_balancer(tx, tree.load_balancer)
         above, below = (tree.listeners, tree.pools), (tree.members, tree.health_monitors, tree.l7policies)
-        for group in (*above, *below, tree.l7rules):
+        for group in (*above, *below, tree.l7rules, tree.limit_policies, tree.limit_rules):
             rows.insert(tx, group)
 
     store.transact(work)

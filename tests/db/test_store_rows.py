@@ -16,6 +16,8 @@ from hydria.model.listener import Listener
 from hydria.model.load_balancer import LoadBalancer
 from hydria.model.member import Member
 from hydria.model.pool import Pool
+from hydria.model.rate_limit_policy import RateLimitPolicy
+from hydria.model.rate_limit_rule import RateLimitRule
 from hydria.model.resource import Configured, Resource, attributes, parse_create
 from hydria.store import Store, amphorae, changes, rows, tables, trees
 from hydria.testing import bodies
@@ -30,6 +32,7 @@ ABOVE = {"pool_id": make.pool, "listener_id": make.listener}
 FACTORIES: dict[type[Resource], Any] = {
     LoadBalancer: make.load_balancer, Listener: make.listener, Pool: make.pool, Member: make.member,
     HealthMonitor: make.monitor, L7Policy: make.policy, L7Rule: make.rule,
+    RateLimitPolicy: make.limit_policy, RateLimitRule: make.limit_rule,
 }  # fmt: skip
 # Those that no request decides.
 INTERNAL = {
@@ -99,6 +102,9 @@ def test_what_goes_in_comes_out(store: Store, resource: type[Resource], data: st
         if resource is L7Rule:
             rows.insert(tx, [make.listener()])
             rows.insert(tx, [make.policy()])
+        if resource is RateLimitRule:
+            rows.insert(tx, [make.listener()])
+            rows.insert(tx, [make.limit_policy()])
         for item in items if resource is HealthMonitor else ():  # one for each pool
             rows.insert(tx, [make.pool(id=item.id)])
         moved = [

@@ -18,6 +18,8 @@ from hydria.model.listener import Listener
 from hydria.model.load_balancer import LoadBalancer
 from hydria.model.member import Member
 from hydria.model.pool import Pool
+from hydria.model.rate_limit_policy import RateLimitPolicy
+from hydria.model.rate_limit_rule import RateLimitRule
 from hydria.model.resource import Declared, attributes, wire_name
 from hydria.store.tables import OFFERED
 from hydria.testing import bodies
@@ -57,6 +59,8 @@ class Bench:
             HealthMonitor: {"pool_id": bare, **MONITOR},
             L7Policy: {"listener_id": self.ids["listeners"], "action": "REJECT"},
             L7Rule: {"type": "PATH", "compare_type": "EQUAL_TO", "value": "/"},
+            RateLimitPolicy: {"listener_id": self.ids["listeners"], "action": "DENY"},
+            RateLimitRule: {"metric": "REQUESTS", "threshold": 9},
             FlavorProfile: {"name": "q", "provider_name": "noop_driver", "flavor_data": "{}"},
             Flavor: {"name": "silver", "flavor_profile_id": profile},
             AvailabilityZoneProfile: {
@@ -81,10 +85,17 @@ class Bench:
         policy = api.create(L7Policy, **self.valid[L7Policy])["id"]
         rule = api.create(L7Rule, policy, **self.valid[L7Rule])["id"]
         self.ids |= {L7Policy.table: policy, L7Rule.table: rule}
+        limit = api.create(RateLimitPolicy, **self.valid[RateLimitPolicy])["id"]
+        limit_rule = api.create(RateLimitRule, limit, **self.valid[RateLimitRule])["id"]
+        self.ids |= {RateLimitPolicy.table: limit, RateLimitRule.table: limit_rule}
         api.apply()
 
     def parent(self, resource: type[Declared]) -> str | None:
-        return {Member: self.ids["pools"], L7Rule: self.ids[L7Policy.table]}.get(resource)
+        return {
+            Member: self.ids["pools"],
+            L7Rule: self.ids[L7Policy.table],
+            RateLimitRule: self.ids[RateLimitPolicy.table],
+        }.get(resource)
 
     def create(self, resource: type[Declared], body: dict[str, Any]) -> None:
         self.api.create(resource, self.parent(resource), **body)
@@ -109,6 +120,9 @@ class Bench:
         policy = {key: value for key, value in body.items() if key != "listener_id"}
         around[L7Policy] = {"listeners": [listener | {"l7policies": [policy]}]}
         around[L7Rule] = {"listeners": [listener | {"l7policies": [{"action": "REJECT", "rules": [body]}]}]}
+        around[RateLimitPolicy] = {"listeners": [listener | {"rate_limit_policies": [policy]}]}
+        limits = [{"action": "DENY", "rules": [body]}]
+        around[RateLimitRule] = {"listeners": [listener | {"rate_limit_policies": limits}]}
         self.api.create(LoadBalancer, **around[resource])
 
 

@@ -15,6 +15,8 @@ from hydria.model.listener import Listener
 from hydria.model.load_balancer import LoadBalancer
 from hydria.model.member import Member
 from hydria.model.pool import Pool
+from hydria.model.rate_limit_policy import RateLimitPolicy
+from hydria.model.rate_limit_rule import RateLimitRule
 from hydria.model.resource import (
     Configured,
     Null,
@@ -30,7 +32,9 @@ from hydria.store.tables import OFFERED
 from hydria.testing import bodies, trees
 from tests.unit.test_model_resource import MINIMAL
 
-RESOURCES = (LoadBalancer, Listener, Pool, Member, HealthMonitor, L7Policy, L7Rule, *OFFERED)
+RESOURCES = (
+    LoadBalancer, Listener, Pool, Member, HealthMonitor, L7Policy, L7Rule, RateLimitPolicy, RateLimitRule, *OFFERED,
+)  # fmt: skip
 WITHOUT_RULES = (LoadBalancer, *OFFERED)
 DEFAULTS = {
     attribute.default.name: number
@@ -91,6 +95,16 @@ def apply_rules(resource, values, *, creating):
             else rules.policy_updated(trees.policy(), values)
         ),
         L7Rule: lambda: rules.rule_created(values) if creating else rules.rule_updated(trees.rule(), values),
+        RateLimitPolicy: lambda: (
+            rules.limit_policy_created(values, ListenerProtocol.HTTP)
+            if creating
+            else rules.limit_policy_updated(trees.limit_policy(), values, ListenerProtocol.HTTP)
+        ),
+        RateLimitRule: lambda: (
+            rules.limit_rule_created(values, ListenerProtocol.HTTP)
+            if creating
+            else rules.limit_rule_updated(trees.limit_rule(), values, ListenerProtocol.HTTP)
+        ),
     }
     try:
         return calls[resource]()

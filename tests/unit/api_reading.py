@@ -21,6 +21,8 @@ from hydria.model.l7rule import L7Rule
 from hydria.model.listener import Listener
 from hydria.model.load_balancer import LoadBalancer
 from hydria.model.member import Member
+from hydria.model.rate_limit_policy import RateLimitPolicy
+from hydria.model.rate_limit_rule import RateLimitRule
 from hydria.model.resource import Resource, attributes, wire_name
 from hydria.settings import ApiSettings, Settings
 from hydria.store import Store, rows, tables
@@ -36,8 +38,13 @@ MAKERS: dict[type[Resource], Any] = {
     trees.HealthMonitor: trees.monitor,
     L7Policy: trees.policy,
     L7Rule: trees.rule,
+    RateLimitPolicy: trees.limit_policy,
+    RateLimitRule: trees.limit_rule,
 }
-BELOW: dict[type[Resource], str] = {Member: trees.POOL, L7Rule: trees.POLICY}  # in whose URLs they are
+# In whose URLs they are.
+BELOW: dict[type[Resource], str] = {
+    Member: trees.POOL, L7Rule: trees.POLICY, RateLimitRule: trees.LIMIT_POLICY,
+}  # fmt: skip
 
 
 class Api:
@@ -83,6 +90,8 @@ def url_of(resource: type[Resource]) -> str:
     """The URL of the list of a resource, for members that of the first pool's, for rules the first policy's."""
     if resource is L7Rule:
         return f"/v2/lbaas/l7policies/{trees.POLICY}/rules"
+    if resource is RateLimitRule:
+        return f"/v2/lbaas/ratelimitpolicies/{trees.LIMIT_POLICY}/rules"
     return f"{POOL_URL}/members" if resource is Member else f"/v2/lbaas/{resource.plural}"
 
 
@@ -107,10 +116,10 @@ def insert_variety(store: Store, resource: type[Resource], count: int = 24) -> l
 
     They are as alike as no rule would let them be, so the keys that keep them apart are left out.
     """
-    makers = (trees.load_balancer, trees.pool, trees.listener, trees.policy)
+    makers = (trees.load_balancer, trees.pool, trees.listener, trees.policy, trees.limit_policy)
     parents: list[Resource] = [make(number) for make in makers for number in (1, 2)]
     items = variety(resource, count)
-    if resource in (LoadBalancer, trees.Pool, Listener, L7Policy):
+    if resource in (LoadBalancer, trees.Pool, Listener, L7Policy, RateLimitPolicy):
         items += [item for item in parents if type(item) is resource]
 
     def work(tx: sa.Connection) -> None:
@@ -178,6 +187,8 @@ def _values(resource: type[Resource], field: str) -> list[Any]:
     for owner in (trees.Pool, Listener, L7Policy):
         if field == f"{owner.root}_id":
             return [trees.identifier(owner, 1), trees.identifier(owner, 2)]
+    if field == "rate_limit_policy_id":
+        return [trees.identifier(RateLimitPolicy, 1), trees.identifier(RateLimitPolicy, 2)]
     column = tables.table_of(resource).c[field]
     values = _of_kind(attributes(resource)[field].kind)
     if field == "provisioning_status":

@@ -21,6 +21,8 @@ from hydria.model.listener import Listener
 from hydria.model.load_balancer import LoadBalancer
 from hydria.model.member import Member
 from hydria.model.pool import Pool
+from hydria.model.rate_limit_policy import RateLimitPolicy
+from hydria.model.rate_limit_rule import RateLimitRule
 from hydria.model.resource import Declared, Resource
 from hydria.model.rules import Deployment
 from hydria.providers.amphora import AmphoraProviderDriver
@@ -31,7 +33,9 @@ from hydria.store import Store, rows, tables, trees
 from hydria.testing.network import FakeNetwork
 
 PROJECT = "p1"
-ORDER: tuple[type[Resource], ...] = (LoadBalancer, Listener, Pool, Member, HealthMonitor, L7Policy, L7Rule)
+ORDER: tuple[type[Resource], ...] = (
+    LoadBalancer, Listener, Pool, Member, HealthMonitor, L7Policy, L7Rule, RateLimitPolicy, RateLimitRule,
+)  # fmt: skip
 MONITOR = {"type": "HTTP", "delay": 5, "timeout": 3, "max_retries": 2}
 
 GRAPH = {

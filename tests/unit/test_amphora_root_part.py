@@ -157,6 +157,7 @@ def test_the_commands_are_a_closed_set() -> None:
         "announce",
         "nftables",
         "datagrams",
+        "datagram_levels",
         "datagram_counters",
     }
 

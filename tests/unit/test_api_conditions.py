@@ -10,13 +10,15 @@ import sqlalchemy as sa
 
 from hydria.api import conditions
 from hydria.model.errors import Invalid
+from hydria.model.l7rule import L7Rule
+from hydria.model.resource import name_of
 from hydria.store import tables
 from hydria.testing import trees
 from tests.databases import new_store
 from tests.unit.api_reading import MAKERS, Api, url_of
 from tests.unit.api_writing import GRAPH
 
-RESOURCES = {resource.root: resource for resource in MAKERS}
+RESOURCES = {name_of(resource): resource for resource in MAKERS}
 
 
 @pytest.fixture
@@ -28,9 +30,9 @@ def api(tmp_path: Path) -> Api:
     )
 
 
-def existing(api: Api, root: str) -> str:
+def existing(api: Api, name: str) -> str:
     """The URL of an object of this kind."""
-    resource = RESOURCES[root]
+    resource = RESOURCES[name]
     if not api.get("/v2/lbaas/loadbalancers")["loadbalancers"]:
         parents = (
             trees.load_balancer(provider="noop_driver"),
@@ -45,51 +47,51 @@ def existing(api: Api, root: str) -> str:
     return f"{url_of(resource)}/{found[resource.key]}"
 
 
-def change(root: str) -> dict[str, Any]:
-    resource = RESOURCES[root]
+def change(name: str) -> dict[str, Any]:
+    resource = RESOURCES[name]
     fields = resource.__struct_fields__
-    if root == "rule":
-        return {root: {"value": "/new"}}
+    if resource is L7Rule:
+        return {resource.root: {"value": "/new"}}
     known = {"name": "new"} if "name" in fields and resource.key != "name" else {"description": "new"}
-    return {root: known}
+    return {resource.root: known}
 
 
-@pytest.mark.parametrize("root", RESOURCES)
-def test_a_change_of_what_nobody_else_has_changed(api: Api, root: str) -> None:
-    url = existing(api, root)
+@pytest.mark.parametrize("name", RESOURCES)
+def test_a_change_of_what_nobody_else_has_changed(api: Api, name: str) -> None:
+    url = existing(api, name)
     read = api.ask("GET", url).headers["etag"]
-    done = api.ask("PUT", url, json=change(root), headers={"If-Match": read})
+    done = api.ask("PUT", url, json=change(name), headers={"If-Match": read})
     assert done.status_code == 200, done.text
-    again = api.ask("PUT", url, json=change(root), headers={"If-Match": done.headers["etag"]})
+    again = api.ask("PUT", url, json=change(name), headers={"If-Match": done.headers["etag"]})
     assert again.status_code == 200, "the answer to a change has the ETag for the next one"
 
 
-@pytest.mark.parametrize("root", RESOURCES)
+@pytest.mark.parametrize("name", RESOURCES)
 @pytest.mark.parametrize("method", ["PUT", "DELETE"])
-def test_a_change_of_what_somebody_else_has_changed(api: Api, root: str, method: str) -> None:
-    url = existing(api, root)
+def test_a_change_of_what_somebody_else_has_changed(api: Api, name: str, method: str) -> None:
+    url = existing(api, name)
     read = api.ask("GET", url).headers["etag"]
-    assert api.ask("PUT", url, json=change(root)).status_code == 200
+    assert api.ask("PUT", url, json=change(name)).status_code == 200
     before = api.ask("GET", url)
-    body = change(root) if method == "PUT" else None
-    query = "cascade=true" if (method, root) == ("DELETE", "loadbalancer") else ""
+    body = change(name) if method == "PUT" else None
+    query = "cascade=true" if (method, name) == ("DELETE", "loadbalancer") else ""
     refused = api.ask(method, url, json=body, query_string=query, headers={"If-Match": read})
     assert (refused.status_code, refused.json["faultcode"]) == (412, "Client")
-    label, key = RESOURCES[root].label, url.rpartition("/")[2]
+    label, key = RESOURCES[name].label, url.rpartition("/")[2]
     assert refused.json["faultstring"].startswith(f"{label} {key} is not any more as If-Match has it.")
     assert api.ask("GET", url).text == before.text
-    if "profile" not in root:  # which flavors and zones use
+    if "profile" not in name:  # which flavors and zones use
         done = api.ask(method, url, json=body, query_string=query, headers={"If-Match": "*"})
         assert done.status_code in (200, 204)
 
 
-@pytest.mark.parametrize("root", RESOURCES)
-def test_removing_what_was_read(api: Api, root: str) -> None:
-    url = existing(api, root)
-    if root in ("flavorprofile", "availability_zone_profile"):
+@pytest.mark.parametrize("name", RESOURCES)
+def test_removing_what_was_read(api: Api, name: str) -> None:
+    url = existing(api, name)
+    if name in ("flavorprofile", "availability_zone_profile"):
         for offer in ("flavor", "availability_zone"):
             assert api.ask("DELETE", existing(api, offer)).status_code == 204
-    query = "cascade=true" if root == "loadbalancer" else ""
+    query = "cascade=true" if name == "loadbalancer" else ""
     read = api.ask("GET", url).headers["etag"]
     assert api.ask("DELETE", url, query_string=query, headers={"If-Match": read}).status_code == 204
 

@@ -110,7 +110,7 @@ def test_objects_are_shown_as_it_says(api: Api, resource: type[Declared]) -> Non
 @pytest.mark.parametrize("creating", [True, False])
 def test_requests_take_the_keys_that_it_says(api: Api, resource: type[Declared], creating: bool) -> None:
     api.insert(trees.load_balancer(), trees.pool(), trees.listener(), trees.member(1), trees.monitor())
-    api.insert(trees.policy(), trees.rule())
+    api.insert(trees.policy(), trees.rule(), trees.limit_policy(), trees.limit_rule())
     made = Components()
     schema = made.create(resource) if creating else made.update(resource)
     keys = made.schemas[str(schema["$ref"]).rpartition("/")[2]]["properties"]
@@ -190,7 +190,7 @@ def _in_place(name: str, given: dict[str, Any], many: bool) -> dict[str, Any]:
             return {"listeners": [listener | {name: value}]}
         case "members" | "healthmonitor":
             return {"pools": [pool | {name: value}]}
-        case "l7policies":
+        case "l7policies" | "rate_limit_policies":
             return {"listeners": [listener | {name: value}]}
         case "rules" | "redirect_pool":
             return {"listeners": [listener | {"l7policies": [{"action": "REJECT", name: value}]}]}

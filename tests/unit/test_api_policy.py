@@ -129,6 +129,13 @@ ONE: dict[str, tuple[str, str, str, Any]] = {
     "l7rule:get_one": ("r", "GET", "/l7policies/{policy}/rules/{rule}", None),
     "l7rule:post": ("w", "POST", "/l7policies/{policy}/rules", {"rule": PATH}),
     "l7rule:put": ("w", "PUT", "/l7policies/{policy}/rules/{rule}", {"rule": {}}),
+    "ratelimitpolicy:get_one": ("r", "GET", "/ratelimitpolicies/{limit}", None),
+    "ratelimitpolicy:post": ("w", "POST", "/ratelimitpolicies", {"ratelimitpolicy": {"listener_id": "{web}", "action": "DENY"}}),
+    "ratelimitpolicy:put": ("w", "PUT", "/ratelimitpolicies/{limit}", {"ratelimitpolicy": {}}),
+    "ratelimitrule:get_all": ("r", "GET", "/ratelimitpolicies/{limit}/rules", None),
+    "ratelimitrule:get_one": ("r", "GET", "/ratelimitpolicies/{limit}/rules/{limit_rule}", None),
+    "ratelimitrule:post": ("w", "POST", "/ratelimitpolicies/{limit}/rules", {"rule": {"metric": "REQUESTS", "threshold": 1}}),
+    "ratelimitrule:put": ("w", "PUT", "/ratelimitpolicies/{limit}/rules/{limit_rule}", {"rule": {}}),
     "quota:get_one": ("q", "GET", "/quotas/p1", None),
     "quota:get_defaults": ("q", "GET", "/quotas/p1/default", None),
     "quota:put": ("W", "PUT", "/quotas/p1", {"quota": {"pool": 5}}),
@@ -174,6 +181,8 @@ ONE: dict[str, tuple[str, str, str, Any]] = {
     "member:delete": ("w", "DELETE", "/pools/{pool}/members/{member}", None),
     "l7rule:delete": ("w", "DELETE", "/l7policies/{policy}/rules/{rule}", None),
     "l7policy:delete": ("w", "DELETE", "/l7policies/{policy}", None),
+    "ratelimitrule:delete": ("w", "DELETE", "/ratelimitpolicies/{limit}/rules/{limit_rule}", None),
+    "ratelimitpolicy:delete": ("w", "DELETE", "/ratelimitpolicies/{limit}", None),
     "healthmonitor:delete": ("w", "DELETE", "/healthmonitors/{monitor}", None),
     "pool:delete": ("w", "DELETE", "/pools/{pool}", None),
     "listener:delete": ("w", "DELETE", "/listeners/{listener}", None),
@@ -187,6 +196,7 @@ LISTS = {
     "listener:get_all": ("r", "g", "/listeners", "listener"),
     "pool:get_all": ("r", "g", "/pools", "pool"),
     "l7policy:get_all": ("r", "g", "/l7policies", "policy"),
+    "ratelimitpolicy:get_all": ("r", "g", "/ratelimitpolicies", "limit"),
     "healthmonitor:get_all": ("r", "g", "/healthmonitors", "monitor"),
 }
 # What is done to amphorae is done to their load balancers.
@@ -289,8 +299,10 @@ class Scene:
         place = {"load_balancer_id": self.ids["lb"], "project_id": "p1"}
         policy = trees.policy(listener_id=self.ids["web"], **place)
         rule = trees.rule(l7policy_id=policy.id, **place)
-        self.ids |= {"policy": policy.id, "rule": rule.id}
-        for item in (amphora, policy, rule):
+        limit = trees.limit_policy(listener_id=self.ids["web"], **place)
+        limit_rule = trees.limit_rule(rate_limit_policy_id=limit.id, **place)
+        self.ids |= {"policy": policy.id, "rule": rule.id, "limit": limit.id, "limit_rule": limit_rule.id}
+        for item in (amphora, policy, rule, limit, limit_rule):
             self.store.transact(lambda tx, item=item: rows.insert(tx, [item]))
 
     admin = "system admin"

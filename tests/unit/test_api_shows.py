@@ -15,6 +15,8 @@ from hydria.model.listener import Listener
 from hydria.model.load_balancer import LoadBalancer
 from hydria.model.member import Member
 from hydria.model.pool import Pool, SessionPersistence
+from hydria.model.rate_limit_policy import RateLimitPolicy
+from hydria.model.rate_limit_rule import RateLimitRule
 from hydria.model.resource import Resource
 from hydria.model.statuses import PersistenceType
 from hydria.store import rows, tables
@@ -63,6 +65,10 @@ KEYS: dict[type[Resource], set[str]] = {
         "rules", "redirect_http_code",
     },
     L7Rule: COMMON - {"name"} | {"type", "compare_type", "key", "value", "invert"},
+    RateLimitPolicy: COMMON - {"admin_state_up"} | {
+        "description", "action", "enabled", "listener_id", "rules",
+    },
+    RateLimitRule: COMMON - {"admin_state_up"} | {"metric", "threshold", "interval", "urls"},
 }  # fmt: skip
 
 
@@ -87,6 +93,14 @@ def api(tmp_path: Path) -> Api:
     return api
 
 
+@pytest.fixture(autouse=True)
+def _objects_of_extensions(api: Api, request: pytest.FixtureRequest) -> None:
+    """Where the test is about one of them: others are shown as clients know them who never use any."""
+    about = request.node.callspec.params.get("resource") if hasattr(request.node, "callspec") else None
+    if about in (RateLimitPolicy, RateLimitRule):
+        api.insert(trees.limit_policy(), trees.limit_rule())
+
+
 def shown(api: Api, resource: type[Resource]) -> dict[str, Any]:
     (found,) = api.get(url_of(resource))[resource.plural]
     answer = api.get(f"{url_of(resource)}/{found['id']}")
@@ -105,6 +119,7 @@ def test_rows_and_objects_are_shown_alike(api: Api, resource: type[Resource]) ->
         LoadBalancer: Relations(listeners=(trees.LISTENER,), pools=(trees.POOL,)),
         Listener: Relations(tags=("a", "b"), l7policies=(trees.POLICY,)),
         L7Policy: Relations(tags=("a",), rules=(trees.RULE,)),
+        RateLimitPolicy: Relations(rules=(trees.LIMIT_RULE,)),
         Pool: Relations(listeners=(trees.LISTENER,), members=(trees.MEMBER,), healthmonitor_id=trees.MONITOR),
     }
     with api.store.read() as tx:

@@ -28,7 +28,9 @@ def api(tmp_path: Path) -> Api:
 def statuses(api: Api) -> str:
     """One word per table: the statuses of its rows."""
     found = api.statuses()
-    return " ".join("+".join(found[table]) or "-" for table in found if not table.startswith("l7"))
+    return " ".join(
+        "+".join(found[table]) or "-" for table in found if not table.startswith(("l7", "rate_limit"))
+    )
 
 
 # load balancer, listeners, pools, members, monitors

@@ -16,6 +16,8 @@ from hydria.model.l7rule import L7Rule
 from hydria.model.listener import Listener
 from hydria.model.load_balancer import LoadBalancer
 from hydria.model.pool import Pool
+from hydria.model.rate_limit_policy import RateLimitPolicy
+from hydria.model.rate_limit_rule import RateLimitRule
 from hydria.model.resource import Resource, attributes, extensions_used
 from hydria.model.statuses import MonitorType, RuleType
 from hydria.providers import objects
@@ -47,6 +49,15 @@ WORDS: dict[str, tuple[type[Resource], dict[str, Any]]] = {
 }
 
 
+# Of those that add resources, a body that creates one; what it is below comes first.
+OBJECTS: dict[str, tuple[tuple[type[Resource], dict[str, Any]], ...]] = {
+    "rate-limit": (
+        (RateLimitPolicy, {"action": "QUEUE", "enabled": False}),
+        (RateLimitRule, {"metric": "REQUESTS_PER_URL", "threshold": 5, "interval": 10, "urls": ["/a"]}),
+    ),
+}
+
+
 @pytest.fixture
 def store(tmp_path: Path) -> Iterator[Store]:
     store = new_store(tmp_path)
@@ -57,7 +68,7 @@ def store(tmp_path: Path) -> Iterator[Store]:
 def test_each_extension_has_attributes_or_words_and_a_name_of_its_own() -> None:
     aliases = [each.alias for each in extensions.ALL]
     assert len(set(aliases)) == len(aliases)
-    assert USES.keys() | WORDS.keys() == set(aliases)
+    assert USES.keys() | WORDS.keys() | OBJECTS.keys() == set(aliases)
     for each in extensions.ALL:
         assert api_extensions.shown(each)["attributes"], each.alias
 
@@ -146,6 +157,36 @@ def test_third_party_providers_refuse_words_of_them(store: Store, alias: str, pr
         api.create(resource, parent, **{**usual, **changes})
     with api.unchanged(Unsupported, message):
         api.update(resource, present, parent, **changes)
+
+
+@pytest.mark.parametrize("provider", ["third", "amphora", "noop_driver"])
+def test_objects_of_extensions(store: Store, provider: str) -> None:
+    (policy, limits), (rule, body) = OBJECTS["rate-limit"]
+    api = Api(store, provider=provider)
+    limits = {"listener_id": everything(api)["listeners"], **limits}
+    if provider == "third":
+        message = (
+            "Provider 'third' does not support a requested option: ratelimitpolicy, as the extension"
+            " 'rate-limit' has it."
+        )
+        with api.unchanged(Unsupported, message):
+            api.create(policy, **limits)
+        with api.unchanged(Unsupported, message):
+            listener = {"protocol": "HTTP", "protocol_port": 80, "rate_limit_policies": [{"action": "DENY"}]}
+            api.create(LoadBalancer, listeners=[listener])
+        return
+    reading = api_reading.Api(store)
+    listener_url = f"/v2/lbaas/listeners/{limits['listener_id']}"
+    assert "rate_limit_policies" not in reading.get(listener_url)["listener"]
+    made = api.create(policy, **limits)
+    assert limits.items() <= made.items()
+    api.apply()
+    below = api.create(rule, made["id"], **body)
+    assert body.items() <= below.items()
+    assert reading.get(listener_url)["listener"]["rate_limit_policies"] == [{"id": made["id"]}]
+    url = f"/v2/lbaas/ratelimitpolicies/{made['id']}"
+    assert reading.get(url)["ratelimitpolicy"]["rules"] == [{"id": below["id"]}]
+    assert body.items() <= reading.get(f"{url}/rules")["rules"][0].items()
 
 
 def test_only_listeners_that_speak_http_compress(store: Store) -> None:
@@ -295,7 +336,7 @@ def test_what_is_ordered_reaches_the_data_plane(store: Store) -> None:
     for part in (
         "slowstart 9s",
         "compression algo gzip",
-        "url_param(q),url_dec(1) -m str -- 1",
+        "url_param(q),url_dec(1) -m str -f tls/",
         "http-response del-header Server if",
         "replace-path '^/a(/.*)?$' '/b\\1' if",
         "return status 410 content-type text/plain string gone if",

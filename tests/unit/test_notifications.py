@@ -24,6 +24,7 @@ from hydria.model.listener import Listener
 from hydria.model.load_balancer import LoadBalancer
 from hydria.model.member import Member
 from hydria.model.pool import Pool
+from hydria.model.resource import name_of
 from hydria.notifications import outbox as outbox_module
 from hydria.notifications import payloads
 from hydria.notifications.outbox import Outbox
@@ -277,7 +278,9 @@ def test_every_type_has_a_name(capsys: pytest.CaptureFixture[str]) -> None:
     assert payloads.name(LoadBalancer) == "loadbalancer"
     assert payloads.name(Amphora) == "amphora"
     for resource in RESOURCES:
-        assert payloads.name(resource) == objects.key_of(resource).removesuffix("_id")
+        key = objects.key_of(resource)
+        assert payloads.name(resource) == (name_of(resource) if key is None else key.removesuffix("_id"))
+    assert len({payloads.name(resource) for resource in RESOURCES}) == len(RESOURCES)
 
 
 # --- sending

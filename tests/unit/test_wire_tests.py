@@ -19,6 +19,8 @@ from hydria.model.load_balancer import LoadBalancer
 from hydria.model.member import Member
 from hydria.model.modification import Direction, Operation
 from hydria.model.pool import SESSION_PERSISTENCE, Pool
+from hydria.model.rate_limit_policy import RateLimitPolicy
+from hydria.model.rate_limit_rule import RateLimitRule
 from hydria.model.resource import Use, attributes, wire_name
 from hydria.model.statuses import (
     Algorithm,
@@ -31,6 +33,8 @@ from hydria.model.statuses import (
     PersistenceType,
     PolicyAction,
     PoolProtocol,
+    RateLimitAction,
+    RateLimitMetric,
     RuleType,
     TLSVersion,
 )
@@ -57,10 +61,18 @@ VERSIONS, ALPN = f"{OPTIONS}::test_each_version_of_tls_alone", f"{OPTIONS}::test
 METHODS = f"{TRAFFIC}::test_http_monitor_knows_all_methods"
 CHANGED_HEADERS = f"{EXTENSIONS}::test_headers_change_on_the_way"
 ASKED = f"{TRAFFIC}::test_http_monitor_asks_what_it_is_told_to"
+LIMITS = "node/test_dataplane_rate_limits.py"
 PATIENCE = f"{OPTIONS}::test_as_many_failures_and_successes_as_it_takes"
 
 # Pairs, for values of different vocabularies that read the same are equal.
 VALUES: list[tuple[StrEnum, str]] = [
+    (RateLimitAction.DENY, f"{LIMITS}::test_requests_beyond_the_threshold"),
+    (RateLimitAction.REJECT, f"{LIMITS}::test_requests_beyond_the_threshold"),
+    (RateLimitAction.SILENT_DROP, f"{LIMITS}::test_silence"),
+    (RateLimitAction.QUEUE, f"{LIMITS}::test_requests_are_held_back_and_none_fails"),
+    (RateLimitMetric.REQUESTS, f"{LIMITS}::test_requests_beyond_the_threshold"),
+    (RateLimitMetric.REQUESTS_PER_URL, f"{LIMITS}::test_requests_to_single_urls"),
+    (RateLimitMetric.KBYTES, f"{LIMITS}::test_kbytes_limit_who_downloads_much_and_nobody_else"),
     (ListenerProtocol.HTTP, f"{TRAFFIC}::test_headers_are_inserted_when_they_are_true"),
     (ListenerProtocol.TCP, f"{OPTIONS}::test_tcp_listeners_carry_whatever_is_said"),
     (ListenerProtocol.HTTPS, f"{OPTIONS}::test_tls_passes_through_to_members"),
@@ -141,6 +153,12 @@ EVERY_CODE = f"{TRAFFIC}::test_http_monitor_expects_codes"
 STICKY = f"{DATAGRAMS}::test_clients_stick"
 
 SEEN: dict[str, str] = {
+    "loadbalancer.flow_logs": "node/test_agent_logs.py::test_a_load_balancer_without_flow_logs",
+    "pool.preserve_source": f"{DATAGRAMS}::test_members_that_see_their_clients",
+    "ratelimitpolicy.enabled": "node/test_agent_rate_limits.py::test_limits_change_without_a_reload",
+    "ratelimitrule.threshold": f"{LIMITS}::test_requests_beyond_the_threshold",
+    "ratelimitrule.interval": f"{LIMITS}::test_requests_are_held_back_and_none_fails",
+    "ratelimitrule.urls": f"{LIMITS}::test_requests_to_single_urls",
     "loadbalancer.admin_state_up": OFF,
     "loadbalancer.vip_address": "system/test_machine.py",
     "loadbalancer.additional_vips": "system/test_additional_vips.py::test_every_listener_serves_every_vip",
@@ -206,10 +224,10 @@ SEEN: dict[str, str] = {
     "l7policy.fixed_response": f"{EXTENSIONS}::test_fixed_responses",
     "l7policy.header_changes": CHANGED_HEADERS,
     "l7policy.url_rewrite": f"{EXTENSIONS}::test_paths_change_on_the_way",
-    "rule.admin_state_up": f"{POLICIES}::test_all_rules_of_a_policy_must_match",
-    "rule.key": EVERY_RULE,
-    "rule.value": EVERY_RULE,
-    "rule.invert": EVERY_RULE,
+    "l7rule.admin_state_up": f"{POLICIES}::test_all_rules_of_a_policy_must_match",
+    "l7rule.key": EVERY_RULE,
+    "l7rule.value": EVERY_RULE,
+    "l7rule.invert": EVERY_RULE,
 }  # fmt: skip
 # For people and for the database; whose values are in the table above; or where they go besides the wire.
 NOT_OF_THE_WIRE = {
@@ -246,10 +264,20 @@ def test_every_value_has_a_test_on_the_wire():
 
 def test_every_option_has_a_test_on_the_wire():
     found = set()
-    for resource in (LoadBalancer, Listener, Pool, Member, HealthMonitor, L7Policy, L7Rule):
+    for resource in (
+        LoadBalancer,
+        Listener,
+        Pool,
+        Member,
+        HealthMonitor,
+        L7Policy,
+        L7Rule,
+        RateLimitPolicy,
+        RateLimitRule,
+    ):
         for field, attribute in attributes(resource).items():
             wire = wire_name(field, attribute)
-            name = f"{resource.root}.{wire}"
+            name = f"{resource.called or resource.root}.{wire}"
             if attribute.create is Use.NEVER or wire in NOT_OF_THE_WIRE or hasattr(attribute.kind, "words"):
                 continue
             if name == "listener.insert_headers":

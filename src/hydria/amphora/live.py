@@ -113,13 +113,30 @@ def _certificates(runtime: Runtime, name: str, content: str) -> None:
 
 def _patterns(runtime: Runtime, name: str, content: str) -> None:
     """Replace what an ACL compares with at one stroke: nobody finds it half-written."""
-    answer = runtime.ask(f"prepare acl {name}").strip()
-    if not answer.startswith(_PREPARED):
-        raise CommandFailed(f"prepare acl {name}: {answer[:500]}")
-    version = answer.removeprefix(_PREPARED).strip()
+    version = _prepared(runtime, f"acl {name}")
     for pattern in files.patterns(content):
         runtime.tell(f"add acl @{version} {name} {word(pattern)}")
     runtime.tell(f"commit acl @{version} {name}")
+
+
+def _map(runtime: Runtime, name: str, content: str) -> None:
+    """The same with a map, whose keys and values have no blanks."""
+    version = _prepared(runtime, f"map {name}")
+    for line in content.splitlines():
+        key_, value = line.split(" ")
+        runtime.tell(f"add map @{version} {name} {word(key_)} {word(value)}")
+    runtime.tell(f"commit map @{version} {name}")
+
+
+def _prepared(runtime: Runtime, what: str) -> str:
+    answer = runtime.ask(f"prepare {what}").strip()
+    if not answer.startswith(_PREPARED):
+        raise CommandFailed(f"prepare {what}: {answer[:500]}")
+    return answer.removeprefix(_PREPARED).strip()
+
+
+def _program(_runtime: Runtime, _name: str, _content: str) -> None:
+    """It is named after what it says, so it never says anything else."""
 
 
 # By what the name of a file ends with: how the running process takes up what it has become.
@@ -129,4 +146,6 @@ _RENEWALS: Mapping[str, Callable[[Runtime, str, str], None]] = {
     "crl": partial(_secret, "crl-file"),
     "list": _certificates,
     "acl": _patterns,
+    "map": _map,
+    "lua": _program,
 }

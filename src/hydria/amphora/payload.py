@@ -21,7 +21,7 @@ _ID = re.compile(rf"[0-9A-Za-z-]{{1,{_LONGEST_ID}}}")
 _DAY = 86_400
 _PORT = re.compile(r"[0-9]{1,5}")
 # Printable, and without what separates, quotes or escapes on HAProxy's command line.
-_FILE_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9-]{0,99}\.(pem|ca|crl|list|acl)")
+_FILE_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9-]{0,99}\.(pem|ca|crl|list|acl|map|lua)")
 _TOKEN = re.compile(r"""[^\x00-\x20\x7f-\uffff;\\"'#<]+""")
 
 

@@ -35,6 +35,8 @@ from hydria.model.listener import Listener
 from hydria.model.load_balancer import LoadBalancer
 from hydria.model.member import Member
 from hydria.model.pool import Pool
+from hydria.model.rate_limit_policy import RateLimitPolicy
+from hydria.model.rate_limit_rule import RateLimitRule
 from hydria.model.resource import Declared, url_path
 from hydria.settings import ApiSettings
 from hydria.store.tables import OFFERED
@@ -95,7 +97,9 @@ def _open_paths(settings: ApiSettings) -> frozenset[str]:
 
 def _routes(services: Services) -> Iterator[tuple[str, object]]:
     """Path below ``lbaas`` -> endpoint."""
-    listed: tuple[type[Declared], ...] = (LoadBalancer, Listener, Pool, HealthMonitor, L7Policy, *OFFERED)
+    listed: tuple[type[Declared], ...] = (
+        LoadBalancer, Listener, Pool, HealthMonitor, L7Policy, RateLimitPolicy, *OFFERED,
+    )  # fmt: skip
     for resource in listed:
         yield f"/{url_path(resource)}", Collection(services, resource)
         yield f"/{url_path(resource)}/{{identifier}}", Item(services, resource)
@@ -103,6 +107,8 @@ def _routes(services: Services) -> Iterator[tuple[str, object]]:
     yield "/pools/{identifier}/members/{child}", Item(services, Member)
     yield "/l7policies/{identifier}/rules", Collection(services, L7Rule)
     yield "/l7policies/{identifier}/rules/{child}", Item(services, L7Rule)
+    yield "/ratelimitpolicies/{identifier}/rules", Collection(services, RateLimitRule)
+    yield "/ratelimitpolicies/{identifier}/rules/{child}", Item(services, RateLimitRule)
     yield "/loadbalancers/{identifier}/stats", Statistics(services, LoadBalancer)
     yield "/loadbalancers/{identifier}/status", Statuses(services, LoadBalancer)
     yield "/loadbalancers/{identifier}/statuses", Statuses(services, LoadBalancer)

@@ -10,10 +10,11 @@ from collections.abc import Iterator
 import falcon
 import msgspec
 
+from hydria.api.views import EXTENDED_CHILDREN
 from hydria.model import extensions, kinds
 from hydria.model.errors import NotFound
 from hydria.model.extensions import Extension
-from hydria.model.resource import Resource, attributes, wire_name
+from hydria.model.resource import Resource, Use, attributes, name_of, wire_name
 from hydria.store.tables import RESOURCES
 
 ROOT = "extensions"
@@ -38,7 +39,7 @@ def shown(extension: Extension) -> dict[str, object]:
         "description": extension.description,
         "updated": extension.updated,
         "attributes": [
-            {"resource": resource.root, "name": name, "values": values}
+            {"resource": name_of(resource), "name": name, "values": values}
             for resource in RESOURCES
             for name, values in _parts(extension, resource)
         ],
@@ -53,5 +54,9 @@ def _parts(extension: Extension, resource: type[Resource]) -> Iterator[tuple[str
             for word in extension.words
             if isinstance(attribute.kind, kinds.Choice) and attribute.kind.words is type(word)
         ]
-        if words or attribute.extension is extension:
+        whole = resource.extension is extension and attribute.create is not Use.NEVER
+        if words or whole or attribute.extension is extension:
             yield wire_name(field, attribute), words
+    for key, one in EXTENDED_CHILDREN.get(resource, {}).items():
+        if one is extension:
+            yield key, []

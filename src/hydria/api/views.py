@@ -13,12 +13,14 @@ from functools import cache
 
 import msgspec
 
+from hydria.model.extensions import RATE_LIMIT, Extension
 from hydria.model.health_monitor import HealthMonitor
 from hydria.model.l7policy import L7Policy
 from hydria.model.listener import Listener
 from hydria.model.load_balancer import LoadBalancer
 from hydria.model.pool import Pool
 from hydria.model.quota import ALIASES, Quota
+from hydria.model.rate_limit_policy import RateLimitPolicy
 from hydria.model.resource import Declared, attributes, wire_name
 from hydria.model.statuses import ProvisioningStatus
 from hydria.store.relations import Relations
@@ -33,9 +35,15 @@ _PARENTS: Mapping[type[Declared], Mapping[str, str]] = {
 }
 _CHILDREN: Mapping[type[Declared], tuple[str, ...]] = {
     LoadBalancer: ("listeners", "pools"),
-    Listener: ("l7policies",),
+    Listener: ("l7policies", "rate_limit_policies"),
     L7Policy: ("rules",),
+    RateLimitPolicy: ("rules",),
     Pool: ("listeners", "members"),
+}
+
+# Of these, what belongs to extensions: shown only when there are some.
+EXTENDED_CHILDREN: Mapping[type[Declared], Mapping[str, Extension]] = {
+    Listener: {"rate_limit_policies": RATE_LIMIT},
 }
 
 # Keys under which a response shows a value once more.
@@ -49,7 +57,7 @@ class View:
     fields: what to read of an object, in this order; keys: the key of each in the response.
     json, times, parents: keys of values that are JSON text in the database, moments, ids of what is above.
     owned, tagged, faulty: whether there is a project, there are tags, and it can be in ERROR.
-    extended: keys of extensions, shown only when they are not null.
+    extended: keys of extensions, shown only when they are not null, and sparse: when they are not empty.
     """
 
     fields: tuple[str, ...]
@@ -64,6 +72,7 @@ class View:
     faulty: bool
     aliases: tuple[tuple[str, str], ...]
     extended: tuple[str, ...]
+    sparse: tuple[str, ...]
 
     def of_row(self, row: Sequence[object], relations: Relations) -> Body:
         """The object that a row of ``fields`` holds; for msgspec to encode."""
@@ -89,6 +98,9 @@ class View:
             shown[key] = [{"id": shown[key]}]
         for key in self.children:
             shown[key] = [{"id": identifier} for identifier in getattr(relations, key)]
+        for key in self.sparse:
+            if not shown[key]:
+                del shown[key]
         if self.has_monitor and relations.healthmonitor_id is not None:
             shown["healthmonitor_id"] = relations.healthmonitor_id
         if self.owned:
@@ -143,6 +155,7 @@ def view(resource: type[Declared]) -> View:
         faulty=faulty,
         aliases=tuple(_ALIASES.get(resource, {}).items()),
         extended=tuple(key for name, key in shown.items() if declared[name].extension is not None),
+        sparse=tuple(EXTENDED_CHILDREN.get(resource, ())),
     )
 
 

@@ -2,6 +2,9 @@
 
 HAProxy refuses the same clients once more (haproxy/frontend.py), so that nobody gets in during the moments
 in which one of the two is already changed and the other is not.
+
+A client that is dropped silently is not to hear of it either. HAProxy, which is not privileged, can only give
+what ends the connection a hop limit of 1; clients on the VIP's own network would get it.
 """
 
 from __future__ import annotations
@@ -11,6 +14,7 @@ from collections.abc import Iterable, Iterator, Sequence
 from typing import TypeAlias
 
 from hydria.model.listener import Listener
+from hydria.model.statuses import RateLimitAction
 from hydria.model.tree import Tree
 
 Address: TypeAlias = ipaddress.IPv4Address | ipaddress.IPv6Address
@@ -18,6 +22,7 @@ Network: TypeAlias = ipaddress.IPv4Network | ipaddress.IPv6Network
 
 _TABLE = "table inet hydria"
 _FAMILIES = {4: "ip", 6: "ip6"}
+_HOPS = {4: "ttl", 6: "hoplimit"}
 
 
 def render(tree: Tree) -> str:
@@ -32,20 +37,47 @@ def render(tree: Tree) -> str:
         if each.admin_state_up and each.allowed_cidrs and each.transport == "TCP"
     ]
     restricted.sort(key=lambda listener: (listener.created_at, listener.id))
-    rules = [rule for listener in restricted for rule in _rules(listener, vips)]
-    if not rules:
+    chains = {
+        "input": [rule for listener in restricted for rule in _rules(listener, vips)],
+        "output": [rule for listener in _dropping(tree) for rule in _silent(listener, vips)],
+    }
+    if not any(chains.values()):
         return ""
     lines = [
         _TABLE,  # so that there is one to delete
         f"delete {_TABLE}",
         f"{_TABLE} {{",
-        "\tchain input {",
-        "\t\ttype filter hook input priority filter; policy accept;",
-        *(f"\t\t{rule}" for rule in rules),
-        "\t}",
+        *(line for hook, rules in chains.items() if rules for line in _chain(hook, rules)),
         "}",
     ]
     return "\n".join(lines) + "\n"
+
+
+def _chain(hook: str, rules: Iterable[str]) -> Iterator[str]:
+    yield f"\tchain {hook} {{"
+    yield f"\t\ttype filter hook {hook} priority filter; policy accept;"
+    yield from (f"\t\t{rule}" for rule in rules)
+    yield "\t}"
+
+
+def _dropping(tree: Tree) -> list[Listener]:
+    """The listeners with a rate limit policy that drops connections silently."""
+    dropping = {
+        policy.listener_id
+        for policy in tree.limit_policies
+        if policy.admin_state_up and policy.action is RateLimitAction.SILENT_DROP
+    }
+    found = [each for each in tree.listeners if each.admin_state_up and each.id in dropping]
+    return sorted(found, key=lambda listener: (listener.created_at, listener.id))
+
+
+def _silent(listener: Listener, vips: Sequence[Address]) -> Iterator[str]:
+    """The rules for each family of the VIP; what HAProxy sends otherwise has many hops before it."""
+    for version, family in _FAMILIES.items():
+        sources = _set(vip for vip in vips if vip.version == version)
+        if sources:
+            rule = f"{family} saddr {sources} tcp sport {listener.protocol_port:d}"
+            yield f"{rule} {family} {_HOPS[version]} 1 drop"
 
 
 def _rules(listener: Listener, vips: Sequence[Address]) -> Iterator[str]:

@@ -45,6 +45,13 @@ URL_PATH = kinds.Pattern(
     "'#', scheme or host; percent-encode other characters.",
 )
 
+# The same without what begins a query.
+PATH = kinds.Pattern(
+    r"/(?!/)(?:[A-Za-z0-9\-._~!$&'()*+,;=:@/]|%[0-9A-Fa-f]{2})*",
+    "Value should be a path that starts with a single '/', without a query; percent-encode other characters.",
+    least=1,
+)
+
 EXPECTED_CODES = ExpectedCodes()
 
 # RFC 1123 labels; an underscore is tolerated because names in use have it.

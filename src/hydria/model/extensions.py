@@ -72,4 +72,19 @@ PRESERVE_SOURCE = Extension(
     "Pools of UDP and SCTP whose members see the addresses of clients instead of the amphora's.",
     "2026-11-29T00:00:00Z",
 )
-ALL = (DRAIN_TIMEOUT, SLOW_START, L7_RULE_TYPES, L7_ACTIONS, COMPRESSION, FLOW_LOGS, PRESERVE_SOURCE)
+RATE_LIMIT = Extension(
+    "rate-limit",
+    "Rate limits of clients",
+    "Policies that refuse or hold back what a client sends beyond what a listener allows each of them.",
+    "2026-11-29T00:00:00Z",
+)
+ALL = (
+    DRAIN_TIMEOUT,
+    SLOW_START,
+    L7_RULE_TYPES,
+    L7_ACTIONS,
+    COMPRESSION,
+    FLOW_LOGS,
+    PRESERVE_SOURCE,
+    RATE_LIMIT,
+)

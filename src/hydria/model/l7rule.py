@@ -22,6 +22,7 @@ class L7Rule(Resource, frozen=True, kw_only=True):
     argument_on_update: ClassVar[str] = "l7rule_"
     table: ClassVar[str] = "l7rules"
     within: ClassVar[str] = "l7policy_id"
+    called: ClassVar[str] = "l7rule"
 
     l7policy_id: Annotated[str, internal(IDENTIFIER, shown=False)]
     load_balancer_id: Annotated[str, internal(IDENTIFIER, shown=False, listed=False)]

@@ -31,7 +31,7 @@ class Listener(Resource, frozen=True, kw_only=True):
     label: ClassVar[str] = "Listener"
     argument: ClassVar[str] = "listener_"
     table: ClassVar[str] = "listeners"
-    children: ClassVar[tuple[str, ...]] = ("default_pool", "l7policies")
+    children: ClassVar[tuple[str, ...]] = ("default_pool", "l7policies", "rate_limit_policies")
 
     load_balancer_id: Annotated[
         str,

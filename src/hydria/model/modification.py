@@ -44,12 +44,6 @@ _HEADER_VALUE = kinds.Pattern(
     limit=1024,
     least=1,
 )
-# As in URL_PATH, without what begins a query.
-_PATH = kinds.Pattern(
-    r"/(?!/)(?:[A-Za-z0-9\-._~!$&'()*+,;=:@/]|%[0-9A-Fa-f]{2})*",
-    "Value should be a path that starts with a single '/', without a query; percent-encode other characters.",
-    least=1,
-)
 
 FIXED_RESPONSE = kinds.Record(
     {"status": kinds.Integer(200, 599), "content_type": _CONTENT_TYPE, "body": _BODY}, required=("status",)
@@ -67,7 +61,9 @@ HEADER_CHANGES = kinds.ListOf(
     limit=MOST_CHANGES,
     empty_is_null=True,
 )
-URL_REWRITE = kinds.Record({"prefix": _PATH, "replacement": _PATH}, required=("prefix", "replacement"))
+URL_REWRITE = kinds.Record(
+    {"prefix": alphabets.PATH, "replacement": alphabets.PATH}, required=("prefix", "replacement")
+)
 
 
 class FixedResponse(msgspec.Struct, frozen=True, kw_only=True):

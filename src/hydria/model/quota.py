@@ -7,7 +7,7 @@ from typing import Annotated, ClassVar
 
 from hydria.model import alphabets, kinds
 from hydria.model.errors import QuotaExceeded
-from hydria.model.resource import Attribute, Declared, Use
+from hydria.model.resource import Attribute, Declared, Use, name_of
 
 UNLIMITED = -1
 _LARGEST = 2_000_000_000
@@ -55,7 +55,7 @@ OPTIONS: Mapping[str, str] = {
 
 def field_of(resource: type[Declared]) -> str:
     """The quota that objects of this kind count against."""
-    return "l7rule" if resource.root == "rule" else resource.root
+    return name_of(resource)
 
 
 def exceeded(resource: type[Declared]) -> QuotaExceeded:

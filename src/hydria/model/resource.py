@@ -125,6 +125,8 @@ class Declared(msgspec.Struct, frozen=True, kw_only=True):
     within: ClassVar[str] = ""  # the field with the id of the object in the middle of its URL
     argument_on_update: ClassVar[str] = ""  # of a PUT, where that is not the argument
     links: ClassVar[str] = ""  # key of a list's links, where that is not <plural>_links (contract 1.6)
+    called: ClassVar[str] = ""  # in names of operations and rules, where others have the same root
+    extension: ClassVar[Extension | None] = None  # what it belongs to when Octavia has no such objects
 
 
 class Resource(Declared, frozen=True, kw_only=True):
@@ -179,6 +181,11 @@ def attributes(resource: type[Declared]) -> Mapping[str, Attribute]:
 def url_path(resource: type[Declared]) -> str:
     """The last part of the URL of a list of these."""
     return resource.path or resource.plural
+
+
+def name_of(resource: type[Declared]) -> str:
+    """A name that no other resource has: ``l7rule``."""
+    return resource.called or resource.root
 
 
 def links_key(resource: type[Declared]) -> str:
@@ -279,7 +286,12 @@ def parse_update(
 def extensions_used(
     resource: type[Declared], values: Mapping[str, object]
 ) -> Iterator[tuple[str, Extension]]:
-    """Which of these values are of extensions: the key of each, and the extension."""
+    """Which of these values are of extensions: the key of each, and the extension.
+
+    Of an object that is as a whole, its own name.
+    """
+    if resource.extension is not None:
+        yield name_of(resource), resource.extension
     for field, attribute in attributes(resource).items():
         value = values.get(field)
         if attribute.extension is not None:

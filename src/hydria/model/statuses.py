@@ -178,6 +178,23 @@ class CompareType(StrEnum):
     EQUAL_TO = "EQUAL_TO"
 
 
+class RateLimitAction(StrEnum):
+    """What happens to the requests of a client that is beyond its limits."""
+
+    DENY = "DENY"
+    REJECT = "REJECT"
+    SILENT_DROP = "SILENT_DROP"
+    QUEUE = "QUEUE"
+
+
+class RateLimitMetric(StrEnum):
+    """What is counted of a client. The specification has packets, too, which no proxy sees."""
+
+    REQUESTS = "REQUESTS"
+    REQUESTS_PER_URL = "REQUESTS_PER_URL"
+    KBYTES = "KBYTES"
+
+
 class ClientAuthentication(StrEnum):
     """Whether TLS clients must show a certificate."""
 

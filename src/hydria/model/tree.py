@@ -13,6 +13,8 @@ from hydria.model.listener import Listener
 from hydria.model.load_balancer import LoadBalancer
 from hydria.model.member import Member
 from hydria.model.pool import Pool
+from hydria.model.rate_limit_policy import RateLimitPolicy
+from hydria.model.rate_limit_rule import RateLimitRule
 from hydria.model.resource import Resource
 
 
@@ -27,6 +29,8 @@ class Tree:
     health_monitors: tuple[HealthMonitor, ...] = ()
     l7policies: tuple[L7Policy, ...] = ()
     l7rules: tuple[L7Rule, ...] = ()
+    limit_policies: tuple[RateLimitPolicy, ...] = ()
+    limit_rules: tuple[RateLimitRule, ...] = ()
 
     def desired(self) -> Tree:
         """The tree without what is being deleted, and without what hangs on it."""
@@ -35,6 +39,11 @@ class Tree:
         policies = {
             policy.id: policy
             for policy in self.l7policies
+            if policy.desired and policy.listener_id in listeners
+        }
+        limits = {
+            policy.id: policy
+            for policy in self.limit_policies
             if policy.desired and policy.listener_id in listeners
         }
         return Tree(
@@ -47,6 +56,8 @@ class Tree:
             ),
             tuple(policies.values()),
             tuple(rule for rule in self.l7rules if rule.desired and rule.l7policy_id in policies),
+            tuple(limits.values()),
+            tuple(rule for rule in self.limit_rules if rule.desired and rule.rate_limit_policy_id in limits),
         )
 
     def children(self) -> Iterator[Resource]:
@@ -57,6 +68,8 @@ class Tree:
         yield from self.health_monitors
         yield from self.l7policies
         yield from self.l7rules
+        yield from self.limit_policies
+        yield from self.limit_rules
 
     def pool(self, pool_id: str | None) -> Pool | None:
         """The pool with this id, if it is in the tree."""
@@ -79,6 +92,16 @@ class Tree:
     def rules_of(self, policy_id: str) -> tuple[L7Rule, ...]:
         """An L7 policy's rules, in the order of their creation."""
         rules = [rule for rule in self.l7rules if rule.l7policy_id == policy_id]
+        return tuple(sorted(rules, key=lambda rule: (rule.created_at, rule.id)))
+
+    def limit_policies_of(self, listener_id: str) -> tuple[RateLimitPolicy, ...]:
+        """A listener's rate limit policies, in the order of their creation."""
+        policies = [policy for policy in self.limit_policies if policy.listener_id == listener_id]
+        return tuple(sorted(policies, key=lambda policy: (policy.created_at, policy.id)))
+
+    def limit_rules_of(self, policy_id: str) -> tuple[RateLimitRule, ...]:
+        """A rate limit policy's rules, in the order of their creation."""
+        rules = [rule for rule in self.limit_rules if rule.rate_limit_policy_id == policy_id]
         return tuple(sorted(rules, key=lambda rule: (rule.created_at, rule.id)))
 
     def pools_by_listener(self) -> Mapping[str, tuple[str, ...]]:

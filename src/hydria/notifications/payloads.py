@@ -14,7 +14,7 @@ import msgspec
 
 from hydria.model.amphora import Amphora
 from hydria.model.load_balancer import LoadBalancer
-from hydria.model.resource import Declared, Resource, attributes, wire_name
+from hydria.model.resource import Declared, Resource, attributes, name_of, wire_name
 from hydria.providers import objects
 from hydria.store.events import Event, What
 
@@ -57,7 +57,7 @@ def name(resource: Any) -> str:
     if resource is Amphora:
         return "amphora"
     key = objects.key_of(resource)
-    return str(resource.root) if key is None else key.removesuffix("_id")
+    return name_of(resource) if key is None else key.removesuffix("_id")
 
 
 def whats(resource: Any) -> tuple[What, ...]:
@@ -75,7 +75,8 @@ def keys(resource: Any) -> tuple[str, ...]:
         return (*_OF_AMPHORAE, "loadbalancer_id", "project_id")
     key = objects.key_of(resource)
     if key is None:
-        return tuple(wire for _, wire in _shown_fields(resource))
+        placed = ("loadbalancer_id", "project_id") if issubclass(resource, Resource) else ()
+        return tuple(dict.fromkeys((*(wire for _, wire in _shown_fields(resource)), *placed)))
     own = {key: None} | dict.fromkeys(objects.names_of(resource).values())
     return tuple(own | dict.fromkeys(("loadbalancer_id", "project_id")))
 
@@ -109,8 +110,16 @@ def provider_dict(item: Any, *, nested: bool) -> Payload:
 
 def _shown(item: Declared) -> Payload:
     """What no provider driver ever sees, as the API shows it."""
-    return {wire: msgspec.to_builtins(getattr(item, field)) for field, wire in _shown_fields(type(item))}
+    return {wire: _plain(getattr(item, field)) for field, wire in _shown_fields(type(item))}
+
+
+def _plain(value: object) -> object:
+    return list(value) if isinstance(value, tuple) else msgspec.to_builtins(value)
 
 
 def _shown_fields(resource: type[Declared]) -> list[tuple[str, str]]:
-    return [(field, wire_name(field, it)) for field, it in attributes(resource).items() if it.shown]
+    return [
+        (field, wire_name(field, it))
+        for field, it in attributes(resource).items()
+        if it.shown or field == resource.within
+    ]

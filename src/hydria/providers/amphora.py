@@ -28,6 +28,7 @@ class AmphoraProviderDriver(provider_base.ProviderDriver):
     hydria_completion = Completion.CONVERGED
     hydria_extensions = True
     hydria_policy_protocols = frozenset({ListenerProtocol.HTTP, ListenerProtocol.TERMINATED_HTTPS})
+    hydria_limited_protocols = hydria_policy_protocols | {ListenerProtocol.TCP, ListenerProtocol.HTTPS}
 
     _settings: Settings
     _network: NetworkDriver

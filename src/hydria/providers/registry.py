@@ -100,6 +100,15 @@ class Provider:
         if served is not None and protocol not in served:
             raise Unsupported(self.name, f"L7 policies are not supported on {protocol} listeners.")
 
+    def admit_limits(self, protocol: ListenerProtocol) -> None:
+        """Raise Unsupported if the driver says that it limits no rates on listeners of this protocol.
+
+        A driver of Hydria's own names those that it does in ``hydria_limited_protocols``.
+        """
+        served = getattr(self.driver, "hydria_limited_protocols", None)
+        if served is not None and protocol not in served:
+            raise Unsupported(self.name, f"rate limits are not supported on {protocol} listeners.")
+
     def admit_extensions(self, resource: type[Resource], values: Mapping[str, object]) -> None:
         """Raise Unsupported for values that Octavia does not have, unless the driver says that it has them.
 

@@ -16,19 +16,31 @@ from hydria.model.l7policy import L7Policy
 from hydria.model.listener import Listener
 from hydria.model.load_balancer import LoadBalancer
 from hydria.model.pool import Pool
+from hydria.model.rate_limit_policy import RateLimitPolicy
 from hydria.model.resource import Declared, attributes
 from hydria.store.batches import batches
 from hydria.store.routing import routes
-from hydria.store.tables import health_monitors, l7policies, l7rules, listeners, members, pools, tags
+from hydria.store.tables import (
+    health_monitors,
+    l7policies,
+    l7rules,
+    limit_policies,
+    limit_rules,
+    listeners,
+    members,
+    pools,
+    tags,
+)
 
 
 @dataclass(frozen=True, slots=True)
 class Relations:
     """Ids of children, each kind in the order of the ids, and the tags in theirs.
 
-    Which of them an object can have depends on its kind: ``l7policies`` are a listener's, in the order in
-    which they are tried, ``rules`` an L7 policy's, ``members`` and ``healthmonitor_id`` a pool's,
-    ``listeners`` a load balancer's, or those that send traffic to a pool.
+    Which of them an object can have depends on its kind: ``l7policies`` and ``rate_limit_policies`` are a
+    listener's, the former in the order in which they are tried, ``rules`` a policy's of either kind,
+    ``members`` and ``healthmonitor_id`` a pool's, ``listeners`` a load balancer's, or those that send traffic
+    to a pool.
     """
 
     tags: tuple[str, ...] = ()
@@ -36,6 +48,7 @@ class Relations:
     pools: tuple[str, ...] = ()
     members: tuple[str, ...] = ()
     l7policies: tuple[str, ...] = ()
+    rate_limit_policies: tuple[str, ...] = ()
     rules: tuple[str, ...] = ()
     healthmonitor_id: str | None = None
 
@@ -45,8 +58,12 @@ NONE = Relations()
 # Relation -> the column that names the owner; the listeners of a pool are found by their routes.
 _CHILDREN: Mapping[type[Declared], Mapping[str, sa.Column[Any]]] = {
     LoadBalancer: {"listeners": listeners.c.load_balancer_id, "pools": pools.c.load_balancer_id},
-    Listener: {"l7policies": l7policies.c.listener_id},
+    Listener: {
+        "l7policies": l7policies.c.listener_id,
+        "rate_limit_policies": limit_policies.c.listener_id,
+    },
     L7Policy: {"rules": l7rules.c.l7policy_id},
+    RateLimitPolicy: {"rules": limit_rules.c.rate_limit_policy_id},
     Pool: {
         "members": members.c.pool_id,
         "healthmonitor_id": health_monitors.c.pool_id,

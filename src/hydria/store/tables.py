@@ -23,6 +23,8 @@ from hydria.model.load_balancer import LoadBalancer
 from hydria.model.member import Member
 from hydria.model.pool import Pool
 from hydria.model.quota import Quota
+from hydria.model.rate_limit_policy import RateLimitPolicy
+from hydria.model.rate_limit_rule import RateLimitRule
 from hydria.model.resource import Declared, Resource, attributes
 from hydria.model.statuses import ListenerProtocol
 
@@ -34,6 +36,8 @@ RESOURCES: tuple[type[Resource], ...] = (
     HealthMonitor,
     L7Policy,
     L7Rule,
+    RateLimitPolicy,
+    RateLimitRule,
 )
 # What the operator keeps; profiles before what refers to them.
 OFFERED: tuple[type[Declared], ...] = (FlavorProfile, Flavor, AvailabilityZoneProfile, AvailabilityZone)
@@ -65,6 +69,7 @@ _REFERENCES = {
     "pool_id": ("pools.id", "CASCADE"),
     "listener_id": ("listeners.id", "CASCADE"),
     "l7policy_id": ("l7policies.id", "CASCADE"),
+    "rate_limit_policy_id": ("rate_limit_policies.id", "CASCADE"),
     "flavor_profile_id": ("flavor_profiles.id", None),
     "availability_zone_profile_id": ("availability_zone_profiles.id", None),
 }
@@ -135,6 +140,8 @@ members = _table(Member, _live_key())
 health_monitors = _listed_table(HealthMonitor, _live_key())
 l7policies = _listed_table(L7Policy)
 l7rules = _table(L7Rule)
+limit_policies = _listed_table(RateLimitPolicy)
+limit_rules = _table(RateLimitRule)
 amphorae = _table(Amphora)
 quotas = _table(Quota)
 

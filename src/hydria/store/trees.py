@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
 from datetime import datetime, timedelta
-from typing import Any
+from typing import Any, TypeVar
 
 import sqlalchemy as sa
 
@@ -17,26 +17,32 @@ from hydria.model.listener import Listener
 from hydria.model.load_balancer import LoadBalancer
 from hydria.model.member import Member
 from hydria.model.pool import Pool
+from hydria.model.rate_limit_policy import RateLimitPolicy
+from hydria.model.rate_limit_rule import RateLimitRule
 from hydria.model.resource import FAULT_LENGTH, Resource
 from hydria.model.statuses import OperatingStatus, ProvisioningStatus
 from hydria.model.tree import Tree
 from hydria.store import events, rows, tables
 from hydria.store.batches import batches
 
-_CHILDREN: tuple[type[Resource], ...] = (L7Rule, L7Policy, HealthMonitor, Member, Pool, Listener)
+_CHILDREN: tuple[type[Resource], ...] = (
+    L7Rule, L7Policy, RateLimitRule, RateLimitPolicy, HealthMonitor, Member, Pool, Listener,
+)  # fmt: skip
 # What goes with an object of this kind, and the column that names it.
 _HANGING: Mapping[type[Resource], Sequence[tuple[type[Resource], str]]] = {
     Pool: ((HealthMonitor, "pool_id"), (Member, "pool_id")),
     L7Policy: ((L7Rule, "l7policy_id"),),
-    Listener: ((L7Policy, "listener_id"),),
+    RateLimitPolicy: ((RateLimitRule, "rate_limit_policy_id"),),
+    Listener: ((L7Policy, "listener_id"), (RateLimitPolicy, "listener_id")),
 }
 # Nobody observes these: once they are applied, their operating status is what their owner says.
-_UNOBSERVED = (L7Policy, L7Rule)
+_UNOBSERVED = (L7Policy, L7Rule, RateLimitPolicy, RateLimitRule)
 _UNFINISHED = (ProvisioningStatus.PENDING_CREATE, ProvisioningStatus.PENDING_UPDATE, ProvisioningStatus.ERROR)
 _SETTLED = (ProvisioningStatus.ACTIVE, ProvisioningStatus.ERROR)
 # How often a tree that changes while it is read is read again.
 _READS = 5
 _AGES = 10 * 366 * 86400.0  # seconds
+R = TypeVar("R", bound=Resource)
 
 
 def load_whole(tx: sa.Connection, load_balancer_id: str) -> tuple[Tree, tuple[Amphora, ...]] | None:
@@ -66,7 +72,11 @@ def load_tree(tx: sa.Connection, load_balancer_id: str) -> Tree | None:
     balancer = rows.load_one(tx, LoadBalancer, load_balancer_id)
     if balancer is None:
         return None
-    listeners, policies = _listeners_and_policies(tx, load_balancer_id)
+    listeners, policies, limited = _listeners_and_policies(tx, load_balancer_id)
+
+    def of_limits(resource: type[R], table: sa.Table) -> tuple[R, ...]:
+        return rows.load(tx, resource, table.c.load_balancer_id == load_balancer_id) if limited else ()
+
     return Tree(
         balancer,
         listeners,
@@ -76,16 +86,19 @@ def load_tree(tx: sa.Connection, load_balancer_id: str) -> Tree | None:
         policies,
         # Most load balancers have none: no statement for them.
         rows.load(tx, L7Rule, tables.l7rules.c.load_balancer_id == load_balancer_id) if policies else (),
+        of_limits(RateLimitPolicy, tables.limit_policies),
+        of_limits(RateLimitRule, tables.limit_rules),
     )
 
 
 def _listeners_and_policies(
     tx: sa.Connection, load_balancer_id: str
-) -> tuple[tuple[Listener, ...], tuple[L7Policy, ...]]:
-    """A load balancer's listeners and their L7 policies, in one statement."""
-    listeners, policies = tables.listeners, tables.l7policies
+) -> tuple[tuple[Listener, ...], tuple[L7Policy, ...], bool]:
+    """A load balancer's listeners, their L7 policies, and whether it limits rates; in one statement."""
+    listeners, policies, limits = tables.listeners, tables.l7policies, tables.limit_policies
+    limited = sa.select(limits.c.id).where(limits.c.load_balancer_id == load_balancer_id).exists()
     found = tx.execute(
-        sa.select(listeners, policies)
+        sa.select(listeners, policies, limited)
         .outerjoin(policies, policies.c.listener_id == listeners.c.id)
         .where(listeners.c.load_balancer_id == load_balancer_id)
     ).all()
@@ -93,7 +106,8 @@ def _listeners_and_policies(
     owners = {row[0]: row[:width] for row in found}
     return (
         tuple(rows.from_row(Listener, row) for row in owners.values()),
-        tuple(rows.from_row(L7Policy, row[width:]) for row in found if row[width] is not None),
+        tuple(rows.from_row(L7Policy, row[width:-1]) for row in found if row[width] is not None),
+        any(row[-1] for row in found),
     )
 
 

@@ -19,7 +19,9 @@ from hydria.model.flavor_profile import FlavorProfile
 from hydria.model.l7rule import L7Rule
 from hydria.model.listener import HEADERS, Listener
 from hydria.model.pool import Pool
+from hydria.model.rate_limit_rule import RateLimitRule
 from hydria.model.resource import Attribute, Declared, Null, Use, attributes, wire_name
+from hydria.model.rules.rate_limit import MOST_KBYTES
 from hydria.model.statuses import PersistenceType
 
 JSON: TypeAlias = Any
@@ -334,6 +336,9 @@ _OF_ATTRIBUTES: Mapping[tuple[type[Declared], str], Values] = {
     # Drawn from the alphabet that all types and ways to compare have in common, regular expressions too.
     (L7Rule, "key_name"): _patterns(alphabets.HEADER_NAME),
     (L7Rule, "value"): st.text("abcXYZ019/._-=~", min_size=1, max_size=20),
+    # What every metric takes.
+    (RateLimitRule, "threshold"): st.integers(1, MOST_KBYTES),
+    (RateLimitRule, "urls"): st.lists(_patterns(alphabets.PATH), min_size=1, max_size=3),
     (Pool, "session_persistence"): st.one_of(
         st.fixed_dictionaries(
             {"type": st.sampled_from((PersistenceType.SOURCE_IP.value, PersistenceType.HTTP_COOKIE.value))}

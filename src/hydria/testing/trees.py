@@ -17,6 +17,8 @@ from hydria.model.listener import Listener
 from hydria.model.load_balancer import LoadBalancer
 from hydria.model.member import Member
 from hydria.model.pool import Pool
+from hydria.model.rate_limit_policy import RateLimitPolicy
+from hydria.model.rate_limit_rule import RateLimitRule
 from hydria.model.resource import Resource
 from hydria.model.statuses import (
     Algorithm,
@@ -28,6 +30,8 @@ from hydria.model.statuses import (
     PolicyAction,
     PoolProtocol,
     ProvisioningStatus,
+    RateLimitAction,
+    RateLimitMetric,
     RuleType,
 )
 from hydria.model.tree import Tree
@@ -43,6 +47,8 @@ _PREFIXES: dict[type[Resource], str] = {
     HealthMonitor: "4e000000",
     L7Policy: "17000000",
     L7Rule: "71000000",
+    RateLimitPolicy: "4a000000",
+    RateLimitRule: "a4000000",
 }
 
 
@@ -58,6 +64,8 @@ MEMBER = identifier(Member)
 MONITOR = identifier(HealthMonitor)
 POLICY = identifier(L7Policy)
 RULE = identifier(L7Rule)
+LIMIT_POLICY = identifier(RateLimitPolicy)
+LIMIT_RULE = identifier(RateLimitRule)
 
 
 def load_balancer(number: int = 1, /, **attributes: Any) -> LoadBalancer:
@@ -151,6 +159,30 @@ def rule(number: int = 1, /, **attributes: Any) -> L7Rule:
     return L7Rule(**{**_common(L7Rule, number), **given})
 
 
+def limit_policy(number: int = 1, /, **attributes: Any) -> RateLimitPolicy:
+    """A rate limit policy of the first listener that denies requests."""
+    given: dict[str, Any] = {
+        "load_balancer_id": BALANCER,
+        "listener_id": LISTENER,
+        "name": f"limit-{number}",
+        "action": RateLimitAction.DENY,
+        **attributes,
+    }
+    return RateLimitPolicy(**{**_common(RateLimitPolicy, number), **given})
+
+
+def limit_rule(number: int = 1, /, **attributes: Any) -> RateLimitRule:
+    """A rule of the first rate limit policy: 100 requests in 30 seconds."""
+    given: dict[str, Any] = {
+        "load_balancer_id": BALANCER,
+        "rate_limit_policy_id": LIMIT_POLICY,
+        "metric": RateLimitMetric.REQUESTS,
+        "threshold": 100,
+        **attributes,
+    }
+    return RateLimitRule(**{**_common(RateLimitRule, number), **given})
+
+
 def tree(*resources: Resource) -> Tree:
     """A tree of these, in any order; a load balancer is made if none is given."""
     balancers = [item for item in resources if isinstance(item, LoadBalancer)]
@@ -162,6 +194,8 @@ def tree(*resources: Resource) -> Tree:
         tuple(item for item in resources if isinstance(item, HealthMonitor)),
         tuple(item for item in resources if isinstance(item, L7Policy)),
         tuple(item for item in resources if isinstance(item, L7Rule)),
+        tuple(item for item in resources if isinstance(item, RateLimitPolicy)),
+        tuple(item for item in resources if isinstance(item, RateLimitRule)),
     )
 
 

@@ -62,7 +62,8 @@ class File:
     """A file that HAProxy's configuration names as ``tls/NAME``: certificates, keys, lists of them.
 
     name: one path component; its suffix says what it is: ``.pem`` certificate and key, ``.ca``, ``.crl``,
-    ``.list`` of certificates, ``.acl`` what an ACL compares with, one each line. content: a secret, mostly.
+    ``.list`` of certificates, ``.acl`` what an ACL compares with, one each line,
+    ``.map`` keys with a value each, ``.lua`` a program. content: a secret, mostly.
     """
 
     name: str

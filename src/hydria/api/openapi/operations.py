@@ -36,7 +36,7 @@ from hydria.api.providers import Capabilities, Providers
 from hydria.api.quotas import QuotaDefaults, Quotas, QuotasOfProject, QuotaUsage
 from hydria.api.versions import Discovery, Index
 from hydria.model.load_balancer import LoadBalancer
-from hydria.model.resource import Declared, attributes, links_key
+from hydria.model.resource import Declared, attributes, links_key, name_of
 from hydria.settings import ApiSettings
 
 
@@ -121,7 +121,7 @@ def _list(route: Route) -> Schema:
     parameters = [*queries.of_list(resource, settings), *queries.fields(resource, settings, _keys(route))]
     return route.operation(
         f"{resource.label}: list",
-        f"list_{resource.plural}",
+        f"list_{_several(resource)}",
         {HTTPStatus.OK: answer("A page of them.", enveloped(resource.plural, items, **links))},
         parameters=parameters,
     )
@@ -134,7 +134,7 @@ def _create(route: Route) -> Schema:
     made = answer("What was made.", enveloped(resource.root, shown))
     return route.operation(
         f"{resource.label}: create" + (", with everything below it" if full else ""),
-        f"create_{resource.root}",
+        f"create_{name_of(resource)}",
         {HTTPStatus.CREATED: _tagged(made)},
         body=enveloped(resource.root, components.create(resource)),
         failures=WRITING,
@@ -147,7 +147,7 @@ def _show(route: Route) -> Schema:
     same = answer("The object is as If-None-Match has it; without a body.")
     return route.operation(
         f"{resource.label}: show",
-        f"show_{resource.root}",
+        f"show_{name_of(resource)}",
         {HTTPStatus.OK: _tagged(found), HTTPStatus.NOT_MODIFIED: _tagged(same)},
         parameters=[*queries.fields(resource, route.settings, _keys(route)), _header("If-None-Match")],
     )
@@ -158,7 +158,7 @@ def _update(route: Route) -> Schema:
     changed = answer("The object as it has become.", enveloped(resource.root, components.shown(resource)))
     return route.operation(
         f"{resource.label}: change",
-        f"update_{resource.root}",
+        f"update_{name_of(resource)}",
         {HTTPStatus.OK: _tagged(changed)},
         parameters=[_header("If-Match")],
         body=enveloped(resource.root, components.update(resource)),
@@ -170,7 +170,7 @@ def _delete(route: Route) -> Schema:
     cascade = queries.flag("cascade", "With everything below it.")
     return route.operation(
         f"{route.resource.label}: remove",
-        f"delete_{route.resource.root}",
+        f"delete_{name_of(route.resource)}",
         {HTTPStatus.NO_CONTENT: answer("It goes.")},
         parameters=[*([cascade] if route.resource is LoadBalancer else []), _header("If-Match")],
         failures=(*WRITING, *CONDITIONAL),
@@ -193,7 +193,7 @@ def _batch(route: Route) -> Schema:
 def _statistics(route: Route) -> Schema:
     return route.operation(
         f"{route.resource.label}: show what it has carried",
-        f"show_{route.resource.root}_stats",
+        f"show_{name_of(route.resource)}_stats",
         {HTTPStatus.OK: answer("Counters since it was made.", enveloped("stats", STATISTICS))},
     )
 
@@ -334,6 +334,10 @@ def describe(method: str, route: Route) -> Schema:
             return DESCRIBED[kind][method](route)
     name = type(route.endpoint).__name__
     raise KeyError(f"{method} of {name}: say in hydria.api.openapi.operations.DESCRIBED what it answers")
+
+
+def _several(resource: type[Declared]) -> str:
+    return f"{resource.called}s" if resource.called else resource.plural
 
 
 def _keys(route: Route) -> list[str]:

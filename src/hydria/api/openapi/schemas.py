@@ -20,6 +20,8 @@ from hydria.model.l7rule import L7Rule
 from hydria.model.listener import Listener
 from hydria.model.member import Member
 from hydria.model.pool import Pool
+from hydria.model.rate_limit_policy import RateLimitPolicy
+from hydria.model.rate_limit_rule import RateLimitRule
 from hydria.model.resource import (
     Attribute,
     Configured,
@@ -43,6 +45,11 @@ NESTED: Mapping[str, tuple[type[Declared], bool]] = {
     "l7policies": (L7Policy, True),
     "rules": (L7Rule, True),
     "redirect_pool": (Pool, False),
+    "rate_limit_policies": (RateLimitPolicy, True),
+}
+# The same where a key has another meaning elsewhere.
+_NESTED_IN: Mapping[tuple[type[Declared], str], tuple[type[Declared], bool]] = {
+    (RateLimitPolicy, "rules"): (RateLimitRule, True),
 }
 # What a nested object does not take, because its place says it already (contract 1.10).
 _PLACED = frozenset({"project_id", "tenant_id", "loadbalancer_id", "listener_id", "pool_id"})
@@ -97,7 +104,7 @@ class Components:
         deep = placed or resource.root == "loadbalancer"
         for key in resource.children if deep else ():
             if key in NESTED:
-                properties[key] = self._child(key, self.nested)
+                properties[key] = self._child(resource, key, self.nested)
         return closed(properties, required)
 
     # --- responses
@@ -124,7 +131,7 @@ class Components:
             for key in resource.children:
                 # A listener is shown with the id of its pool; the pool itself is among the load balancer's.
                 if key in NESTED and (key in properties or key == "healthmonitor"):
-                    properties[key] = self._child(key, self.graph)
+                    properties[key] = self._child(resource, key, self.graph)
                     optional |= {key} & {"healthmonitor"}
             return closed(properties, [name for name in properties if name not in optional])
 
@@ -135,8 +142,9 @@ class Components:
         """The keys that an object can be shown with."""
         return list(_shown(resource)[0])
 
-    def _child(self, key: str, make: Callable[[type[Declared]], Schema]) -> Schema:
-        resource, many = NESTED[key]
+    @staticmethod
+    def _child(within: type[Declared], key: str, make: Callable[[type[Declared]], Schema]) -> Schema:
+        resource, many = _NESTED_IN.get((within, key), NESTED[key])
         return {"type": "array", "items": make(resource)} if many else make(resource)
 
 
@@ -182,7 +190,7 @@ def _shown(resource: type[Declared]) -> tuple[dict[str, Schema], frozenset[str]]
             key = "tenant_id" if name == "project_id" else name
             properties[key] = dict(declared[name].kind.schema())
     properties |= {alias: properties[key] for alias, key in shape.aliases}
-    optional = frozenset(shape.extended)
+    optional = frozenset((*shape.extended, *shape.sparse))
     if shape.has_monitor:
         properties["healthmonitor_id"] = {"type": "string", "format": "uuid"}
         optional |= {"healthmonitor_id"}

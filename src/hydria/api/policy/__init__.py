@@ -12,11 +12,10 @@ from collections.abc import Mapping
 
 from hydria.api.call import Call
 from hydria.model.errors import Forbidden
-from hydria.model.resource import Declared
+from hydria.model.resource import Declared, name_of
 
-# Root key of a resource -> its name in rules, where that is another.
+# Name of a resource -> its name in rules, where that is another.
 _NAMES: Mapping[str, str] = {
-    "rule": "l7rule",
     "flavorprofile": "flavor-profile",
     "availability_zone": "availability-zone",
     "availability_zone_profile": "availability-zone-profile",
@@ -25,7 +24,8 @@ _NAMES: Mapping[str, str] = {
 
 def rule(resource: type[Declared], action: str) -> str:
     """The rule for an action (``get_one``, ``post``, …) on this kind of resource."""
-    return f"{_NAMES.get(resource.root, resource.root)}:{action}"
+    name = name_of(resource)
+    return f"{_NAMES.get(name, name)}:{action}"
 
 
 def authorize(call: Call, rule: str, project_id: str | None = None) -> None:

@@ -141,6 +141,9 @@ def rules() -> Iterator[Rule]:
     yield from _owned("healthmonitor", "health monitor", f"{_LBAAS}/healthmonitors")
     yield from _owned("l7policy", "L7 policy", f"{_LBAAS}/l7policies")
     yield from _child("l7rule", "L7 rule", f"{_LBAAS}/l7policies/{{l7policy_id}}/rules", _READ)
+    yield from _owned("ratelimitpolicy", "rate limit policy", f"{_LBAAS}/ratelimitpolicies")
+    limits = f"{_LBAAS}/ratelimitpolicies/{{rate_limit_policy_id}}/rules"
+    yield from _child("ratelimitrule", "rate limit rule", limits, _READ)
     yield from _quota()
     for name, label, path, key, read in _OPERATORS:
         yield from _single(name, label, path, key, read, read, _ADMIN)

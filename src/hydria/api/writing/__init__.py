@@ -12,7 +12,18 @@ from collections.abc import Mapping
 from typing import Protocol
 
 from hydria.api.call import Call
-from hydria.api.writing import batch, health_monitor, l7policy, l7rule, listener, load_balancer, member, pool
+from hydria.api.writing import (
+    batch,
+    health_monitor,
+    l7policy,
+    l7rule,
+    listener,
+    load_balancer,
+    member,
+    pool,
+    rate_limit_policy,
+    rate_limit_rule,
+)
 from hydria.api.writing.offer import Offers
 from hydria.api.writing.profile import Profiles
 from hydria.model.availability_zone import AvailabilityZone
@@ -26,6 +37,8 @@ from hydria.model.listener import Listener
 from hydria.model.load_balancer import LoadBalancer
 from hydria.model.member import Member
 from hydria.model.pool import Pool
+from hydria.model.rate_limit_policy import RateLimitPolicy
+from hydria.model.rate_limit_rule import RateLimitRule
 from hydria.model.resource import Declared
 
 __all__ = ["batch_members", "create", "delete", "update"]
@@ -54,6 +67,8 @@ _WRITERS: Mapping[type[Declared], _Writer] = {
     AvailabilityZoneProfile: Profiles(AvailabilityZone, "validate_availability_zone", "flavor_data"),
     L7Policy: l7policy,
     L7Rule: l7rule,
+    RateLimitPolicy: rate_limit_policy,
+    RateLimitRule: rate_limit_rule,
 }
 
 

@@ -21,6 +21,7 @@ from hydria.model.l7policy import L7Policy
 from hydria.model.listener import Listener
 from hydria.model.load_balancer import LoadBalancer
 from hydria.model.pool import Pool
+from hydria.model.rate_limit_policy import RateLimitPolicy
 from hydria.model.resource import IDENTIFIER, Declared, Resource, build
 from hydria.model.statuses import OperatingStatus, ProvisioningStatus
 from hydria.model.tree import Tree
@@ -168,12 +169,12 @@ class Change:
         """Mark the listeners that use a pool as affected."""
         changes.touch_objects(self.tx, Listener, used.listener_ids, self.generation)
 
-    def touch_above(self, policy: L7Policy, *, rules: bool = False) -> None:
-        """Mark an L7 policy's listener as affected, and where its ``rules`` change, the policy itself too."""
+    def touch_above(self, policy: L7Policy | RateLimitPolicy, *, rules: bool = False) -> None:
+        """Mark a policy's listener as affected, and where its ``rules`` change, the policy itself too."""
         self.touch()
         changes.touch_objects(self.tx, Listener, [policy.listener_id], self.generation)
         if rules:
-            changes.touch_objects(self.tx, L7Policy, [policy.id], self.generation)
+            changes.touch_objects(self.tx, type(policy), [policy.id], self.generation)
 
     def hand_over(self, method: str, *arguments: Any) -> None:
         """Call the provider, as the very last step; what is done when it returns is marked so.

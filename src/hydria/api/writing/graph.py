@@ -13,7 +13,7 @@ from typing import cast
 
 from hydria.api import views
 from hydria.api.call import Call
-from hydria.api.writing import certificates, conflicts, graph_policies, graph_pools, requests
+from hydria.api.writing import certificates, conflicts, graph_limits, graph_policies, graph_pools, requests
 from hydria.api.writing.change import new
 from hydria.api.writing.health_monitor import health
 from hydria.api.writing.member import judged as member_judged
@@ -26,6 +26,8 @@ from hydria.model.listener import Listener
 from hydria.model.load_balancer import LoadBalancer
 from hydria.model.member import Member
 from hydria.model.pool import Pool
+from hydria.model.rate_limit_policy import RateLimitPolicy
+from hydria.model.rate_limit_rule import RateLimitRule
 from hydria.model.resource import Resource
 from hydria.model.statuses import ListenerProtocol, OperatingStatus, PoolProtocol
 from hydria.model.tree import Tree
@@ -46,6 +48,8 @@ class Graph:
     monitors: tuple[Values, ...]
     policies: tuple[Values, ...]
     rules: tuple[Values, ...]
+    limit_policies: tuple[Values, ...]
+    limit_rules: tuple[Values, ...]
 
 
 def read(call: Call, body: Body, load_balancer_id: str) -> Graph:
@@ -68,6 +72,10 @@ def read(call: Call, body: Body, load_balancer_id: str) -> Graph:
         for body, values in zip(listeners, ports, strict=True)
         for policy in graph_policies.read(call, body, str(values["id"]), ids)
     ]
+    limits = [
+        graph_limits.read(call, body, str(values["id"]))
+        for body, values in zip(listeners, ports, strict=True)
+    ]
     return Graph(
         tuple(ports),
         tuple(pools.values()),
@@ -75,6 +83,8 @@ def read(call: Call, body: Body, load_balancer_id: str) -> Graph:
         tuple(monitors),
         tuple(policy.values for policy in policies),
         tuple(rule for policy in policies for rule in policy.rules),
+        tuple(policy for found, _ in limits for policy in found),
+        tuple(rule for _, found in limits for rule in found),
     )
 
 
@@ -108,6 +118,7 @@ def judged(
         tuple(monitors),
         tuple(graph_policies.judged(values, speaks, protocols) for values in graph.policies),
         tuple(rules.rule_created(values) for values in graph.rules),
+        *graph_limits.judged(graph.limit_policies, graph.limit_rules, speaks),
     )
 
 
@@ -118,14 +129,19 @@ def check_provider(provider: Provider, graph: Graph) -> None:
         (Pool, graph.pools),
         (L7Policy, graph.policies),
         (L7Rule, graph.rules),
+        (RateLimitPolicy, graph.limit_policies),
+        (RateLimitRule, graph.limit_rules),
     )
     for resource, several in found:
         for values in several:
             provider.admit_extensions(resource, values)
     with_policies = {values["listener_id"] for values in graph.policies}
+    limited = {values["listener_id"] for values in graph.limit_policies}
     for values in graph.listeners:
         if values["id"] in with_policies:
             provider.admit_policies(cast("ListenerProtocol", values["protocol"]))
+        if values["id"] in limited:
+            provider.admit_limits(cast("ListenerProtocol", values["protocol"]))
 
 
 def counted(graph: Graph) -> dict[type[Resource], int]:
@@ -167,6 +183,8 @@ def grown(balancer: LoadBalancer, graph: Graph) -> Tree:
         ),
         tuple(new(balancer, L7Policy, values, generation) for values in graph.policies),
         tuple(new(balancer, L7Rule, values, generation) for values in graph.rules),
+        tuple(new(balancer, RateLimitPolicy, values, generation) for values in graph.limit_policies),
+        tuple(new(balancer, RateLimitRule, values, generation) for values in graph.limit_rules),
     )
     conflicts.distinct(tree.listeners)
     conflicts.distinct(tree.members)
@@ -184,11 +202,18 @@ def shown(tree: Tree) -> dict[str, object]:
 
 def _shown_listener(listener: Listener, tree: Tree) -> dict[str, object]:
     policies = [_shown_policy(policy, tree) for policy in tree.policies_of(listener.id)]
-    return {**_nested(listener, Relations(tags=listener.tags)), "l7policies": policies}
+    shown = {**_nested(listener, Relations(tags=listener.tags)), "l7policies": policies}
+    limits = [_shown_limit(policy, tree) for policy in tree.limit_policies_of(listener.id)]
+    return shown | ({"rate_limit_policies": limits} if limits else {})
 
 
 def _shown_policy(policy: L7Policy, tree: Tree) -> dict[str, object]:
     found = [_nested(rule, Relations(tags=rule.tags)) for rule in tree.rules_of(policy.id)]
+    return {**_nested(policy, Relations(tags=policy.tags)), "rules": found}
+
+
+def _shown_limit(policy: RateLimitPolicy, tree: Tree) -> dict[str, object]:
+    found = [_nested(rule, Relations(tags=rule.tags)) for rule in tree.limit_rules_of(policy.id)]
     return {**_nested(policy, Relations(tags=policy.tags)), "rules": found}
 
 

@@ -15,6 +15,8 @@ from hydria.model.l7policy import L7Policy
 from hydria.model.l7rule import L7Rule
 from hydria.model.listener import Listener
 from hydria.model.pool import Pool
+from hydria.model.rate_limit_policy import RateLimitPolicy
+from hydria.model.rate_limit_rule import RateLimitRule
 from hydria.model.resource import parse_create, parse_update
 from hydria.model.statuses import ListenerProtocol
 from hydria.model.tree import Tree
@@ -86,7 +88,7 @@ def update(call: Call, identifier: str, body: object, parent: str | None) -> dic
 
 
 def delete(call: Call, identifier: str, parent: str | None, *, cascade: bool) -> None:  # noqa: ARG001
-    """Close a port; its L7 policies go with it, the pools that it used stay."""
+    """Close a port; its policies go with it, the pools that it used stay."""
 
     def work(tx: sa.Connection) -> tuple[None, Change | None]:
         change = open_child(call, tx, Listener, identifier)
@@ -98,6 +100,9 @@ def delete(call: Call, identifier: str, parent: str | None, *, cascade: bool) ->
         changes.delete_object(tx, item, change.generation)
         bulk.delete_objects(tx, L7Policy, [policy.id for policy in content.l7policies], change.generation)
         bulk.delete_objects(tx, L7Rule, [rule.id for rule in content.l7rules], change.generation)
+        limits = [policy.id for policy in content.limit_policies]
+        bulk.delete_objects(tx, RateLimitPolicy, limits, change.generation)
+        bulk.delete_objects(tx, RateLimitRule, [rule.id for rule in content.limit_rules], change.generation)
         change.touch()
         change.hand_over("listener_delete", objects.of_listener(item, content))
         return None, change
@@ -121,4 +126,14 @@ def _policies(change: Change, listener: Listener) -> Tree:
     policies = rows.load(change.tx, L7Policy, tables.l7policies.c.listener_id == listener.id)
     ids = [policy.id for policy in policies]
     found = rows.load(change.tx, L7Rule, tables.l7rules.c.l7policy_id.in_(ids)) if ids else ()
-    return Tree(change.balancer, (listener,), l7policies=policies, l7rules=found).desired()
+    limits = rows.load(change.tx, RateLimitPolicy, tables.limit_policies.c.listener_id == listener.id)
+    limiting = [policy.id for policy in limits]
+    limit_rules = tables.limit_rules.c.rate_limit_policy_id.in_(limiting)
+    return Tree(
+        change.balancer,
+        (listener,),
+        l7policies=policies,
+        l7rules=found,
+        limit_policies=limits,
+        limit_rules=rows.load(change.tx, RateLimitRule, limit_rules) if limiting else (),
+    ).desired()

@@ -138,7 +138,10 @@ def _write(change: Change, tree: Tree, chosen: Choices) -> tuple[dict[str, objec
     tx = change.tx
     chosen.hold(tx)
     changes.add_load_balancer(tx, tree.load_balancer)
-    below = (tree.pools, tree.listeners, tree.members, tree.health_monitors, tree.l7policies, tree.l7rules)
+    below = (
+        tree.pools, tree.listeners, tree.members, tree.health_monitors, tree.l7policies, tree.l7rules,
+        tree.limit_policies, tree.limit_rules,
+    )  # fmt: skip
     for items in below:
         rows.insert(tx, items)
     change.hand_over("loadbalancer_create", objects.of_tree(tree, **chosen.expanded()))

@@ -44,6 +44,14 @@ class Files:
         """The path of a list of what an ACL compares with."""
         return self._add(File(f"{name}.acl", "".join(f"{pattern(text)}\n" for text in texts)))
 
+    def map(self, name: str, pairs: Iterable[tuple[str, str]]) -> str:
+        """The path of a map from keys to values, neither of which has blanks."""
+        return self._add(File(f"{name}.map", "".join(f"{key} {value}\n" for key, value in pairs)))
+
+    def program(self, content: str) -> str:
+        """The path of a program in Lua. Read at the start alone, so another has another name."""
+        return self._add(File(f"{hashlib.sha256(content.encode()).hexdigest()[:32]}.lua", content))
+
     def made(self) -> tuple[File, ...]:
         """All of them."""
         return tuple(self._made.values())

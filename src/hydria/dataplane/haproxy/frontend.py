@@ -5,10 +5,11 @@ from __future__ import annotations
 import ipaddress
 from collections.abc import Sequence
 
-from hydria.dataplane.haproxy import logs, metrics, tls
+from hydria.dataplane.haproxy import logs, metrics, rate_limit, tls
 from hydria.dataplane.haproxy.files import Files
 from hydria.dataplane.haproxy.policy import Route, decide, send
 from hydria.dataplane.haproxy.process import connection_limit
+from hydria.dataplane.haproxy.rate_limit import Limit
 from hydria.dataplane.haproxy.writer import Section
 from hydria.dataplane.tuning import Tuning
 from hydria.model.listener import Listener
@@ -49,10 +50,12 @@ def frontend(
     tuning: Tuning,
     files: Files,
     routes: Sequence[Route] = (),
+    limits: Sequence[Limit] = (),
 ) -> Section:
     """``backend`` is where all traffic goes; "" refuses it: 503 for HTTP, others are closed.
 
-    routes: the L7 policies that are tried before, on listeners that speak HTTP.
+    routes: the L7 policies that are tried before, on listeners that speak HTTP. limits: the rate limit
+    policies, which come before these.
     """
     section = Section.named("frontend", listener.id)
     section.add("mode", mode(listener))
@@ -64,6 +67,8 @@ def frontend(
     logs.offload(section, listener, mode(listener), tuning)
     if listener.timeout_tcp_inspect:
         section.add("tcp-request", "inspect-delay", f"{listener.timeout_tcp_inspect}ms")
+    if backend or mode(listener) == "http":
+        rate_limit.limit(section, listener, limits, mode(listener), files)
     if mode(listener) == "http":
         # A process that retires answers once more on an idle connection, so that it cuts no request short.
         section.add("option", "idle-close-on-response")

@@ -7,10 +7,21 @@ from collections import defaultdict
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
-from hydria.dataplane.haproxy import backend, logs, metrics, persistence, process, server, writer
+from hydria.dataplane.haproxy import (
+    backend,
+    holding,
+    logs,
+    metrics,
+    persistence,
+    process,
+    rate_limit,
+    server,
+    writer,
+)  # fmt: skip
 from hydria.dataplane.haproxy.files import Files
 from hydria.dataplane.haproxy.frontend import frontend, mode
 from hydria.dataplane.haproxy.policy import Route
+from hydria.dataplane.haproxy.rate_limit import Limit
 from hydria.dataplane.haproxy.writer import Section
 from hydria.dataplane.tuning import Tuning
 from hydria.model.health_monitor import HealthMonitor
@@ -55,7 +66,8 @@ def render(tree: Tree, tuning: Tuning, secrets: Mapping[str, str] | None = None)
         pool = branches.pool_of(listener)
         name = backend.name(pool, listener) if pool else ""
         routes = branches.routes_of(listener)
-        frontends.append(frontend(listener, vips, name, tuning, files, routes))
+        limits = branches.limits_of(listener)
+        frontends.append(frontend(listener, vips, name, tuning, files, routes, limits))
         for pool in branches.pools_of(listener):
             name = backend.name(pool, listener)
             monitor = branches.monitors.get(pool.id)
@@ -65,7 +77,7 @@ def render(tree: Tree, tuning: Tuning, secrets: Mapping[str, str] | None = None)
                 servers.append(each)
             backends.append(section)
     sections = [
-        *_process(listeners, branches, tuning),
+        *_process(listeners, branches, tuning, files),
         *frontends,
         *backends,
         *metrics.sections(listeners),
@@ -80,14 +92,25 @@ def render(tree: Tree, tuning: Tuning, secrets: Mapping[str, str] | None = None)
     )
 
 
-def _process(listeners: Sequence[Listener], branches: _Branches, tuning: Tuning) -> Iterator[Section]:
-    yield process.global_section(listeners, tuning)
+def _process(
+    listeners: Sequence[Listener], branches: _Branches, tuning: Tuning, files: Files
+) -> Iterator[Section]:
+    section = process.global_section(listeners, tuning)
+    limited = [(listener, limits) for listener in listeners if (limits := branches.limits_of(listener))]
+    if any(mode(listener) == "http" for listener, _ in limited):
+        section.add("lua-load-per-thread", files.program(holding.SCRIPT))
+    yield section
     yield process.defaults_section()
-    for listener in listeners:
-        for pool in branches.pools_of(listener):
-            if persistence.uses_table(pool.session_persistence, mode(listener)):
-                yield process.peers_section()
-                return
+    sticks = any(
+        persistence.uses_table(pool.session_persistence, mode(listener))
+        for listener in listeners
+        for pool in branches.pools_of(listener)
+    )
+    if limited or sticks:
+        peers = process.peers_section()
+        for listener, limits in limited:
+            rate_limit.tables(peers, listener, limits, mode(listener), tuning)
+        yield peers
 
 
 class _Branches:
@@ -110,6 +133,16 @@ class _Branches:
         for policy in sorted(tree.l7policies, key=lambda policy: (policy.position, policy.id)):
             if policy.admin_state_up and rules[policy.id]:
                 self._policies[policy.listener_id].append((policy, tuple(rules[policy.id])))
+
+        self._limits: defaultdict[str, list[Limit]] = defaultdict(list)
+        for each in sorted(tree.limit_policies, key=lambda policy: (policy.created_at, policy.id)):
+            found = tree.limit_rules_of(each.id)
+            if found:
+                self._limits[each.listener_id].append(Limit(each, found))
+
+    def limits_of(self, listener: Listener) -> tuple[Limit, ...]:
+        """The listener's rate limit policies that have a rule; disabled ones too, for that is live."""
+        return () if metrics.serves(listener) else tuple(self._limits[listener.id])
 
     def pool_of(self, listener: Listener) -> Pool | None:
         """Where the listener's traffic goes; a disabled pool takes none."""

@@ -16,11 +16,26 @@ from hydria.model.rules.l7rule import rule_created, rule_updated
 from hydria.model.rules.listener import listener_created, listener_updated
 from hydria.model.rules.member import member_created, member_updated
 from hydria.model.rules.pool import pool_created, pool_fits_listener, pool_updated
+from hydria.model.rules.rate_limit import (
+    MOST_LIMIT_POLICIES,
+    MOST_LIMIT_RULES,
+    limit_policy_created,
+    limit_policy_updated,
+    limit_rule_created,
+    limit_rule_updated,
+    windows_fit,
+)
 
 __all__ = [
+    "MOST_LIMIT_POLICIES",
+    "MOST_LIMIT_RULES",
     "MOST_RULES",
     "OWASP_B",
     "Deployment",
+    "limit_policy_created",
+    "limit_policy_updated",
+    "limit_rule_created",
+    "limit_rule_updated",
     "listener_created",
     "listener_updated",
     "member_created",
@@ -35,4 +50,5 @@ __all__ = [
     "pool_updated",
     "rule_created",
     "rule_updated",
+    "windows_fit",
 ]
