@@ -14,6 +14,8 @@ from hydria.model.listener import Listener
 from hydria.model.load_balancer import LoadBalancer
 from hydria.model.member import Member
 from hydria.model.pool import Pool
+from hydria.model.rate_limit_policy import RateLimitPolicy
+from hydria.model.rate_limit_rule import RateLimitRule
 from hydria.model.resource import by_wire_name, parse_create, parse_update
 
 UUID = "11111111-2222-4333-8444-55555555aaaa"
@@ -36,6 +38,8 @@ MINIMAL = {
     AvailabilityZone: {"name": "west", "availability_zone_profile_id": UUID},
     L7Policy: {"listener_id": UUID, "action": "REJECT"},
     L7Rule: {"type": "PATH", "compare_type": "EQUAL_TO", "value": "/"},
+    RateLimitPolicy: {"listener_id": UUID, "action": "DENY"},
+    RateLimitRule: {"metric": "REQUESTS", "threshold": 5},
 }
 
 # What null means on PUT, by hand from the contract (None: cleared).
