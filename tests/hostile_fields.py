@@ -25,7 +25,9 @@ from hydria.model.load_balancer import LoadBalancer
 from hydria.model.member import Member
 from hydria.model.modification import FixedResponse, HeaderChange, UrlRewrite
 from hydria.model.pool import Pool, SessionPersistence
-from hydria.model.resource import Configured, Resource, attributes, parse_create
+from hydria.model.rate_limit_policy import RateLimitPolicy
+from hydria.model.rate_limit_rule import RateLimitRule
+from hydria.model.resource import Configured, Resource, attributes, name_of, parse_create
 from hydria.model.statuses import CompareType, ListenerProtocol, MonitorType, PoolProtocol, RuleType
 from hydria.testing import trees
 from hydria.wire.logs import Syslog
@@ -144,6 +146,19 @@ def _rule(number: int, **given: Any) -> L7Rule:
     return trees.rule(number, **_own(values), l7policy_id=trees.identifier(L7Policy, number))
 
 
+def _limit_policy(number: int, **given: Any) -> RateLimitPolicy:
+    body = {"listener_id": trees.LISTENER, "action": "DENY", **given}
+    values = rules.limit_policy_created(_parsed(RateLimitPolicy, body), ListenerProtocol.HTTP)
+    return trees.limit_policy(number, **_own(values))
+
+
+def _limit_rule(number: int, **given: Any) -> RateLimitRule:
+    body = {"metric": "REQUESTS_PER_URL", "threshold": 7, "urls": ["/x"], **given}
+    values = rules.limit_rule_created(_parsed(RateLimitRule, body), ListenerProtocol.HTTP)
+    policy = trees.identifier(RateLimitPolicy, number)
+    return trees.limit_rule(number, **_own(values), rate_limit_policy_id=policy)
+
+
 # --- places in a tree
 
 # What has nothing of the text is made once.
@@ -185,6 +200,14 @@ def _with_pool(**given: Any) -> Callable[[int, str], list[Resource]]:
 
 def _listening(**given: Any) -> Callable[[int, str], list[Resource]]:
     return lambda number, text: [_listener(number, **_filled(given, text))]
+
+
+def _limited(policy: RateLimitPolicy, rule: RateLimitRule) -> list[Resource]:
+    return [_plain_listener(1), policy, rule]
+
+
+def _limiting(number: int, text: str) -> list[Resource]:
+    return _limited(_limit_policy(number), _limit_rule(number, urls=[text]))
 
 
 def _filled(given: Any, text: str) -> Any:
@@ -281,15 +304,15 @@ def _of_rules() -> Iterator[Field]:
         yield _of_value(RuleType.SSL_DN_FIELD, compare, key="CN")
     for kind in (RuleType.HEADER, RuleType.COOKIE, RuleType.QUERY, RuleType.SSL_DN_FIELD):
         make = _matching(type=kind, compare_type="EQUAL_TO", key=None, value="x")
-        yield Field(f"rule.key [{kind}]", "TAMEkey", make)
+        yield Field(f"l7rule.key [{kind}]", "TAMEkey", make)
     make = _matching(type="SOURCE_IP", compare_type="EQUAL_TO", value=None)
     yield Field(
-        "rule.value [SOURCE_IP]", "198.51.100.64/26", make, lambda text: (str(Network().parse(text)),)
+        "l7rule.value [SOURCE_IP]", "198.51.100.64/26", make, lambda text: (str(Network().parse(text)),)
     )
     make = _matching(type="SSL_VERIFY_RESULT", compare_type="EQUAL_TO", value=None)
-    yield Field("rule.value [SSL_VERIFY_RESULT]", "7777777", make)
+    yield Field("l7rule.value [SSL_VERIFY_RESULT]", "7777777", make)
     make = _matching(type="SSL_CONN_HAS_CERT", compare_type="EQUAL_TO", value=None)
-    yield Field("rule.value [SSL_CONN_HAS_CERT]", "true", make, lambda _: ())
+    yield Field("l7rule.value [SSL_CONN_HAS_CERT]", "true", make, lambda _: ())
 
 
 def _of_value(kind: RuleType, compare: CompareType, **key: str) -> Field:
@@ -299,7 +322,7 @@ def _of_value(kind: RuleType, compare: CompareType, **key: str) -> Field:
         return '"TAME\tvalue"' if kind in (RuleType.HEADER, RuleType.QUERY) else "TAME\tvalue"
 
     make = _matching(type=kind, compare_type=compare, value=None, **key)
-    return Field(f"rule.value [{kind} {compare}]", "TAMEvalue", make, _value(kind, compare), tame)
+    return Field(f"l7rule.value [{kind} {compare}]", "TAMEvalue", make, _value(kind, compare), tame)
 
 
 def _of_texts_that_go_nowhere() -> Iterator[Field]:
@@ -311,12 +334,16 @@ def _of_texts_that_go_nowhere() -> Iterator[Field]:
         Member: lambda number, **given: _served(number, _member(number, **given)),
         HealthMonitor: lambda number, **given: _served(number, _monitor(number, **given)),
         L7Policy: lambda number, **given: [_plain_listener(1), _policy(number, **given), _plain_rule(number)],
+        RateLimitPolicy: lambda number, **given: _limited(
+            _limit_policy(number, **given), _limit_rule(number)
+        ),
+        RateLimitRule: lambda number, **given: _limited(_limit_policy(number), _limit_rule(number, **given)),
     }
     for resource, make in made.items():
         for name in ("name", "description"):
             if name in attributes(resource):
                 yield Field(
-                    f"{resource.root}.{name}",
+                    f"{name_of(resource)}.{name}",
                     "TAMEname",
                     lambda number, text, make=make, name=name: make(number, **{name: text}),
                     lambda _: (),
@@ -398,6 +425,7 @@ FIELDS: tuple[Field, ...] = (
           lambda text: (f"^{_escaped(text.rstrip('/'))}(/",)),
     Field("l7policy.url_rewrite.replacement", "/TAME", _acting(action="MODIFY", url_rewrite={"prefix": "/x", "replacement": None}),
           lambda text: _in_format(text.rstrip("/")), lambda text: "/TAME" if text.strip("/") else "/"),
+    Field("ratelimitrule.urls", "/TAME", _limiting),
     *_of_rules(),
     *_of_texts_that_go_nowhere(),
 )  # fmt: skip

@@ -39,7 +39,7 @@ def test_haproxy_loads_golden_configurations_without_a_word(golden, tmp_path):
 
 
 def make_files(golden: Path, directory: Path) -> None:
-    """The lists of a golden configuration, and certificates where it expects some."""
+    """The files of a golden configuration that are no secret, and certificates where it expects some."""
     (directory / "tls").mkdir()
     contents = {"pem": SERVER.bundle, "ca": CA.pem, "crl": CA.revoking()}
     lists = golden.with_suffix(".lists").read_text()

@@ -73,7 +73,7 @@ def test_haproxy_loads_hostile_texts_that_the_api_takes(resource, tmp_path):
 def test_haproxy_loads_regular_expressions_that_the_api_takes(tmp_path):
     """Python judges them, PCRE has to read them."""
     chance, objects = random.Random(SEED), [trees.listener()]
-    field = next(field for field in FIELDS if field.name == "rule.value [PATH REGEX]")
+    field = next(field for field in FIELDS if field.name == "l7rule.value [PATH REGEX]")
     while len(objects) < 2 * EXPRESSIONS:
         text = "".join(chance.choices(OF_EXPRESSIONS, k=chance.randint(1, 8)))
         if field.takes(text):

@@ -18,7 +18,9 @@ from hydria.model.listener import Listener
 from hydria.model.load_balancer import LoadBalancer
 from hydria.model.member import Member
 from hydria.model.pool import Pool
-from hydria.model.resource import Resource, Use, attributes, wire_name
+from hydria.model.rate_limit_policy import RateLimitPolicy
+from hydria.model.rate_limit_rule import RateLimitRule
+from hydria.model.resource import Resource, Use, attributes, name_of, wire_name
 from hydria.model.statuses import ListenerProtocol
 from hydria.testing import trees
 from hydria.wire.state import DesiredState
@@ -56,7 +58,7 @@ def test_hostile_texts_are_refused_or_stay_words(field):
 # Of these hardly anything is taken but plain values, of which the texts are few.
 NEARLY_CLOSED = {field.name for field in FIELDS if field.sample[0].isdigit()} | {
     "listener.insert_headers",
-    "rule.value [SSL_CONN_HAS_CERT]",
+    "l7rule.value [SSL_CONN_HAS_CERT]",
 }
 
 
@@ -92,7 +94,7 @@ def same_but_for_the_text(field: Field, text: str, state: DesiredState) -> None:
             same_words(_DIGEST.sub("tls/", line), _DIGEST.sub("tls/", like), (tame, text), written)
     nothing_but_drops(state.nftables, field.said(text) if state.nftables else ())
     for file, like in zip(state.files, other.files, strict=True):
-        assert re.fullmatch(r"[0-9a-f-]+\.(pem|ca|crl|list|acl)", file.name)
+        assert re.fullmatch(r"[0-9a-f-]+\.(pem|ca|crl|list|acl|map|lua)", file.name)
         content = _DIGEST.sub("tls/", like.content)
         for old, new in written:
             content = content.replace(old, new)
@@ -188,22 +190,25 @@ def parsed(name: str, text: str) -> object:
 
 def test_every_text_of_a_request_is_among_the_fields():
     """A new attribute that takes text has to be tried, too."""
-    resources = (LoadBalancer, Listener, Pool, Member, HealthMonitor, L7Policy, L7Rule)
+    limits = RateLimitPolicy, RateLimitRule
+    resources = (LoadBalancer, Listener, Pool, Member, HealthMonitor, L7Policy, L7Rule, *limits)
     declared = {
         path
         for resource in resources
         for field, attribute in attributes(resource).items()
         if attribute.create is not Use.NEVER
-        for path in texts_of(f"{resource.root}.{wire_name(field, attribute)}", attribute.kind)
+        for path in texts_of(f"{name_of(resource)}.{wire_name(field, attribute)}", attribute.kind)
     }
     assert declared - {field.attribute for field in FIELDS} == ELSEWHERE
 
 
 # The project is the same for all of a load balancer, and shown for listeners. Tags never leave the database,
 # provider and availability zone choose who makes the load balancer. A granularity becomes a number of bits.
+LIMITS = ("ratelimitpolicy", "ratelimitrule")
 ELSEWHERE = {
-    *(f"{name}.project_id" for name in ("loadbalancer", "pool", "member", "healthmonitor", "l7policy", "rule")),
-    *(f"{name}.tags" for name in ("loadbalancer", "listener", "pool", "member", "healthmonitor", "l7policy", "rule")),
+    *(f"{name}.{attribute}" for name in LIMITS for attribute in ("project_id", "tags")),
+    *(f"{name}.project_id" for name in ("loadbalancer", "pool", "member", "healthmonitor", "l7policy", "l7rule")),
+    *(f"{name}.tags" for name in ("loadbalancer", "listener", "pool", "member", "healthmonitor", "l7policy", "l7rule")),
     "loadbalancer.provider",
     "loadbalancer.availability_zone",
     "pool.session_persistence.persistence_granularity",

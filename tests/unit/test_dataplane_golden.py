@@ -21,6 +21,8 @@ from hydria.model.statuses import (
     PolicyAction,
     PoolProtocol,
     ProvisioningStatus,
+    RateLimitAction,
+    RateLimitMetric,
     RuleType,
     TLSVersion,
 )
@@ -29,6 +31,8 @@ from hydria.testing import strategies, trees
 from hydria.testing.trees import (
     POLICY,
     POOL,
+    limit_policy,
+    limit_rule,
     listener,
     load_balancer,
     member,
@@ -127,6 +131,27 @@ TREES = {
             trees.rule(number, l7policy_id=trees.policy(place).id, **test)
             for number, (place, test) in enumerate(MORE_RULES, 10)
         ),
+    ),
+    "rate-limits": tree(
+        BOTH_FAMILIES,
+        listener(default_pool_id=POOL),
+        listener(2, protocol=ListenerProtocol.TCP, default_pool_id=POOL),
+        listener(3),
+        pool(),
+        member(),
+        limit_policy(1),
+        limit_rule(1, threshold=5, interval=10),
+        limit_rule(2, metric=RateLimitMetric.KBYTES, threshold=300),
+        limit_policy(2, action=RateLimitAction.QUEUE, admin_state_up=False),
+        limit_rule(
+            3,
+            rate_limit_policy_id=limit_policy(2).id,
+            metric=RateLimitMetric.REQUESTS_PER_URL,
+            urls=["/login", "/a;b%20c"],
+        ),
+        limit_policy(3, listener_id=listener(2).id, action=RateLimitAction.SILENT_DROP),
+        limit_rule(4, rate_limit_policy_id=limit_policy(3).id, interval=3600),
+        limit_policy(4, listener_id=listener(3).id),
     ),
     "web": trees.web(),
     "nothing-enabled": tree(load_balancer(admin_state_up=False), *trees.web().children()),
@@ -298,7 +323,7 @@ def lists(files: tuple[File, ...]) -> str:
     return "".join(
         f"{file.name}:\n" + "".join(f"\t{line}\n" for line in file.content.splitlines())
         for file in files
-        if file.name.endswith((".acl", ".list"))
+        if file.name.endswith((".acl", ".list", ".map", ".lua"))
     )
 
 

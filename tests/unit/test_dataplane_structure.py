@@ -6,10 +6,30 @@ import msgspec
 import pytest
 
 from hydria.dataplane import Tuning, desired_state, haproxy
-from hydria.model.statuses import Algorithm, CompareType, ListenerProtocol, ProvisioningStatus, RuleType
+from hydria.model.resource import Resource
+from hydria.model.statuses import (
+    Algorithm,
+    CompareType,
+    ListenerProtocol,
+    ProvisioningStatus,
+    RateLimitAction,
+    RateLimitMetric,
+    RuleType,
+)
 from hydria.model.tree import Tree
 from hydria.testing import trees
-from hydria.testing.trees import POOL, listener, load_balancer, member, monitor, pool, tree, web
+from hydria.testing.trees import (
+    POOL,
+    limit_policy,
+    limit_rule,
+    listener,
+    load_balancer,
+    member,
+    monitor,
+    pool,
+    tree,
+    web,
+)
 from hydria.wire.state import Interface
 
 
@@ -56,6 +76,52 @@ def test_what_rules_compare_with_is_not_structure():
         assert other.files != one.files
     for values in ({"invert": True}, {"compare_type": CompareType.REGEX}, {"type": RuleType.HOST_NAME}):
         assert haproxy.render(policed(**values), Tuning()).structure != usual.structure
+
+
+def test_numbers_of_rate_limits_are_not_structure():
+    def limited(*limits: Resource) -> haproxy.HAProxyArtifacts:
+        return haproxy.render(tree(*web().children(), *limits), Tuning())
+
+    per_url = {"metric": RateLimitMetric.REQUESTS_PER_URL, "urls": ["/a"]}
+    usual = limited(limit_policy(), limit_rule(1), limit_rule(2, **per_url))
+    alike = (
+        (limit_policy(admin_state_up=False), limit_rule(1), limit_rule(2, **per_url)),
+        *((limit_policy(action=each), limit_rule(1), limit_rule(2, **per_url)) for each in ANY_BUT_DENY),
+        (limit_policy(), limit_rule(1, threshold=7), limit_rule(2, **per_url)),
+        (limit_policy(), limit_rule(1), limit_rule(2, **per_url | {"urls": ["/a", "/b"]})),
+    )
+    assert {limited(*limits).config for limits in alike} == {usual.config}
+    assert len({usual.files, *(limited(*limits).files for limits in alike)}) == len(alike) + 1
+    # Another policy, with rules of the same kinds, is the same configuration, too.
+    other = (
+        limit_policy(5),
+        *(limit_rule(6, rate_limit_policy_id=limit_policy(5).id, **more) for more in ({}, per_url)),
+    )
+    assert limited(*other).config == usual.config
+    for limits in (
+        (limit_policy(), limit_rule(1, interval=31), limit_rule(2, **per_url)),
+        (limit_policy(), limit_rule(1, metric=RateLimitMetric.KBYTES), limit_rule(2, **per_url)),
+        (limit_policy(), limit_rule(1)),
+        (limit_policy(),),
+    ):
+        assert limited(*limits).structure != usual.structure
+    assert limited(limit_policy()) == limited()  # without rules it limits nobody
+
+
+ANY_BUT_DENY = [action for action in RateLimitAction if action is not RateLimitAction.DENY]
+
+
+def test_tables_take_what_is_stated():
+    """As many clients as the option says, in at most three tables for a listener."""
+    of = tree(
+        *web().children(),
+        limit_policy(),
+        *(limit_rule(number, interval=interval) for number, interval in enumerate((5, 30, 5, 60), 1)),
+    )
+    config = haproxy.render(of, Tuning(stick_size="7k")).config
+    tables = [line.split() for line in config.splitlines() if line.startswith("    table ")]
+    assert [words[words.index("size") + 1] for words in tables] == ["7k"] * 3
+    assert [words[words.index("expire") + 1] for words in tables] == ["10s", "60s", "120s"]
 
 
 def test_which_certificates_a_listener_has_is_not_structure():

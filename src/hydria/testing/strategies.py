@@ -19,6 +19,8 @@ from hydria.model.listener import HEADERS, Listener
 from hydria.model.member import Member
 from hydria.model.modification import Direction, FixedResponse, HeaderChange, Operation, UrlRewrite
 from hydria.model.pool import Pool, SessionPersistence
+from hydria.model.rate_limit_policy import RateLimitPolicy
+from hydria.model.rate_limit_rule import RateLimitRule
 from hydria.model.resource import Attribute, Configured, Resource, Use, attributes, parse_create, wire_name
 from hydria.model.statuses import (
     ListenerProtocol,
@@ -26,6 +28,8 @@ from hydria.model.statuses import (
     PersistenceType,
     PolicyAction,
     PoolProtocol,
+    RateLimitAction,
+    RateLimitMetric,
     RuleType,
 )
 from hydria.model.tree import Tree
@@ -77,13 +81,14 @@ def served_trees(draw: st.DrawFn) -> Tree:
     monitored = [pool for pool in pools if draw(st.booleans())]
     monitors = [draw(_monitors(number, pool)) for number, pool in enumerate(monitored, start=1)]
     policies, rules = draw(_policies(listeners, pools))
+    limits = draw(_limits(listeners))
     additional = [{"subnet_id": trees.POOL, "ip_address": vip, "port_id": trees.POOL} for vip in vips[1:]]
     balancer = trees.load_balancer(
         vip_address=vips[0],
         additional_vips=additional,
         admin_state_up=draw(st.booleans()) or draw(st.booleans()),
     )
-    return trees.tree(balancer, *listeners, *pools, *members, *monitors, *policies, *rules)
+    return trees.tree(balancer, *listeners, *pools, *members, *monitors, *policies, *rules, *limits)
 
 
 def hostile_texts() -> st.SearchStrategy[str]:
@@ -220,6 +225,32 @@ def _policies(
             values["key_name"] = values["key_name"] or "X-Test"
             rules.append(trees.rule(len(rules) + 1, **{**values, "l7policy_id": policy.id}))
     return policies, rules
+
+
+@st.composite
+def _limits(draw: st.DrawFn, listeners: Collection[Listener]) -> list[Resource]:
+    """Rate limit policies of the listeners that may have some, with rules; those look at few windows."""
+    found: list[Resource] = []
+    number = 0
+    for listener in listeners:
+        http = listener.protocol is ListenerProtocol.HTTP
+        limited = http or listener.protocol in (ListenerProtocol.TCP, ListenerProtocol.HTTPS)
+        for _ in range(draw(st.integers(0, 2)) if limited else 0):
+            number += 1
+            values = draw(_values(RateLimitPolicy)) | {"listener_id": listener.id}
+            if not http:
+                values["action"] = draw(
+                    st.sampled_from((RateLimitAction.REJECT, RateLimitAction.SILENT_DROP))
+                )
+            policy = trees.limit_policy(number, **values)
+            found.append(policy)
+            for place in range(draw(st.integers(0, 2))):
+                rule = draw(_values(RateLimitRule)) | {"rate_limit_policy_id": policy.id}
+                per_url = rule["metric"] is RateLimitMetric.REQUESTS_PER_URL
+                if per_url and not (http and rule["urls"]):
+                    rule["metric"] = RateLimitMetric.KBYTES
+                found.append(trees.limit_rule(number * 10 + place, **rule | {"interval": 30}))
+    return found
 
 
 def _fit_modification(values: Values) -> None:

@@ -10,7 +10,7 @@ import hashlib
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 
-from hydria.dataplane.haproxy.token import pattern
+from hydria.dataplane.haproxy.token import entry, pattern
 from hydria.model.errors import Invalid
 from hydria.wire.state import File
 
@@ -45,8 +45,8 @@ class Files:
         return self._add(File(f"{name}.acl", "".join(f"{pattern(text)}\n" for text in texts)))
 
     def map(self, name: str, pairs: Iterable[tuple[str, str]]) -> str:
-        """The path of a map from keys to values, neither of which has blanks."""
-        return self._add(File(f"{name}.map", "".join(f"{key} {value}\n" for key, value in pairs)))
+        """The path of a map from keys to values."""
+        return self._add(File(f"{name}.map", "".join(f"{entry(*pair)}\n" for pair in pairs)))
 
     def program(self, content: str) -> str:
         """The path of a program in Lua. Read at the start alone, so another has another name."""

@@ -14,6 +14,7 @@ from hydria.model.errors import Invalid
 # No blank, quote, backslash, '#' or '$': HAProxy takes a word of these letters as it stands.
 _PLAIN = re.compile(r"[A-Za-z0-9_.:/,@+=\-{}()!%\[\]]+")
 _WITHOUT_CONTROLS = r"""regsub("[\\x00-\\x1f\\x22\\x7f]",_,g)"""
+_ENTRY = re.compile(r"[!\"$-~][!-~]*")
 _PLAIN_ARGUMENT = re.compile(r"[A-Za-z0-9_.\-]+")
 
 
@@ -66,6 +67,14 @@ def pattern(text: str) -> str:
     if text.startswith(" "):
         raise Invalid(f"{text[:100]!r} cannot be a pattern of HAProxy's: it begins with a blank.")
     return f" {text}" if text.startswith("#") else text
+
+
+def entry(key: str, value: str) -> str:
+    """One line of a map. A blank ends the key, and a hash at the beginning makes a comment: Invalid."""
+    for text in (key, value):
+        if not _ENTRY.fullmatch(text):
+            raise Invalid(f"{text[:100]!r} cannot stand in a map of HAProxy's: it is no single word.")
+    return f"{key} {value}"
 
 
 def literal(text: str) -> str:
