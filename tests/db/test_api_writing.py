@@ -12,7 +12,9 @@ from hydria.model.listener import Listener
 from hydria.model.load_balancer import LoadBalancer
 from hydria.model.member import Member
 from hydria.model.pool import Pool
-from hydria.store import Store
+from hydria.model.rate_limit_policy import RateLimitPolicy
+from hydria.model.rate_limit_rule import RateLimitRule
+from hydria.store import Store, trees
 from tests.unit.api_writing import MONITOR, Api, everything
 
 
@@ -41,7 +43,7 @@ def test_the_life_of_a_load_balancer(api: Api) -> None:
     api.apply()
     assert api.statuses() == {
         "load_balancers": ["DELETED"], "listeners": [], "pools": [], "members": [], "health_monitors": [],
-        "l7policies": [], "l7rules": [],
+        "l7policies": [], "l7rules": [], "rate_limit_policies": [], "rate_limit_rules": [],
     }  # fmt: skip
 
 
@@ -149,6 +151,30 @@ def test_a_quarter_of_a_hundred_rules_at_once_stay_within_the_limit(api: Api) ->
     with ThreadPoolExecutor(8) as threads:
         answers = list(threads.map(add, range(25)))
     assert sorted(answers) == [f"Too many rules on L7 policy {policy}"] * 15 + ["accepted"] * 10
+
+
+def test_rate_limits_on_every_engine(api: Api) -> None:
+    """Through the database as a worker reads it, and on to rows that go with their listener."""
+    listener = everything(api)["listeners"]
+    policy = api.create(RateLimitPolicy, listener_id=listener, action="QUEUE", enabled=False)["id"]
+    urls = ["/login", "/it's;%20"]
+    rule = api.create(RateLimitRule, policy, metric="REQUESTS_PER_URL", threshold=5, interval=9, urls=urls)[
+        "id"
+    ]
+    assert api.update(RateLimitRule, rule, policy, threshold=2**31 - 1)["urls"] == urls
+    api.update(RateLimitPolicy, policy, enabled=True)
+    api.apply()
+    assert {status for each in api.statuses().values() for status in each} == {"ACTIVE"}
+    with api.store.read() as tx:
+        tree = trees.load_tree(tx, api.all(LoadBalancer)[0].id)
+    assert tree is not None
+    (found,) = tree.limit_policies_of(listener)
+    assert (found.action, found.admin_state_up, found.operating_status) == ("QUEUE", True, "ONLINE")
+    (below,) = tree.limit_rules_of(policy)
+    assert (below.threshold, below.interval, below.urls) == (2**31 - 1, 9, urls)
+    api.delete(Listener, listener)
+    api.apply()
+    assert (api.all(RateLimitPolicy), api.all(RateLimitRule)) == ((), ())
 
 
 def test_a_pool_that_a_policy_redirects_to_takes_its_listener_along(api: Api) -> None:

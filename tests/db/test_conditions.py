@@ -5,6 +5,7 @@ from concurrent.futures import ThreadPoolExecutor
 import pytest
 
 from hydria.model.pool import SessionPersistence
+from hydria.model.resource import name_of
 from hydria.model.statuses import PersistenceType
 from hydria.store import Store
 from hydria.testing import trees
@@ -41,7 +42,7 @@ def test_what_was_read_can_be_changed(api: Api) -> None:
         (found,) = api.get(url_of(resource))[resource.plural]
         url = f"{url_of(resource)}/{found[resource.key]}"
         answer = api.ask("GET", url)
-        key = {"rule": "value", "availability_zone": "description"}.get(resource.root, "name")
+        key = {"l7rule": "value", "availability_zone": "description"}.get(name_of(resource), "name")
         for number in range(3):
             body = {resource.root: {key: f"/{number}"}}
             headers = {"If-Match": answer.headers["etag"]}
