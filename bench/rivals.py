@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import ipaddress
 import subprocess
-import time
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
@@ -39,7 +38,7 @@ class Rivals:
 def rivals(running: Machine, certificates: Path) -> Iterator[Rivals]:
     """``certificates``: where ``p256.pem`` and ``rsa.pem`` are, each with its key."""
     network = ipaddress.ip_network(settings.load().bridge.vip_cidr_v4)
-    # From the end, for Hydria takes addresses from the beginning.
+    # Hydria takes its addresses anywhere in thousands; that it takes one of the last three is unlikely.
     member, haproxy, nginx = (str(network[-number]) for number in (2, 3, 4))
     with ExitStack() as stack:
         for name, address in (("bm", member), ("bh", haproxy), ("bn", nginx)):
@@ -53,7 +52,6 @@ def rivals(running: Machine, certificates: Path) -> Iterator[Rivals]:
         )
         config = _written(directory, "haproxy.cfg", _haproxy(member, certificates))
         stack.enter_context(_started("bh", ["haproxy", "-db", "-f", config]))
-        time.sleep(0.5)
         yield Rivals(member, haproxy, nginx)
 
 
@@ -83,8 +81,12 @@ link set {name}h master {bridge} up
 
 @contextmanager
 def _started(namespace: str, command: list[str]) -> Iterator[None]:
-    process = subprocess.Popen(["ip", "netns", "exec", namespace, *command], stdin=subprocess.DEVNULL)
+    """It runs, and listens, until the block ends."""
+    inside = ["ip", "netns", "exec", namespace]
+    listening = [*inside, "ss", "--no-header", "--listening", "--tcp"]
+    process = subprocess.Popen([*inside, *command], stdin=subprocess.DEVNULL)
     try:
+        wait_for(lambda: subprocess.run(listening, capture_output=True, check=True).stdout, 10, 0.02)
         yield
         assert process.poll() is None, f"{command} has ended"
     finally:
