@@ -22,6 +22,7 @@ import pytest
 from hydria.drivers.compute import enclosure, launch, namespaces
 from hydria.drivers.compute.interface import AmphoraSpec, ComputeStatus, Selection
 from hydria.drivers.compute.netns import NetnsComputeDriver
+from hydria.drivers.compute.order import Order
 from hydria.drivers.network.interface import FixedAddress
 from hydria.model.errors import DriverError, Invalid
 from tests import driver_lab
@@ -50,10 +51,22 @@ def traces(host: Host, spec: AmphoraSpec | None = None) -> list[str]:
     group = str(1 << 24 | int(instance, 16))
     found += [f"link {each}" for each, link in links.items() if not spec and link.get("group") == group]
     found += [f"link {port.id}" for port in ports if f"hy{port.id.replace('-', '')[:11]}" in links]
-    commands = shell("ps -eo args").splitlines()
-    where = f"{host.settings.state_dir}/amphorae/{spec.amphora_id if spec else ''}"
-    found += [f"process {each}" for each in commands if where in each and "ps -eo" not in each]
+    # Where /run/amphora of a process comes from.
+    where = f"{host.settings.state_dir.name}/amphorae/{spec.amphora_id if spec else ''}"
+    found += [
+        f"process {path.parent.name}"
+        for path in Path("/proc").glob("[0-9]*/mountinfo")
+        if where in _text(path)
+    ]
     return found
+
+
+def _text(path: Path) -> str:
+    """A file's text; nothing of a process that has just ended."""
+    try:
+        return path.read_text()
+    except OSError:
+        return ""
 
 
 def _is(path: Path, spec: AmphoraSpec | None) -> bool:
@@ -245,7 +258,7 @@ def test_delete_leaves_nothing(host: Host) -> None:
     host.compute.build(other)
     init_of(built.compute_id)
     visitor = subprocess.Popen(["nsenter", f"--net=/run/netns/{built.compute_id}", "sleep", "600"])
-    wait_for(lambda: len(_inhabitants(built.compute_id)) >= 3, "the visitor")
+    wait_for(lambda: len(_inhabitants(built.compute_id)) >= 2, "the visitor")
     host.compute.delete(built.compute_id)
     assert [each for each in traces(host, spec) if not each.startswith("link")] == []
     wait_for(lambda: not traces(host, spec), "the kernel takes the links down")
@@ -390,9 +403,10 @@ def test_an_amphora_in_a_namespace_without_its_name_does_not_live(host: Host, tm
     boot_dir = next(host.settings.state_dir.glob(f"amphorae/{built.compute_id.rpartition('-')[2]}*"))
     for name in (other.compute_id, "hynowhere"):
         enter = ["nsenter", f"--net=/run/netns/{built.compute_id}", "unshare", "--pid", "--fork"]
-        python = [sys.executable, "-m", "hydria.drivers.compute.enclosure", f"/run/netns/{name}"]
+        arguments = (f"/run/netns/{name}", str(tmp_path), str(boot_dir), [], ["echo", "alive"])
+        script = f"from hydria.drivers.compute import enclosure; enclosure.main(*{arguments!r})"
         done = subprocess.run(
-            [*enter, *python, str(tmp_path), str(boot_dir), "", "echo", "alive"],
+            [*enter, sys.executable, "-c", script],
             env={**os.environ, "PYTHONPATH": str(driver_lab.ROOT / "src")},
             capture_output=True,
             text=True,
@@ -400,3 +414,73 @@ def test_an_amphora_in_a_namespace_without_its_name_does_not_live(host: Host, tm
         )
         assert (done.returncode, done.stdout) == (1, "")
         assert f"/run/netns/{name} is gone" in done.stderr
+
+
+def fork_servers() -> set[int]:
+    """The processes of this machine that amphorae are forked from."""
+    found = set()
+    for path in Path("/proc").glob("[0-9]*/cmdline"):
+        with contextlib.suppress(OSError):
+            if b"hydria.drivers.compute.fork_server" in path.read_bytes():
+                found.add(int(path.parent.name))
+    return found
+
+
+def test_amphorae_are_forked_from_one_process_and_bear_their_own_names(tmp_path: Path) -> None:
+    before = fork_servers()
+    with driver_lab.host(tmp_path) as host:
+        built = [host.compute.build(host.order()) for _ in range(3)]
+        assert len(fork_servers() - before) == 1
+        for one in built:
+            where = namespaces.inode(one.compute_id)
+            titles = {
+                Path(f"/proc/{pid}/cmdline").read_bytes().rstrip(b"\0").decode()
+                for pid in namespaces.inhabitants()[where or 0]
+            }
+            assert titles == {f"hydria amphora {one.compute_id}"}
+
+
+def test_the_next_amphora_is_built_when_the_process_that_forks_them_was_killed(host: Host) -> None:
+    before = fork_servers()
+    first = host.compute.build(host.order())
+    (server,) = fork_servers() - before
+    os.kill(server, signal.SIGKILL)
+    second = host.compute.build(host.order())
+    assert _running(host, first.compute_id), "whoever was forked lives on"
+    assert _running(host, second.compute_id)
+    assert fork_servers() - before != {server}
+
+
+def test_the_process_that_forks_amphorae_ends_when_idle_and_with_its_controller(tmp_path: Path) -> None:
+    before = fork_servers()
+    launcher = launch.Launcher(idle=0.2)
+    launcher.warm_up()
+    wait_for(lambda: not fork_servers() - before, "the end of an idle fork server")
+    fault = order(tmp_path, namespace="/run/netns/hynowhere")
+    with pytest.raises(DriverError, match="hynowhere"):
+        launcher.start(fault)  # by another one
+
+    code = "from hydria.drivers.compute import launch; launch.Launcher(600).warm_up(); input()"
+    with subprocess.Popen([sys.executable, "-c", code], stdin=subprocess.PIPE) as controller:
+        wait_for(lambda: len(fork_servers() - before) == 1, "a fork server")
+        controller.kill()
+    wait_for(lambda: not fork_servers() - before, "the end of a fork server whose controller was killed")
+
+
+def test_an_amphora_whose_links_cannot_be_set_up_is_refused_with_the_reason(tmp_path: Path) -> None:
+    launcher = launch.Launcher(idle=0.2)
+    name = f"hytest-{os.getpid()}"
+    namespaces.create(name)
+    try:
+        with pytest.raises(DriverError, match="Cannot find device"):
+            launcher.start(order(tmp_path, namespace=f"/run/netns/{name}", links="link set nothing up"))
+        where = namespaces.inode(name)
+        wait_for(lambda: not namespaces.inhabitants().get(where or 0), "nobody left inside")
+    finally:
+        namespaces.dismantle(name)
+
+
+def order(directory: Path, namespace: str, links: str = "") -> Order:
+    """An amphora that is not to be."""
+    place = str(directory)
+    return Order(namespace, place, place, joins=[], links=links, log=f"{place}/log", command=["true"])

@@ -12,9 +12,6 @@ _PROGRAMS: Mapping[str, str] = {
     "ip": "iproute2",
     "nft": "nftables",
     "haproxy": "haproxy",
-    "nsenter": "util-linux",
-    "unshare": "util-linux",
-    "setsid": "util-linux",
 }
 _NAMESPACES = ("net", "pid", "mnt")
 

@@ -22,7 +22,8 @@ _INFO = "/v1/info"
 # While an amphora boots: a SYN that meets nobody is lost for a second unless somebody asks again.
 _BOOTING_CONNECT = 0.15
 _BOOTING_ANSWER = 2.0
-_FIRST_PAUSE, _LONGEST_PAUSE, _GROWTH = 0.003, 0.1, 1.3
+# Between questions: a tenth of how long it has taken so far is what may be lost at the end.
+_SHORTEST_PAUSE, _LONGEST_PAUSE, _SHARE = 0.003, 0.1, 0.1
 # The last question before an amphora is given up: a lost packet must not decide it.
 _ALIVE_CONNECT = 1.0
 _ALIVE_ANSWER = 2.0
@@ -42,8 +43,8 @@ class RestAmphoraDriver:
 
     def await_ready(self, amphora: Amphora, timeout: float) -> None:
         """Ask again and again until the agent answers; that connection serves the next request."""
-        deadline = time.monotonic() + timeout
-        pause = _FIRST_PAUSE
+        began = time.monotonic()
+        deadline = began + timeout
         while True:
             left = deadline - time.monotonic()
             try:
@@ -58,10 +59,10 @@ class RestAmphoraDriver:
                     return
             except (Gone, OSError) as error:
                 reason = str(error)
+            pause = min(max(_SHORTEST_PAUSE, _SHARE * (time.monotonic() - began)), _LONGEST_PAUSE)
             if time.monotonic() + pause > deadline:
                 raise Unreachable(f"{_whom(amphora)} did not answer within {timeout:g} s: {reason}.")
             time.sleep(pause)
-            pause = min(pause * _GROWTH, _LONGEST_PAUSE)
 
     def apply(self, amphora: Amphora, state: DesiredState) -> Applied:
         """Put the desired state."""

@@ -1,29 +1,24 @@
 """The first thing that runs in an amphora, as root and PID 1: hides the host's files, then becomes the agent.
 
-    python -m hydria.drivers.compute.enclosure NAMESPACE STATE_DIR BOOT_DIR JOINS [COMMAND …]
-
-NAMESPACE names the network namespace that it is in. If that has lost its name, the amphora was deleted before
-it lived, by somebody who could not see it yet, and it ends. It runs in a PID namespace and makes itself a
-mount namespace; what the host unmounts later goes there, too. The host's files can be read there, but not
-written. STATE_DIR, where the keys of the deployment and of other amphorae are, becomes an empty directory; so
-do /run, with the sockets of the host's services, and /tmp and /var/tmp, where anybody may write and listen.
-The amphora's own boot directory appears as /run/amphora, where it writes. JOINS are the ``cgroup.procs``
-files of its control groups, separated by colons. COMMAND, with /run/amphora as its last argument, runs in
-place of the agent (tests). Standard library alone: it is part of what each amphora costs.
+It runs in a PID namespace and makes itself a mount namespace; what the host unmounts later goes there, too.
+The host's files can be read there, but not written. The state directory, where the keys of the deployment and
+of other amphorae are, becomes an empty directory; so do /run, with the sockets of the host's services, and
+/tmp and /var/tmp, where anybody may write and listen. The amphora's own boot directory appears as
+/run/amphora, where it writes. Standard library alone: it is part of what each amphora costs.
 """
 
 from __future__ import annotations
 
 import ctypes
-import importlib
 import os
-import runpy
 import struct
 import sys
 from collections.abc import Sequence
+from pathlib import Path
+
+from hydria.amphora import root
 
 BOOT_DIR = "/run/amphora"
-_AGENT = "hydria.amphora"
 _HIDE = ("/run", "/tmp", "/var/tmp")  # noqa: S108  (hidden, not used)
 _MS_NOSUID, _MS_NODEV, _MS_NOEXEC, _MS_BIND, _MS_REC = 0x2, 0x4, 0x8, 0x1000, 0x4000
 _MS_SLAVE = 0x80000
@@ -35,21 +30,24 @@ _ATTR_RDONLY, _ATTR_NOSUID = 0x1, 0x2
 _libc = ctypes.CDLL(None, use_errno=True)
 
 
-def main(namespace: str, state_dir: str, boot_dir: str, joins: str, *command: str) -> None:
-    """Enclose this process, then run the agent or the command."""
+def main(namespace: str, state_dir: str, boot_dir: str, joins: Sequence[str], command: Sequence[str]) -> None:
+    """Enclose this process, then run the agent or the command; returns only by SystemExit.
+
+    namespace: the path of the network namespace that it is in. If that has lost its name, the amphora was
+    deleted before it lived, by somebody who could not see it yet, and it ends. joins: the ``cgroup.procs``
+    files of its control groups. command: runs in place of the agent, with /run/amphora as its last argument
+    (tests).
+    """
     if not _is_in(namespace):
         sys.exit(f"enclosure: {namespace} is gone")
-    joining = _join([path for path in joins.split(":") if path])
+    joining = _join(joins)
     enclose(state_dir, boot_dir)
     os.chdir("/")
-    if not command:
-        importlib.import_module(f"{_AGENT}.root")
     if os.waitpid(joining, 0)[1]:
         print("enclosure: not all control groups could be joined; limits may be missing", file=sys.stderr)  # noqa: T201  (this is the amphora's log)
     if command:
         os.execvp(command[0], [*command, BOOT_DIR])  # noqa: S606  (its own argument list)
-    sys.argv = [_AGENT, BOOT_DIR]
-    runpy.run_module(_AGENT, run_name="__main__", alter_sys=True)
+    sys.exit(root.run(Path(BOOT_DIR)))
 
 
 def _is_in(namespace: str) -> bool:
@@ -117,7 +115,3 @@ def _mount(source: str, target: str, kind: str, flags: int, options: str) -> Non
     if _libc.mount(os.fsencode(source), os.fsencode(target), kind.encode(), flags, options.encode()):
         number = ctypes.get_errno()
         raise OSError(number, f"mount on {target}: {os.strerror(number)}")
-
-
-if __name__ == "__main__":
-    main(*sys.argv[1:])

@@ -1,41 +1,26 @@
-"""The command that brings a built namespace to life, and cannot be traced back to the controller.
-
-One child does it: it sets up eth0 from the inside, and leaves behind ``setsid --fork``: a process of its own
-session, which no longer belongs to the controller, so that it outlives it and never becomes its zombie. That
-one is in the namespace before the child ends. Everything the child needs is in its arguments: it finishes its
-work when the controller is killed meanwhile, so that no amphora runs that is only half set up. Control groups
-are joined by the amphora itself (:mod:`.enclosure`).
-"""
+"""Starting amphorae, by way of a process that has what they run ready (:mod:`.fork_server`)."""
 
 from __future__ import annotations
 
-import compileall
+import os
+import select
+import socket
+import subprocess
 import sys
-from collections.abc import Sequence
-from functools import cache
+import threading
+import time
 from pathlib import Path
 
 import hydria
 from hydria.drivers import host
-from hydria.drivers.compute import namespaces
 from hydria.drivers.compute.interface import AmphoraSpec
-from hydria.model.errors import Invalid
+from hydria.drivers.compute.order import STARTED, TAKEN, Order
+from hydria.model.errors import DriverError, Invalid
 
-_ENCLOSURE = "hydria.drivers.compute.enclosure"
+_FORK_SERVER = "hydria.drivers.compute.fork_server"
+_IDLE = 60.0  # seconds after which the fork server is not worth its memory any more
+_SECONDS = 10.0
 _HIDDEN = Path("/run")
-# Announced as it comes up, an address is not sought at the link of an amphora that had it before. The LB
-# network's addresses and routes are those given here, whatever a router on it says.
-_SCRIPT = """\
-for setting in 1:ipv4/conf/eth0/arp_notify 1:ipv6/conf/eth0/ndisc_notify 0:ipv6/conf/eth0/accept_ra; do
-  file=/proc/sys/net/${setting#*:}
-  test ! -e $file || echo ${setting%%:*} >$file
-done
-ip -batch - <<END
-$1
-END
-log=$2; shift 2
-exec setsid --fork unshare --pid --fork "$@" </dev/null >>"$log" 2>&1
-"""
 
 
 def check(state_dir: Path) -> None:
@@ -49,48 +34,95 @@ def check(state_dir: Path) -> None:
                 )
 
 
-@cache
-def compile_program() -> None:
-    """Have what amphorae run compiled, where we may write.
-
-    They may not, and would spend half of their start on compiling it, each anew.
-    """
-    if sys.dont_write_bytecode:
-        return
-    package = _source() / "hydria"
-    for part in ("amphora", "wire"):
-        compileall.compile_dir(package / part, quiet=2)
-    compileall.compile_file(Path(package, *_ENCLOSURE.split(".")[1:]).with_suffix(".py"), quiet=2)
-
-
-def start(
-    name: str,
-    spec: AmphoraSpec,
-    boot_dir: Path,
-    log: Path,
-    joins: Sequence[Path],
-    *,
-    state_dir: Path,
-    command: Sequence[str],
-) -> None:
-    """Bring up a namespace's links and start the amphora; returns when its first process lives there."""
-    place = [str(namespaces.path(name)), str(state_dir.resolve()), str(boot_dir.resolve())]
-    limits = ":".join(map(str, joins))
-    python = [sys.executable, "-S", "-s", "-P", "-m", _ENCLOSURE, *place, limits]
-    inside = ["sh", "-ec", _SCRIPT, "sh", _links(spec), str(log), *python, *command]
-    namespaces.run(
-        ["nsenter", f"--net={namespaces.path(name)}", *inside],
-        environment={**host.environment(), "PYTHONPATH": str(_source())},
-    )
-
-
-def _links(spec: AmphoraSpec) -> str:
+def links(spec: AmphoraSpec) -> str:
     """What ``ip -batch`` reads: the agent configures the other interfaces itself, from the desired state."""
     lines = ["link set lo up"]
     for address in spec.lb_network.addresses:
         lines.append(f"addr add {address} dev eth0" + (" nodad" if ":" in address else ""))
     lines += [f"link set eth{number} up" for number in range(1 + len(spec.attachments))]
     return "\n".join(lines)
+
+
+class Launcher:
+    """Has amphorae started; every method may be called from any thread."""
+
+    def __init__(self, idle: float = _IDLE) -> None:
+        """``idle``: seconds without an order after which the fork server ends."""
+        self._idle = idle
+        self._guard = threading.Lock()
+        self._server: socket.socket | None = None
+
+    def warm_up(self) -> None:
+        """Begin to get ready for an order that is about to come."""
+        with self._guard:
+            if self._server is None or _hung_up(self._server):
+                self._server = _start_server(self._idle)
+
+    def start(self, order: Order) -> None:
+        """Start an amphora; returns when its first process lives in its namespace. Raises DriverError."""
+        answer = b""
+        for _ in range(2):  # the server may have ended when the order came: it was idle for too long
+            self.warm_up()
+            answer = self._answer(order)
+            if answer:
+                break
+        if answer == TAKEN + STARTED:
+            return
+        fault = answer.removeprefix(TAKEN).decode(errors="replace")
+        raise DriverError(fault or f"no word from the process that starts amphorae ({_FORK_SERVER}).")
+
+    def _answer(self, order: Order) -> bytes:
+        """What the server says to an order; nothing when it has not taken it."""
+        server = self._server
+        assert server is not None
+        ours, theirs = os.pipe2(os.O_CLOEXEC)
+        try:
+            try:
+                socket.send_fds(server, [order.encode()], [theirs])
+            except (BrokenPipeError, ConnectionResetError):
+                return b""
+            finally:
+                os.close(theirs)
+            return _read_all(ours, time.monotonic() + _SECONDS)
+        finally:
+            os.close(ours)
+
+
+def _start_server(idle: float) -> socket.socket:
+    ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
+    with theirs:
+        python = [sys.executable, "-S", "-s", "-P", "-m", _FORK_SERVER, str(theirs.fileno()), str(idle)]
+        subprocess.run(
+            python,
+            check=True,
+            stdin=subprocess.DEVNULL,
+            pass_fds=[theirs.fileno()],
+            start_new_session=True,
+            cwd="/",
+            env={**host.environment(), "PYTHONPATH": str(_source())},
+            timeout=_SECONDS,
+        )
+    return ours
+
+
+def _hung_up(server: socket.socket) -> bool:
+    """Whether the other end is closed."""
+    looking = select.poll()
+    looking.register(server, select.POLLHUP)
+    return bool(looking.poll(0))
+
+
+def _read_all(pipe: int, deadline: float) -> bytes:
+    """What comes through a pipe until it is closed, or time is over."""
+    waiting = select.poll()
+    waiting.register(pipe, select.POLLIN)
+    said = b""
+    while waiting.poll(max(0.0, deadline - time.monotonic()) * 1000):
+        more = os.read(pipe, 4096)
+        if not more:
+            break
+        said += more
+    return said
 
 
 def _source() -> Path:

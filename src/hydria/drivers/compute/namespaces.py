@@ -114,7 +114,7 @@ def _empty(name: str, where: int) -> None:
         _end(pids, where, deadline)
 
 
-def run(command: Iterable[str], environment: Mapping[str, str] | None = None) -> None:
+def run(command: Iterable[str]) -> None:
     """Run a program of the distribution. Raises DriverError with what it wrote."""
     arguments = list(command)
     try:
@@ -126,7 +126,7 @@ def run(command: Iterable[str], environment: Mapping[str, str] | None = None) ->
             check=True,
             timeout=_SECONDS,
             cwd="/",
-            env=environment or host.environment(),
+            env=host.environment(),
         )
     except FileNotFoundError as error:
         raise DriverError(f"{arguments[0]} is missing: {' '.join(host.missing())}") from error

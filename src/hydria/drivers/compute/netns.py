@@ -19,6 +19,7 @@ from hydria.drivers import state_dir
 from hydria.drivers.compute import cgroups, launch, namespaces, sizes
 from hydria.drivers.compute.cgroups import ControlGroups
 from hydria.drivers.compute.interface import AmphoraSpec, Attachment, ComputeStatus, Instance, Selection
+from hydria.drivers.compute.order import Order
 from hydria.drivers.compute.records import LOG, Records
 from hydria.drivers.netlink import Netlink
 from hydria.model.errors import DriverError
@@ -37,6 +38,7 @@ class NetnsComputeDriver:
         self._command = tuple(command)
         self._records = Records(settings.state_dir, settings.netns.first_user)
         self._netlink = Netlink()
+        self._launcher = launch.Launcher()
 
     def refusal(self, selection: Selection) -> str:
         """One host is one zone, and has no images; sizes are configured."""
@@ -128,7 +130,7 @@ class NetnsComputeDriver:
 
     def _build(self, name: str, spec: AmphoraSpec) -> None:
         launch.check(self._root)
-        launch.compile_program()
+        self._launcher.warm_up()
         size = sizes.of(self._settings.netns, spec.selection.flavor)
         self._records.create(spec)
         namespaces.create(name)
@@ -137,7 +139,17 @@ class NetnsComputeDriver:
             self._plug(name, f"eth{number}", attachment, isolated=number == 0)
         boot_dir = self._records.path(spec.amphora_id)
         joins = self._groups.create(name, size)
-        launch.start(name, spec, boot_dir, boot_dir / LOG, joins, state_dir=self._root, command=self._command)
+        self._launcher.start(
+            Order(
+                namespace=str(namespaces.path(name)),
+                state_dir=str(self._root.resolve()),
+                boot_dir=str(boot_dir.resolve()),
+                joins=[str(join) for join in joins],
+                links=launch.links(spec),
+                log=str(boot_dir / LOG),
+                command=list(self._command),
+            )
+        )
 
     def _plug(self, name: str, interface: str, attachment: Attachment, *, isolated: bool) -> None:
         port = attachment.port
