@@ -14,6 +14,7 @@ from pathlib import Path
 import sqlalchemy as sa
 from tests import services
 
+from bench import floor
 from bench.measure import Client, cpu, report, spread, wait_for
 
 PORTS = (19876, 19877)
@@ -34,10 +35,15 @@ def main() -> None:
                 ("api2", ["api"], PORTS[1]),
             )
         }
-        measure(started, url)
+        bare, process = stack.enter_context(floor.api(url))
+        floor.flows()
+        balancer = measure(started, url)
+        floor.shows(bare, process, balancer)
+        floor.lists(bare, process)
 
 
-def measure(started: dict[str, int], url: str) -> None:
+def measure(started: dict[str, int], url: str) -> str:
+    """All figures; the id of one of the load balancers that are there afterwards."""
     client, other = Client(PORTS[0]), Client(PORTS[1])
     questions = Questions(url)
     balancer = create(client)
@@ -110,6 +116,7 @@ def measure(started: dict[str, int], url: str) -> None:
         f"{used * 1000:.1f} ms",
         "30 ms (upstream 590)",
     )
+    return balancer
 
 
 def create(client: Client) -> str:

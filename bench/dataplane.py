@@ -5,6 +5,7 @@ from __future__ import annotations
 import time
 from pathlib import Path
 
+from bench import floor
 from bench.machine import Machine, amphora_processes, answer, load, machine, namespaces, order, web_server
 from bench.measure import Client, cpu, memory, report, spread, wait_for
 
@@ -19,6 +20,7 @@ def main() -> None:
         web_server(running.gateway, "8100-8399", "extra"),
     ):
         client = Client()
+        floor.amphorae(running, f"{running.gateway}:8001")
         first_answers(client, running)
         made = order(client, running.gateway, [8001, 8002, 8003])
         client.await_active(made["id"])

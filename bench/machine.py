@@ -20,11 +20,21 @@ from hydria import settings
 
 @dataclass(frozen=True)
 class Machine:
-    """The running controllers: process id, state directory, the host's address on the VIP network."""
+    """The running controllers: process id, state directory, the VIP network and the host's address on it."""
 
     process: int
     directory: Path
     gateway: str
+    network: ipaddress.IPv4Network
+
+    def free_address(self, number: int) -> str:
+        """One of the last addresses of the VIP network; Hydria takes its own anywhere in thousands."""
+        return str(self.network[-number])
+
+    @property
+    def prefix_length(self) -> int:
+        """Of the VIP network."""
+        return self.network.prefixlen
 
 
 @contextmanager
@@ -44,8 +54,8 @@ def machine(options: str = "") -> Iterator[Machine]:
             log_text = (directory / "hydria.log").read_text
             wait_for(lambda: "Hydria serves" in log_text() or process.poll() is not None, 30, 0.02)
             assert process.poll() is None, log_text()
-            gateway = str(ipaddress.ip_network(settings.load().bridge.vip_cidr_v4)[1])
-            yield Machine(process.pid, directory, gateway)
+            network = ipaddress.IPv4Network(settings.load().bridge.vip_cidr_v4)
+            yield Machine(process.pid, directory, str(network[1]), network)
         finally:
             process.terminate()
             process.wait(120)

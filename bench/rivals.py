@@ -7,7 +7,6 @@ health checks.
 
 from __future__ import annotations
 
-import ipaddress
 import subprocess
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
@@ -16,7 +15,6 @@ from pathlib import Path
 
 from bench.machine import Machine
 from bench.measure import wait_for
-from hydria import settings
 from hydria.model.rules import OWASP_B
 
 HTTP, P256, RSA, UDP = 80, 443, 8443, 5353  # ports of every path
@@ -37,12 +35,10 @@ class Rivals:
 @contextmanager
 def rivals(running: Machine, certificates: Path) -> Iterator[Rivals]:
     """``certificates``: where ``p256.pem`` and ``rsa.pem`` are, each with its key."""
-    network = ipaddress.ip_network(settings.load().bridge.vip_cidr_v4)
-    # Hydria takes its addresses anywhere in thousands; that it takes one of the last three is unlikely.
-    member, haproxy, nginx = (str(network[-number]) for number in (2, 3, 4))
+    member, haproxy, nginx = (running.free_address(number) for number in (2, 3, 4))
     with ExitStack() as stack:
         for name, address in (("bm", member), ("bh", haproxy), ("bn", nginx)):
-            stack.enter_context(_namespace(running, name, f"{address}/{network.prefixlen}"))
+            stack.enter_context(namespace(running, name, address))
         directory = running.directory
         stack.enter_context(
             _started("bm", ["nginx", "-c", _written(directory, "member.conf", _member(certificates))])
@@ -56,7 +52,8 @@ def rivals(running: Machine, certificates: Path) -> Iterator[Rivals]:
 
 
 @contextmanager
-def _namespace(running: Machine, name: str, address: str) -> Iterator[None]:
+def namespace(running: Machine, name: str, address: str) -> Iterator[None]:
+    """A network namespace on the VIP network, with this address."""
     instance = (running.directory / "instance").read_text().strip()
     listed = subprocess.run(
         ["ip", "-br", "link", "show", "type", "bridge"], capture_output=True, text=True, check=True
@@ -68,7 +65,7 @@ def _namespace(running: Machine, name: str, address: str) -> Iterator[None]:
 link add {name}h type veth peer name eth0 netns {name}
 link set {name}h master {bridge} up
 -n {name} link set lo up
--n {name} address add {address} dev eth0
+-n {name} address add {address}/{running.prefix_length} dev eth0
 -n {name} link set eth0 up"""
     try:
         for command in commands.splitlines():
