@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Mapping
+from functools import cache
 from typing import Any
 
 import msgspec
 import sqlalchemy as sa
 
 from hydria.model.load_balancer import LoadBalancer
-from hydria.model.resource import Resource, build
+from hydria.model.resource import Declared, Resource, build
 from hydria.model.statuses import ProvisioningStatus
 from hydria.store import events, rows, tables
 from hydria.store.batches import batches
@@ -33,14 +34,9 @@ def touch(tx: sa.Connection, balancer: LoadBalancer, **changes: Any) -> int:
     )
     generation = balancer.generation + 1
     values = {"provisioning_status": status, "request_id": ""} | changes
-    tx.execute(
-        sa.update(tables.load_balancers)
-        .where(tables.load_balancers.c.id == balancer.id)
-        .values(
-            rows.to_row(LoadBalancer, values)
-            | {"generation": generation, "updated_at": rows.now(), "retry_at": None}
-        )
-    )
+    row = rows.to_row(LoadBalancer, values)
+    row |= {"generation": generation, "updated_at": rows.now(), "retry_at": None}
+    tx.execute(_update(LoadBalancer), row | {"changed": balancer.id})
     _note_touch(tx, balancer, values)
     return generation
 
@@ -72,8 +68,21 @@ def touch_objects(
             )
         pending = {"provisioning_status": str(ProvisioningStatus.PENDING_UPDATE), "generation": generation}
         for batch in batches(identifiers):
-            touchable = table.c.provisioning_status.in_(_TOUCHABLE)
-            tx.execute(sa.update(table).where(table.c.id.in_(batch), touchable).values(pending))
+            tx.execute(_touch(resource), pending | {"touched": batch})
+
+
+# Built once; the columns that are set are those of the parameters.
+@cache
+def _update(declared: type[Declared]) -> sa.Update:
+    table = tables.table_of(declared)
+    return sa.update(table).where(table.c.id == sa.bindparam("changed"))
+
+
+@cache
+def _touch(resource: type[Resource]) -> sa.Update:
+    table = tables.table_of(resource)
+    touchable = table.c.provisioning_status.in_(_TOUCHABLE)
+    return sa.update(table).where(table.c.id.in_(sa.bindparam("touched", expanding=True)), touchable)
 
 
 def _settled(tx: sa.Connection, table: sa.Table, identifiers: Collection[str]) -> list[str]:
@@ -94,8 +103,7 @@ def update_object(
     values = {
         **changes, "provisioning_status": status, "generation": generation, "updated_at": rows.now()
     }  # fmt: skip
-    table = tables.table_of(type(item))
-    tx.execute(sa.update(table).where(table.c.id == item.id).values(rows.to_row(type(item), values)))
+    tx.execute(_update(type(item)), rows.to_row(type(item), values) | {"changed": item.id})
     if events.collecting(tx):
         events.note(tx, build(type(item), msgspec.structs.asdict(item) | values), What.UPDATE_START)
         events.note_status(tx, item, status)
@@ -112,7 +120,7 @@ def delete_object(tx: sa.Connection, item: Resource, generation: int) -> None:
     }
     if "live_key" in table.c:
         values["live_key"] = None
-    tx.execute(sa.update(table).where(table.c.id == item.id).values(values))
+    tx.execute(_update(type(item)), values | {"changed": item.id})
     events.note(tx, item, What.DELETE_START)
     events.note_status(tx, item, ProvisioningStatus.PENDING_DELETE)
 

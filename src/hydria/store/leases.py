@@ -11,12 +11,30 @@ from __future__ import annotations
 import secrets
 from collections.abc import Callable
 from dataclasses import dataclass
+from typing import Any
 
 import sqlalchemy as sa
 
 from hydria.model.errors import Busy
 from hydria.store import events
 from hydria.store.tables import leases
+
+# Statements of every pass, built once; the columns that are set are those of the parameters.
+_ACQUIRE = sa.update(leases).where(
+    leases.c.load_balancer_id == sa.bindparam("balancer"),
+    sa.or_(
+        leases.c.owner.is_(None),
+        leases.c.expires_at < sa.bindparam("moment"),
+        leases.c.expires_at > sa.bindparam("longest"),
+    ),
+)
+_HELD = sa.and_(
+    leases.c.load_balancer_id == sa.bindparam("held_balancer"),
+    leases.c.owner == sa.bindparam("held_owner"),
+    leases.c.token == sa.bindparam("held_token"),
+)
+_UPDATE = sa.update(leases).where(_HELD)
+_LOCK = sa.select(leases.c.token).where(_HELD).with_for_update()
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,23 +56,22 @@ def acquire(
     """
     lease = Lease(load_balancer_id, owner, secrets.randbits(62))
     taken = tx.execute(
-        sa.update(leases)
-        .where(
-            leases.c.load_balancer_id == load_balancer_id,
-            sa.or_(
-                leases.c.owner.is_(None),
-                leases.c.expires_at < moment,
-                leases.c.expires_at > moment + 2 * seconds,
-            ),
-        )
-        .values(owner=owner, expires_at=moment + seconds, token=lease.token)
+        _ACQUIRE,
+        {
+            "balancer": load_balancer_id,
+            "moment": moment,
+            "longest": moment + 2 * seconds,
+            "owner": owner,
+            "expires_at": moment + seconds,
+            "token": lease.token,
+        },
     )
     return lease if taken.rowcount == 1 else None
 
 
 def renew(tx: sa.Connection, lease: Lease, *, moment: float, seconds: float) -> bool:
     """Put off the end of the lease; False when it is somebody else's by now."""
-    renewed = tx.execute(sa.update(leases).where(_held(lease)).values(expires_at=moment + seconds))
+    renewed = tx.execute(_UPDATE, _held(lease) | {"expires_at": moment + seconds})
     return renewed.rowcount == 1
 
 
@@ -64,11 +81,9 @@ def confirm(tx: sa.Connection, lease: Lease, *, release: bool = False) -> None:
     ``release`` gives it back when the transaction commits.
     """
     if release:
-        held = (
-            tx.execute(sa.update(leases).where(_held(lease)).values(owner=None, expires_at=0.0)).rowcount == 1
-        )
+        held = tx.execute(_UPDATE, _held(lease) | {"owner": None, "expires_at": 0.0}).rowcount == 1
     else:
-        held = tx.execute(sa.select(leases.c.token).where(_held(lease)).with_for_update()).first() is not None
+        held = tx.execute(_LOCK, _held(lease)).first() is not None
     events.about(tx, lease.load_balancer_id)
     if not held:
         raise Busy(f"The lease of {lease.owner} on load balancer {lease.load_balancer_id} has run out.")
@@ -84,9 +99,10 @@ def release_where(tx: sa.Connection, dead: Callable[[str], bool]) -> int:
     return int(freed.rowcount)
 
 
-def _held(lease: Lease) -> sa.ColumnElement[bool]:
-    return sa.and_(
-        leases.c.load_balancer_id == lease.load_balancer_id,
-        leases.c.owner == lease.owner,
-        leases.c.token == lease.token,
-    )
+def _held(lease: Lease) -> dict[str, Any]:
+    """The parameters of :data:`_HELD`."""
+    return {
+        "held_balancer": lease.load_balancer_id,
+        "held_owner": lease.owner,
+        "held_token": lease.token,
+    }

@@ -76,12 +76,30 @@ def load(tx: sa.Connection, declared: type[S], *where: sa.ColumnElement[bool]) -
     return tuple(from_row(declared, row) for row in tx.execute(sa.select(table_of(declared)).where(*where)))
 
 
+def load_below(tx: sa.Connection, declared: type[S], load_balancer_id: str) -> tuple[S, ...]:
+    """All objects of one kind that a load balancer has."""
+    found = tx.execute(_below(declared), {"owner": load_balancer_id})
+    return tuple(from_row(declared, row) for row in found)
+
+
 def load_one(tx: sa.Connection, declared: type[S], identifier: str, *, lock: bool = False) -> S | None:
     """The object with this key; ``lock`` keeps others from changing it until the transaction ends."""
-    table = table_of(declared)
-    query = sa.select(table).where(table.c[getattr(declared, "key", "id")] == identifier)
-    row = tx.execute(query.with_for_update() if lock else query).first()
+    row = tx.execute(_one(declared, lock), {"key": identifier}).first()
     return None if row is None else from_row(declared, row)
+
+
+# Statements of every request are built once: SQLAlchemy takes longer to build one than to run it.
+@cache
+def _below(declared: Any) -> sa.Select[Any]:
+    table = table_of(declared)
+    return sa.select(table).where(table.c.load_balancer_id == sa.bindparam("owner"))
+
+
+@cache
+def _one(declared: Any, lock: bool) -> sa.Select[Any]:
+    table = table_of(declared)
+    query = sa.select(table).where(table.c[getattr(declared, "key", "id")] == sa.bindparam("key"))
+    return query.with_for_update() if lock else query
 
 
 def insert(tx: sa.Connection, items: Sequence[Declared]) -> None:

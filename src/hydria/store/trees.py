@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
 from datetime import datetime, timedelta
+from functools import cache
 from typing import Any, TypeVar
 
 import sqlalchemy as sa
@@ -74,20 +75,20 @@ def load_tree(tx: sa.Connection, load_balancer_id: str) -> Tree | None:
         return None
     listeners, policies, limited = _listeners_and_policies(tx, load_balancer_id)
 
-    def of_limits(resource: type[R], table: sa.Table) -> tuple[R, ...]:
-        return rows.load(tx, resource, table.c.load_balancer_id == load_balancer_id) if limited else ()
+    def below(resource: type[R], *, present: bool = True) -> tuple[R, ...]:
+        # Most load balancers have no rules and no limits: no statement for them.
+        return rows.load_below(tx, resource, load_balancer_id) if present else ()
 
     return Tree(
         balancer,
         listeners,
-        rows.load(tx, Pool, tables.pools.c.load_balancer_id == load_balancer_id),
-        rows.load(tx, Member, tables.members.c.load_balancer_id == load_balancer_id),
-        rows.load(tx, HealthMonitor, tables.health_monitors.c.load_balancer_id == load_balancer_id),
+        below(Pool),
+        below(Member),
+        below(HealthMonitor),
         policies,
-        # Most load balancers have none: no statement for them.
-        rows.load(tx, L7Rule, tables.l7rules.c.load_balancer_id == load_balancer_id) if policies else (),
-        of_limits(RateLimitPolicy, tables.limit_policies),
-        of_limits(RateLimitRule, tables.limit_rules),
+        below(L7Rule, present=bool(policies)),
+        below(RateLimitPolicy, present=limited),
+        below(RateLimitRule, present=limited),
     )
 
 
@@ -95,19 +96,25 @@ def _listeners_and_policies(
     tx: sa.Connection, load_balancer_id: str
 ) -> tuple[tuple[Listener, ...], tuple[L7Policy, ...], bool]:
     """A load balancer's listeners, their L7 policies, and whether it limits rates; in one statement."""
-    listeners, policies, limits = tables.listeners, tables.l7policies, tables.limit_policies
-    limited = sa.select(limits.c.id).where(limits.c.load_balancer_id == load_balancer_id).exists()
-    found = tx.execute(
-        sa.select(listeners, policies, limited)
-        .outerjoin(policies, policies.c.listener_id == listeners.c.id)
-        .where(listeners.c.load_balancer_id == load_balancer_id)
-    ).all()
-    width = len(listeners.c)
+    found = tx.execute(_listeners_and_policies_query(), {"balancer": load_balancer_id}).all()
+    width = len(tables.listeners.c)
     owners = {row[0]: row[:width] for row in found}
     return (
         tuple(rows.from_row(Listener, row) for row in owners.values()),
         tuple(rows.from_row(L7Policy, row[width:-1]) for row in found if row[width] is not None),
         any(row[-1] for row in found),
+    )
+
+
+@cache
+def _listeners_and_policies_query() -> sa.Select[Any]:
+    listeners, policies, limits = tables.listeners, tables.l7policies, tables.limit_policies
+    wanted: sa.BindParameter[str] = sa.bindparam("balancer")
+    limited = sa.select(limits.c.id).where(limits.c.load_balancer_id == wanted).exists()
+    return (
+        sa.select(listeners, policies, limited)
+        .outerjoin(policies, policies.c.listener_id == listeners.c.id)
+        .where(listeners.c.load_balancer_id == wanted)
     )
 
 
@@ -153,9 +160,13 @@ def lock_generation(tx: sa.Connection, load_balancer_id: str) -> int:
 
     The load balancer's row is what every transaction locks first, here as in the API, so none deadlock.
     """
+    return int(tx.execute(_lock_generation(), {"balancer": load_balancer_id}).scalar_one())
+
+
+@cache
+def _lock_generation() -> sa.Select[Any]:
     balancer = tables.load_balancers.c
-    query = sa.select(balancer.generation).where(balancer.id == load_balancer_id).with_for_update()
-    return int(tx.execute(query).scalar_one())
+    return sa.select(balancer.generation).where(balancer.id == sa.bindparam("balancer")).with_for_update()
 
 
 def mark_applied(tx: sa.Connection, tree: Tree, generation: int) -> None:
@@ -172,29 +183,41 @@ def mark_applied(tx: sa.Connection, tree: Tree, generation: int) -> None:
         ]
         _remove(tx, resource, [item.id for item in pending if not item.desired])
         if any(item.desired for item in pending):
-            table = tables.table_of(resource)
-            values: dict[str, Any] = {
-                "provisioning_status": str(ProvisioningStatus.ACTIVE), "fault": None, "fault_since": None,
-            }  # fmt: skip
-            if resource in _UNOBSERVED:
-                values["operating_status"] = sa.case(
-                    (table.c.admin_state_up.is_(True), str(OperatingStatus.ONLINE)),
-                    else_=str(OperatingStatus.OFFLINE),
-                )
-            tx.execute(
-                sa.update(table).where(_unfinished_rows(resource, balancer_id, generation)).values(values)
-            )
+            tx.execute(_applied(resource), {"balancer": balancer_id, "until": generation})
+    tx.execute(_applied_balancer(), {"balancer": balancer_id, "until": generation})
+
+
+@cache
+def _applied(resource: type[Resource]) -> sa.Update:
+    """What has been pending up to a generation becomes ACTIVE."""
+    table = tables.table_of(resource)
+    values: dict[str, Any] = {
+        "provisioning_status": str(ProvisioningStatus.ACTIVE), "fault": None, "fault_since": None,
+    }  # fmt: skip
+    if resource in _UNOBSERVED:
+        values["operating_status"] = sa.case(
+            (table.c.admin_state_up.is_(True), str(OperatingStatus.ONLINE)),
+            else_=str(OperatingStatus.OFFLINE),
+        )
+    unfinished = _unfinished_rows(resource, sa.bindparam("balancer"), sa.bindparam("until"))
+    return sa.update(table).where(unfinished).values(values)
+
+
+@cache
+def _applied_balancer() -> sa.Update:
+    """A load balancer that nothing newer is wanted of becomes ACTIVE."""
     balancer = tables.load_balancers
-    current = balancer.c.generation == generation
+    applied: sa.BindParameter[int] = sa.bindparam("until", type_=sa.BigInteger())
+    current = balancer.c.generation == applied
     status = sa.case(
         (sa.and_(current, balancer.c.provisioning_status != "PENDING_DELETE"), "ACTIVE"),
         else_=balancer.c.provisioning_status,
     )
-    tx.execute(
+    return (
         sa.update(balancer)
-        .where(balancer.c.id == balancer_id)
+        .where(balancer.c.id == sa.bindparam("balancer"))
         .values(
-            applied_generation=generation,
+            applied_generation=applied,
             provisioning_status=status,
             fault=None,
             fault_since=None,
@@ -362,15 +385,20 @@ def remove(tx: sa.Connection, resource: type[Resource], identifiers: Sequence[st
 
 
 def _generation_and_amphorae(tx: sa.Connection, load_balancer_id: str) -> tuple[int, tuple[Amphora, ...]]:
-    balancers, amphorae = tables.load_balancers, tables.amphorae
-    living = sa.and_(amphorae.c.load_balancer_id == balancers.c.id, amphorae.c.status != "DELETED")
-    found = tx.execute(
-        sa.select(*amphorae.c, balancers.c.generation)
-        .outerjoin(amphorae, living)
-        .where(balancers.c.id == load_balancer_id)
-    ).all()
+    found = tx.execute(_generation_and_amphorae_query(), {"balancer": load_balancer_id}).all()
     generation = found[0][-1] if found else 0
     return generation, tuple(rows.from_row(Amphora, row[:-1]) for row in found if row[0] is not None)
+
+
+@cache
+def _generation_and_amphorae_query() -> sa.Select[Any]:
+    balancers, amphorae = tables.load_balancers, tables.amphorae
+    living = sa.and_(amphorae.c.load_balancer_id == balancers.c.id, amphorae.c.status != "DELETED")
+    return (
+        sa.select(*amphorae.c, balancers.c.generation)
+        .outerjoin(amphorae, living)
+        .where(balancers.c.id == sa.bindparam("balancer"))
+    )
 
 
 def _unfinished(item: Resource, generation: int) -> bool:
@@ -378,7 +406,9 @@ def _unfinished(item: Resource, generation: int) -> bool:
 
 
 def _unfinished_rows(
-    resource: type[Resource], load_balancer_id: str, generation: int
+    resource: type[Resource],
+    load_balancer_id: str | sa.BindParameter[str],
+    generation: int | sa.BindParameter[int],
 ) -> sa.ColumnElement[bool]:
     """What of a load balancer is pending or failed, and has not changed since a generation."""
     table = tables.table_of(resource)
