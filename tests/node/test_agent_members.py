@@ -322,6 +322,22 @@ def test_where_a_member_is_monitored_changes_live(lab: Lab) -> None:
     assert lab.haproxy_pids() == pids
 
 
+def test_a_disabled_member_that_is_added_is_not_checked_before_it_serves(lab: Lab) -> None:
+    often = monitor(type=MonitorType.HTTP, delay=1, timeout=1, max_retries=1, max_retries_down=1)
+    lab.apply(state(1, of(1), often))
+    with lab.outside.run(lambda: socket.create_server((VIP_NETWORK[0], 8003))) as asked:
+        asked.settimeout(2.5)
+        apply_live(lab, state(2, of(1), of(3, admin_state_up=False), often))
+        with pytest.raises(TimeoutError):
+            asked.accept()
+        apply_live(lab, state(3, of(1), of(3), often))
+        asked.accept()[0].close()
+        apply_live(lab, state(4, of(1), of(3, admin_state_up=False), often))
+        with pytest.raises(TimeoutError):  # noqa: PT012  (one check may be on its way)
+            asked.accept()[0].close()
+            asked.accept()
+
+
 def test_a_process_that_comes_has_the_new_monitor_port_whatever_the_old_one_had(lab: Lab) -> None:
     seldom = monitor(type=MonitorType.TCP, delay=60)
     lab.apply(state(1, of(1), of(2, monitor_port=9, monitor_address="10.78.0.1"), seldom))

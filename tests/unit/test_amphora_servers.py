@@ -62,18 +62,27 @@ def test_where_checks_go_is_no_part_of_what_a_server_is() -> None:
 
 
 def test_addition() -> None:
-    assert addition(ONE) == ["add server pool:listener/one 192.0.2.1:80 weight 1"]
-    assert addition(TWO) == [
-        "add server pool:listener/two [2001:db8::2]:8080 weight 5 check inter 5s",
-        "enable health pool:listener/two",
-    ]
+    assert addition(ONE) == "add server pool:listener/one 192.0.2.1:80 weight 1"
+    assert addition(TWO) == "add server pool:listener/two [2001:db8::2]:8080 weight 5 check inter 5s"
     elsewhere = dataclasses.replace(ONE, check_address="2001:db8::9", check_port=81)
-    assert addition(elsewhere)[0].endswith(" weight 1 addr [2001:db8::9] port 81")
+    assert addition(elsewhere).endswith(" weight 1 addr [2001:db8::9] port 81")
+
+
+def test_checks_begin_with_service() -> None:
+    pinged = dataclasses.replace(TWO, options=("check", "agent-check", "agent-port", "7"))
+    name = key(TWO)
+    assert readiness(ONE) == [f"set server {key(ONE)} state ready"]
+    assert readiness(TWO) == [f"enable health {name}", f"set server {name} state ready"]
+    assert readiness(pinged)[:2] == [f"enable health {name}", f"enable agent {name}"]
+    assert readiness(dataclasses.replace(TWO, enabled=False)) == []
+    disabled = dataclasses.replace(TWO, enabled=False)
+    assert list(adjustments(disabled, TWO)) == readiness(TWO)
+    assert list(adjustments(TWO, disabled)) == [f"set server {name} state maint"]
 
 
 def test_what_is_down_is_not_tried_before_it_answers() -> None:
-    assert readiness(TWO) == [f"set server {key(TWO)} state ready"]
-    assert [command.split()[-1] for command in readiness(TWO, down=True)] == ["drain", "down", "ready"]
+    said = [command.split()[-1] for command in readiness(TWO, down=True)]
+    assert said == [key(TWO), "drain", "down", "ready"]
     assert readiness(ONE, down=True) == [f"set server {key(ONE)} state ready"], "nothing would ever find it"
     assert readiness(dataclasses.replace(TWO, enabled=False), down=True) == []
 

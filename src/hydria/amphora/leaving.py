@@ -185,7 +185,7 @@ class Leaving:
         _, deleted, added, *_ = runtime.ask_at_once(
             f"set server {name} state maint",
             f"del server {name}",
-            *addition(heir),
+            addition(heir),
             _rest(each.former, heir),
         )
         if deleted in _DELETED and added == _ADDED:
@@ -230,15 +230,14 @@ class Leaving:
 
 
 def _install(runtime: Runtime, server: Server, *, down: bool = False) -> None:
-    register, *checks = addition(server)
-    runtime.tell(register, (_ADDED,))
-    _tell(runtime, [*checks, *readiness(server, down=down)])
+    runtime.tell(addition(server), (_ADDED,))
+    _tell(runtime, readiness(server, down=down))
 
 
 def _restore(runtime: Runtime, former: Server, server: Server) -> None:
     """Have one serve again that was leaving, and is what it was."""
-    state = "ready" if server.enabled else "maint"
-    _tell(runtime, [*adjustments(former, server), f"set server {key(server)} state {state}"])
+    ending = readiness(server) or [f"set server {key(server)} state maint"]
+    _tell(runtime, [*adjustments(former, server), *ending])
 
 
 def _rest(former: Server, heir: Server) -> str:

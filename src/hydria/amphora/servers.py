@@ -10,6 +10,7 @@ from hydria.wire.proxies import INTERNAL, STAND_IN, member_of
 from hydria.wire.state import Server
 
 _CHECKED = "check"
+_CHECKS = {_CHECKED: "health", "agent-check": "agent"}  # option of a server -> what is enabled
 _NUMBER = "id"
 _WHERE_IT_IS = "0.0.0.0"  # noqa: S104  (HAProxy's word for no address of their own)
 _STOPPED = "0"
@@ -82,37 +83,29 @@ def difference(old: Iterable[Server], new: Iterable[Server]) -> Changes:
     )
 
 
-def addition(server: Server) -> list[str]:
-    """The commands that make a server, in maintenance; the first is the one that can be refused.
-
-    Management guide, "add server".
-    """
+def addition(server: Server) -> str:
+    """The command that makes a server, in maintenance and without checks (management guide, "add server")."""
     words = [f"add server {key(server)} {_host(server.address)}:{server.port} weight {server.weight}"]
     if server.check_address:
         words += ["addr", _host(server.check_address)]
     if server.check_port:
         words += ["port", str(server.check_port)]
-    commands = [" ".join([*words, *server.options])]
-    if _CHECKED in server.options:
-        commands.append(f"enable health {key(server)}")
-    if "agent-check" in server.options:
-        commands.append(f"enable agent {key(server)}")
-    return commands
+    return " ".join([*words, *server.options])
 
 
 def readiness(server: Server, *, down: bool = False) -> list[str]:
-    """The commands that have a new server serve; one that is ``down`` once checks find that it answers."""
+    """The commands that have a server serve; one that is ``down`` once checks find that it answers.
+
+    Checks begin only now: HAProxy would have them run in maintenance, too, where a member expects none.
+    """
     name = key(server)
     if not server.enabled:
         return []
+    checks = [f"enable {kind} {name}" for word, kind in _CHECKS.items() if word in server.options]
     if down and _CHECKED in server.options:
         # What is in maintenance cannot be told to be down; what drains gets nobody who is new.
-        return [
-            f"set server {name} state drain",
-            f"set server {name} health down",
-            f"set server {name} state ready",
-        ]
-    return [f"set server {name} state ready"]
+        checks += [f"set server {name} state drain", f"set server {name} health down"]
+    return [*checks, f"set server {name} state ready"]
 
 
 def adjustments(was: Server, now: Server) -> Iterator[str]:
@@ -124,8 +117,10 @@ def adjustments(was: Server, now: Server) -> Iterator[str]:
         yield f"set server {name} check-addr {now.check_address or _WHERE_IT_IS}"
     if was.check_port != now.check_port:
         yield f"set server {name} check-port {now.check_port}"
-    if was.enabled != now.enabled:
-        yield f"set server {name} state {'ready' if now.enabled else 'maint'}"
+    if was.enabled and not now.enabled:
+        yield f"set server {name} state maint"
+    if now.enabled and not was.enabled:
+        yield from readiness(now)
 
 
 def in_process(dump: str) -> set[str]:
