@@ -162,6 +162,33 @@ def test_connection_limits_change_live(lab: Lab) -> None:
     assert at_a_time(lab, 4) == 4
 
 
+@pytest.mark.parametrize("raised", [False, True])
+def test_a_burst_beyond_the_connection_limit_waits_and_loses_nothing(lab: Lab, *, raised: bool) -> None:
+    """A SYN that finds the queue full would be repeated after a second only."""
+
+    def apply(generation: int, most: int) -> bool:
+        wanted = tree(
+            load_balancer(vip_address=VIP),
+            listener(1, protocol_port=80, connection_limit=most),
+            listener(2, protocol_port=81, connection_limit=200 - most),
+        )
+        rendered = desired_state(wanted, (agent_lab.ETH1,), Tuning())
+        return lab.apply(dataclasses.replace(rendered, generation=generation)).reloaded
+
+    apply(1, 2)
+    if raised:
+        assert not apply(2, 100), lab.log
+
+    def burst() -> float:
+        with ExitStack() as stack:
+            began = time.monotonic()
+            for _ in range(60):
+                stack.enter_context(socket.create_connection((VIP, 80), 5))
+            return time.monotonic() - began
+
+    assert lab.outside.run(burst) < 0.9
+
+
 def policed(generation: int, *rules: L7Rule) -> DesiredState:
     """What matches all rules is forbidden."""
     wanted = tree(
