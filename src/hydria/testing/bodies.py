@@ -196,7 +196,8 @@ def _bad_url_parts(kind: kinds.UrlPart) -> Values:
 
 def _bad_patterns(kind: kinds.Pattern) -> Values:
     too_long = st.just("x" * (kind.limit + 1))
-    return _not_texts | too_long | _spoilt(valid_values(kind), _SYNTAX)
+    spoilt = _spoilt(valid_values(kind), _SYNTAX)  # some alphabets have blanks and more
+    return _not_texts | too_long | spoilt.filter(lambda text: not re.fullmatch(kind.pattern, text, re.ASCII))
 
 
 def _bad_identifiers(_: kinds.Identifier) -> Values:
