@@ -44,8 +44,8 @@ def defaults_section() -> Section:
     """What all frontends and backends have in common."""
     section = Section.named("defaults")
     section.add("load-server-state-from-file", "global")
-    # By default as many as may be served, and never more afterwards: with a small limit a burst of connections
-    # would lose SYNs, each repeated a second later, also when the limit has been raised meanwhile.
+    # By default as many as may be served, and never more afterwards: with a small limit a burst would lose
+    # SYNs, each repeated a second later, also when the limit has been raised meanwhile.
     section.add("backlog", _BACKLOG)
     section.add("retries", 3)
     # Try the next member at once; the same one would be tried again after a second only.
