@@ -60,7 +60,7 @@ def _material(what: str, options: argparse.Namespace) -> tuple[SecretKind, str, 
 def _summary(secret: Secret) -> str:
     if secret.kind is not SecretKind.CERTIFICATE:
         return ""
-    found: Certificate = material.of_pem(secret.content.encode(), secret.private_key.encode())
+    found: Certificate = material.of_pem(secret.content.encode(), secret.private_key.encode(), kept=True)
     return f"{', '.join(found.names)}  until {found.expires:%Y-%m-%d %H:%M} UTC"
 
 

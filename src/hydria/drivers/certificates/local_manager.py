@@ -61,7 +61,7 @@ class LocalCertificateManager:
     def certificate(self, reference: str, project_id: str) -> Certificate:
         """A certificate with its private key."""
         secret = self._expect(reference, project_id, SecretKind.CERTIFICATE)
-        return material.of_pem(secret.content.encode(), secret.private_key.encode())
+        return material.of_pem(secret.content.encode(), secret.private_key.encode(), kept=True)
 
     def text(self, reference: str, project_id: str, kind: SecretKind) -> str:
         """A CA or a CRL."""

@@ -21,11 +21,17 @@ _PKCS12_UNREADABLE = (
 )
 
 
-def of_pem(certificates: bytes, private_key: bytes) -> Certificate:
-    """From PEM files: the first certificate is the one that the key belongs to, the others lead to its CA."""
+def of_pem(certificates: bytes, private_key: bytes, *, kept: bool = False) -> Certificate:
+    """From PEM files: the first certificate is the one that the key belongs to, the others lead to its CA.
+
+    kept: the key was checked when it was taken. To prove an RSA key sound takes OpenSSL tens of milliseconds,
+    during which no other thread of this program runs.
+    """
     try:
         chain = x509.load_pem_x509_certificates(certificates)
-        key = serialization.load_pem_private_key(private_key, password=None)
+        key = serialization.load_pem_private_key(
+            private_key, password=None, unsafe_skip_rsa_key_validation=kept
+        )
     except (ValueError, TypeError) as error:
         raise Invalid(
             f"The certificate or its private key is unreadable: {error}. Give PEM files, the key without a"
