@@ -7,8 +7,8 @@ ratios the medians of the rounds' own ratios. Amphorae have no limit of processo
 
 from __future__ import annotations
 
+import itertools
 import os
-import random
 import re
 import statistics
 import subprocess
@@ -27,6 +27,7 @@ ROUNDS = int(os.environ.get("ROUNDS", "7"))
 SECONDS = 1
 CONNECTIONS = 16
 _RATE = re.compile(r"Requests/sec:\s+([\d.]+)")
+_PORTS = itertools.count(1024)  # of members that come and go: none twice
 _ERRORS = re.compile(r"Socket errors: .*|Non-2xx.*")
 
 # what -> further arguments of wrk, URL
@@ -170,7 +171,7 @@ def change(client: Client, pool: str, members: list[str]) -> None:
         body = {
             "member": {
                 "address": "198.51.100.1",
-                "protocol_port": 1024 + random.randrange(60_000),
+                "protocol_port": next(_PORTS),
                 "weight": 0,
             }
         }

@@ -33,6 +33,7 @@ _BACK_OFF = (0.0, 0.5, 1.0, 2.0, 5.0, 10.0)  # seconds before each further start
 _GROWN_UP = 10.0  # seconds after which HAProxy's death is a new story
 _SWEEPS = (0.02, 0.05, 0.1, 0.2, 0.5, 1.0)  # seconds between attempts to delete servers
 _ANNOUNCE_AGAIN = 1.0
+_BEATS = 0.25  # seconds that lie between two heartbeats, however much changes: each looks at all counters
 _LEVEL = 1.0  # seconds between looks at who has the fewest flows,
 _LEVEL_REST = 20  # or so many times what a look takes
 
@@ -63,7 +64,7 @@ class _Agent:
         self._began = time.monotonic()
         self._haproxy_version = ""
         self._sent = False
-        self._beat_at = 0.0
+        self._beat_at = self._beaten_at = 0.0
         self._sweep_at = self._announce_at = float("inf")
         self._level_at = 0.0
         self._sweeps = 0
@@ -90,7 +91,7 @@ class _Agent:
             if now >= self._beat_at:
                 self._mind_heartbeats()
                 self._mind_logs()
-                self._beat_at = now + self._heartbeats.interval
+                self._beat_at, self._beaten_at = now + self._heartbeats.interval, now
                 self._beat()
 
     def _wait(self) -> None:
@@ -110,7 +111,7 @@ class _Agent:
         if self._wakeup in events:
             os.eventfd_read(self._wakeup)
             now = time.monotonic()
-            self._beat_at = now
+            self._beat_at = max(now, self._beaten_at + _BEATS)
             self._sweep_at, self._sweeps = now + _SWEEPS[0], 0
             self._level_at = now + _LEVEL
             self._announce_at = now + _ANNOUNCE_AGAIN
