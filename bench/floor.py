@@ -1,6 +1,6 @@
-"""How fast this machine is: the least that each thing could take here, beside what it took where goals were set.
+"""How fast this machine is: the least that each thing could take here, and what it took where goals were set.
 
-Goals in milliseconds hold for quiet machines of one kind. Machines are shared, and differ: what the same small
+Goals in milliseconds hold for quiet machines of one kind. Machines are shared, and differ: what a small
 program takes here tells how many times as long everything takes, whatever Hydria does.
 """
 

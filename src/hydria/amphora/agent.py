@@ -76,6 +76,7 @@ class _Agent:
         self._applier.recover()
         server.serve(rest.Service(self._applier.apply, lambda: self._applier.generation, self._info))
         log("agent", f"serving on {self._boot.bind_host}:{self._boot.bind_port}")
+        self._mind_what_is_told()
         while True:
             self._wait()
             now = time.monotonic()
@@ -89,8 +90,6 @@ class _Agent:
                 self._announce_at = float("inf")
                 self._applier.announce_again()
             if now >= self._beat_at:
-                self._mind_heartbeats()
-                self._mind_logs()
                 self._beat_at, self._beaten_at = now + self._heartbeats.interval, now
                 self._beat()
 
@@ -110,6 +109,7 @@ class _Agent:
             self._door.answer()
         if self._wakeup in events:
             os.eventfd_read(self._wakeup)
+            self._mind_what_is_told()
             now = time.monotonic()
             self._beat_at = max(now, self._beaten_at + _BEATS)
             self._sweep_at, self._sweeps = now + _SWEEPS[0], 0
@@ -143,6 +143,10 @@ class _Agent:
         again = self._applier.level()
         pause = max(_LEVEL, _LEVEL_REST * (time.monotonic() - now))
         self._level_at = now + pause if again else float("inf")
+
+    def _mind_what_is_told(self) -> None:
+        self._mind_heartbeats()
+        self._mind_logs()
 
     def _mind_heartbeats(self) -> None:
         """Send them where the applied state says, from the next one on."""
