@@ -454,17 +454,25 @@ def test_the_next_amphora_is_built_when_the_process_that_forks_them_was_killed(h
 def test_the_process_that_forks_amphorae_ends_when_idle_and_with_its_controller(tmp_path: Path) -> None:
     before = fork_servers()
     launcher = launch.Launcher(idle=0.2)
-    launcher.warm_up()
+    launcher.server()
     wait_for(lambda: not fork_servers() - before, "the end of an idle fork server")
     fault = order(tmp_path, namespace="/run/netns/hynowhere")
     with pytest.raises(DriverError, match="hynowhere"):
         launcher.start(fault)  # by another one
 
-    code = "from hydria.drivers.compute import launch; launch.Launcher(600).warm_up(); input()"
+    code = "from hydria.drivers.compute import launch; launch.Launcher(600).server(); input()"
     with subprocess.Popen([sys.executable, "-c", code], stdin=subprocess.PIPE) as controller:
         wait_for(lambda: len(fork_servers() - before) == 1, "a fork server")
         controller.kill()
     wait_for(lambda: not fork_servers() - before, "the end of a fork server whose controller was killed")
+
+
+def test_a_fork_server_that_does_not_start_is_a_fault_of_the_build(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(launch.sys, "executable", "/bin/false")
+    with pytest.raises(DriverError, match=r"does not start: .*/bin/false.* returned non-zero"):
+        launch.Launcher().start(order(tmp_path, namespace="/run/netns/hynowhere"))
 
 
 def test_an_amphora_whose_links_cannot_be_set_up_is_refused_with_the_reason(tmp_path: Path) -> None:

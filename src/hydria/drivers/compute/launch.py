@@ -52,18 +52,11 @@ class Launcher:
         self._guard = threading.Lock()
         self._server: socket.socket | None = None
 
-    def warm_up(self) -> None:
-        """Begin to get ready for an order that is about to come."""
-        with self._guard:
-            if self._server is None or _hung_up(self._server):
-                self._server = _start_server(self._idle)
-
     def start(self, order: Order) -> None:
         """Start an amphora; returns when its first process lives in its namespace. Raises DriverError."""
         answer = b""
         for _ in range(2):  # the server may have ended when the order came: it was idle for too long
-            self.warm_up()
-            answer = self._answer(order)
+            answer = _answer(self.server(), order)
             if answer:
                 break
         if answer == TAKEN + STARTED:
@@ -71,37 +64,47 @@ class Launcher:
         fault = answer.removeprefix(TAKEN).decode(errors="replace")
         raise DriverError(fault or f"no word from the process that starts amphorae ({_FORK_SERVER}).")
 
-    def _answer(self, order: Order) -> bytes:
-        """What the server says to an order; nothing when it has not taken it."""
-        server = self._server
-        assert server is not None
-        ours, theirs = os.pipe2(os.O_CLOEXEC)
+    def server(self) -> socket.socket:
+        """The socket of the fork server, which runs from now on. Raises DriverError."""
+        with self._guard:
+            if self._server is None or _hung_up(self._server):
+                self._server = _start_server(self._idle)
+            return self._server
+
+
+def _answer(server: socket.socket, order: Order) -> bytes:
+    """What a fork server says to an order; nothing when it has not taken it."""
+    ours, theirs = os.pipe2(os.O_CLOEXEC)
+    try:
         try:
-            try:
-                socket.send_fds(server, [order.encode()], [theirs])
-            except (BrokenPipeError, ConnectionResetError):
-                return b""
-            finally:
-                os.close(theirs)
-            return _read_all(ours, time.monotonic() + _SECONDS)
+            socket.send_fds(server, [order.encode()], [theirs])
+        except (BrokenPipeError, ConnectionResetError):
+            return b""
         finally:
-            os.close(ours)
+            os.close(theirs)
+        return _read_all(ours, time.monotonic() + _SECONDS)
+    finally:
+        os.close(ours)
 
 
 def _start_server(idle: float) -> socket.socket:
+    """Returns once it has imported what amphorae run; what it says goes where this program's words go."""
     ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
     with theirs:
-        python = [sys.executable, "-S", "-s", "-P", "-m", _FORK_SERVER, str(theirs.fileno()), str(idle)]
-        subprocess.run(
-            python,
-            check=True,
-            stdin=subprocess.DEVNULL,
-            pass_fds=[theirs.fileno()],
-            start_new_session=True,
-            cwd="/",
-            env={**host.environment(), "PYTHONPATH": str(_source())},
-            timeout=_SECONDS,
-        )
+        try:
+            subprocess.run(
+                [sys.executable, "-S", "-s", "-P", "-m", _FORK_SERVER, str(theirs.fileno()), str(idle)],
+                check=True,
+                stdin=subprocess.DEVNULL,
+                pass_fds=[theirs.fileno()],
+                start_new_session=True,
+                cwd="/",
+                env={**host.environment(), "PYTHONPATH": str(_source())},
+                timeout=_SECONDS,
+            )
+        except (subprocess.SubprocessError, OSError) as error:
+            ours.close()
+            raise DriverError(f"the process that starts amphorae does not start: {error}") from error
     return ours
 
 

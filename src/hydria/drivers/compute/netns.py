@@ -130,7 +130,6 @@ class NetnsComputeDriver:
 
     def _build(self, name: str, spec: AmphoraSpec) -> None:
         launch.check(self._root)
-        self._launcher.warm_up()
         size = sizes.of(self._settings.netns, spec.selection.flavor)
         self._records.create(spec)
         namespaces.create(name)
