@@ -29,8 +29,7 @@ def add(tx: sa.Connection, amphora: Amphora) -> None:
 
 def update(tx: sa.Connection, amphora_id: str, **changes: Any) -> None:
     """Change columns of an amphora."""
-    values = rows.to_row(Amphora, changes) | {"updated_at": rows.now()}
-    tx.execute(sa.update(amphorae).where(amphorae.c.id == amphora_id).values(values))
+    rows.update_one(tx, Amphora, amphora_id, rows.to_row(Amphora, changes) | {"updated_at": rows.now()})
     if "status" in changes:
         status = changes["status"]
         events.note_ids(tx, Amphora, [amphora_id], _MEANING.get(status, What.STATUS), status=str(status))

@@ -10,7 +10,7 @@ import msgspec
 import sqlalchemy as sa
 
 from hydria.model.load_balancer import LoadBalancer
-from hydria.model.resource import Declared, Resource, build
+from hydria.model.resource import Resource, build
 from hydria.model.statuses import ProvisioningStatus
 from hydria.store import events, rows, tables
 from hydria.store.batches import batches
@@ -36,7 +36,7 @@ def touch(tx: sa.Connection, balancer: LoadBalancer, **changes: Any) -> int:
     values = {"provisioning_status": status, "request_id": ""} | changes
     row = rows.to_row(LoadBalancer, values)
     row |= {"generation": generation, "updated_at": rows.now(), "retry_at": None}
-    tx.execute(_update(LoadBalancer), row | {"changed": balancer.id})
+    rows.update_one(tx, LoadBalancer, balancer.id, row)
     _note_touch(tx, balancer, values)
     return generation
 
@@ -71,13 +71,6 @@ def touch_objects(
             tx.execute(_touch(resource), pending | {"touched": batch})
 
 
-# Built once; the columns that are set are those of the parameters.
-@cache
-def _update(declared: type[Declared]) -> sa.Update:
-    table = tables.table_of(declared)
-    return sa.update(table).where(table.c.id == sa.bindparam("changed"))
-
-
 @cache
 def _touch(resource: type[Resource]) -> sa.Update:
     table = tables.table_of(resource)
@@ -103,7 +96,7 @@ def update_object(
     values = {
         **changes, "provisioning_status": status, "generation": generation, "updated_at": rows.now()
     }  # fmt: skip
-    tx.execute(_update(type(item)), rows.to_row(type(item), values) | {"changed": item.id})
+    rows.update_one(tx, type(item), item.id, rows.to_row(type(item), values))
     if events.collecting(tx):
         events.note(tx, build(type(item), msgspec.structs.asdict(item) | values), What.UPDATE_START)
         events.note_status(tx, item, status)
@@ -120,7 +113,7 @@ def delete_object(tx: sa.Connection, item: Resource, generation: int) -> None:
     }
     if "live_key" in table.c:
         values["live_key"] = None
-    tx.execute(_update(type(item)), values | {"changed": item.id})
+    rows.update_one(tx, type(item), item.id, values)
     events.note(tx, item, What.DELETE_START)
     events.note_status(tx, item, ProvisioningStatus.PENDING_DELETE)
 

@@ -88,6 +88,11 @@ def load_one(tx: sa.Connection, declared: type[S], identifier: str, *, lock: boo
     return None if row is None else from_row(declared, row)
 
 
+def update_one(tx: sa.Connection, declared: Any, identifier: str, row: Mapping[str, Any]) -> None:
+    """Set these columns of the object with this key."""
+    tx.execute(_update(declared), {**row, "changed": identifier})
+
+
 # Statements of every request are built once: SQLAlchemy takes longer to build one than to run it.
 @cache
 def _below(declared: Any) -> sa.Select[Any]:
@@ -100,6 +105,13 @@ def _one(declared: Any, lock: bool) -> sa.Select[Any]:
     table = table_of(declared)
     query = sa.select(table).where(table.c[getattr(declared, "key", "id")] == sa.bindparam("key"))
     return query.with_for_update() if lock else query
+
+
+@cache
+def _update(declared: Any) -> sa.Update:
+    """Sets the columns that its parameters name."""
+    table = table_of(declared)
+    return sa.update(table).where(table.c[getattr(declared, "key", "id")] == sa.bindparam("changed"))
 
 
 def insert(tx: sa.Connection, items: Sequence[Declared]) -> None:
