@@ -14,6 +14,7 @@ import msgspec
 import sqlalchemy as sa
 from taskflow import engines
 from taskflow.exceptions import WrappedFailure
+from taskflow.patterns import linear_flow
 
 from hydria.model import faults
 from hydria.model.errors import Busy, HydriaError, Outdated, Refused, Unavailable
@@ -66,6 +67,11 @@ class Converger:
         self._owner = owner
         self._keeper = keeper
         self._settings = tools.settings.controller_worker
+
+    @staticmethod
+    def warm_up() -> None:
+        """Have TaskFlow find its engines before somebody waits: that takes it longer than a whole create."""
+        engines.run(linear_flow.Flow("warm up"), engine="serial")
 
     def converge(self, load_balancer_id: str) -> Outcome:
         """Work on a load balancer until nothing newer is wanted; never raises a HydriaError."""

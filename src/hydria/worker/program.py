@@ -48,6 +48,7 @@ class Worker:
         """Free the leases of dead programs of this host, then listen and look."""
         self._release_dead()
         self._keeper.start()
+        self._threads.submit(self._converger.warm_up)
         self._wakeups.listen(self.submit)
         self._looker.start()
 
