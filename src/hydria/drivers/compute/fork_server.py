@@ -48,7 +48,10 @@ def main(descriptor: int, seconds: float) -> None:
             if not packet:
                 return
             answer = pipes[0]
-            os.write(answer, TAKEN)
+            try:
+                os.write(answer, TAKEN)
+            except BrokenPipeError:
+                return  # who has ordered is gone
             if os.fork() == 0:
                 orders.close()
                 _carry_out(Order.decode(packet), answer)
