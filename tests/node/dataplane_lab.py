@@ -151,9 +151,8 @@ class Proxy:
 
     def add(self, server: Server) -> None:
         """Add a server as the agent does."""
-        register, *commands = servers.addition(server)
-        assert "New server registered." in self.ask(register)
-        for command in (*commands, *servers.readiness(server)):
+        assert "New server registered." in self.ask(servers.addition(server))
+        for command in servers.readiness(server):
             assert self.ask(command).strip() == ""
 
     def statistics(self) -> dict[str, dict[str, str]]:
