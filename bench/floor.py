@@ -6,6 +6,7 @@ program takes here tells how many times as long everything takes, whatever Hydri
 
 from __future__ import annotations
 
+import socket
 import statistics
 import subprocess
 import sys
@@ -42,7 +43,7 @@ def api(url: str) -> Iterator[tuple[Client, int]]:
     try:
         assert process.stdout is not None
         assert process.stdout.readline() == b"ready\n"
-        time.sleep(0.5)
+        wait_for(_listens, 10, 0.02)
         yield Client(PORT), process.pid
     finally:
         process.kill()
@@ -99,6 +100,11 @@ def amphorae(running: Machine, member: str) -> None:
                     process.terminate()
                     process.wait(10)
     _report("a bare namespace, HAProxy and the first answer", statistics.median(times), _AMPHORA)
+
+
+def _listens() -> bool:
+    with socket.socket() as attempt:
+        return attempt.connect_ex(("127.0.0.1", PORT)) == 0
 
 
 class _Empty(task.Task):  # type: ignore[misc]  # TaskFlow is not typed
