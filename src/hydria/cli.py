@@ -12,6 +12,8 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from hydria.ending import Ending
+
 if TYPE_CHECKING:
     from hydria.settings import Settings
 
@@ -128,21 +130,23 @@ def _settings(options: argparse.Namespace, *, embedded: bool = False) -> Setting
 
 
 def _all(options: argparse.Namespace) -> int:
+    ending = Ending()
     if not options.ephemeral or options.state_dir:
-        return _all_on(options)
+        return _all_on(options, ending)
     with tempfile.TemporaryDirectory(prefix="hydria-", ignore_cleanup_errors=True) as directory:
         options.state_dir = directory
-        return _all_on(options)
+        return _all_on(options, ending)
 
 
-def _all_on(options: argparse.Namespace) -> int:
+def _all_on(options: argparse.Namespace, ending: Ending) -> int:
     settings = _settings(options, embedded=True)
     from hydria import controllers
     from hydria.store import Store, schema
 
     controllers.check(settings)
     controllers.hold_state_dir(settings)
-    ending = controllers.Ending()
+    if ending:
+        return 0
     parts = controllers.Parts(settings)
     parts.wakeups  # noqa: B018  (a URL that cannot be used is told before the host is touched)
     try:
@@ -163,11 +167,11 @@ def _all_on(options: argparse.Namespace) -> int:
 
 
 def _one(options: argparse.Namespace) -> int:
+    ending = Ending()
     settings = _settings(options)
     from hydria import controllers
 
     controllers.check(settings)
-    ending = controllers.Ending()
     program = controllers.PROGRAMS[options.command](controllers.Parts(settings))
     ready = functools.partial(print, f"hydria {options.command} is running", flush=True)
     return controllers.run([program], ready, ending)

@@ -55,19 +55,48 @@ def test_a_signal_while_it_starts_leaves_nothing(tmp_path: Path, number: int, de
     tmp_path.chmod(0o755)
     deployment = Deployment(tmp_path, "10.221", embedded=True)
     deployment.write_config()
-    process = launch(
-        [*HYDRIA, "all", "--ephemeral", "--config-file", str(deployment.config)], tmp_path / "all.log"
-    )
+    command = [*HYDRIA, "all", "--ephemeral", "--state-dir", str(tmp_path), "--config-file"]
+    process = launch([*command, str(deployment.config)], tmp_path / "all.log")
     try:
         time.sleep(delay)  # the moment is what is varied here
         process.send_signal(number)
         code = process.wait(30)
-        # Until the state directory is held nothing has been made, and the signal just ends it.
+        # Until the program itself runs, the signal just ends the interpreter.
         assert code in (0, 130, -signal.SIGTERM, -signal.SIGINT), deployment.log("all")
         assert left_links(deployment) == [], deployment.log("all")
     finally:
         end(process)
         deployment.cleanup()
+
+
+# Imports the program with a SIGINT in the midst of it, below an except clause that takes everything.
+SWALLOWING = textwrap.dedent(
+    """
+    import os, signal, sys
+    from hydria import cli
+    class Swallowing:
+        def find_spec(self, name, path=None, target=None):
+            if name == "hydria.controllers":
+                try:
+                    os.kill(os.getpid(), signal.SIGINT)
+                    print("begins", flush=True)
+                except:
+                    pass
+    sys.meta_path.insert(0, Swallowing())
+    sys.exit(cli.main(sys.argv[1:]))
+    """
+)
+
+
+@pytest.mark.parametrize("name", ["all", "worker"])
+def test_a_signal_that_comes_while_modules_are_imported_is_not_lost(tmp_path: Path, name: str) -> None:
+    deployment = Deployment(tmp_path, "10.221")
+    noop_config(tmp_path, deployment.port)
+    config = ["--config-file", str(deployment.config)]
+    subprocess.run([*HYDRIA, "db", "upgrade", *config], check=True, timeout=60)
+    command = [sys.executable, "-W", "ignore", "-c", SWALLOWING, name, *config]
+    done = subprocess.run(command, capture_output=True, text=True, timeout=60, check=False)
+    assert (done.returncode, done.stdout) == (0, "begins\n"), done.stderr
 
 
 def left_links(deployment: Deployment) -> list[str]:

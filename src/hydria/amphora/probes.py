@@ -82,22 +82,14 @@ class Prober:
                     self._watched[key] = _Watched(probe, target, health, now)
         self._wake()
 
-    def state(self, key: Key) -> str:
-        """UP, DOWN, or NO_CHECK for a target that is not asked."""
+    def states(self) -> dict[Key, str]:
+        """UP or DOWN of every target that is asked."""
         with self._lock:
-            watched = self._watched.get(key)
-            if watched is None or not watched.askable:
-                return "NO_CHECK"
-            return "UP" if watched.health.up else "DOWN"
-
-    def down(self) -> dict[str, list[str]]:
-        """Listener -> targets that do not serve."""
-        found: dict[str, list[str]] = {}
-        with self._lock:
-            for (listener, name), watched in self._watched.items():
-                if watched.askable and not watched.health.up:
-                    found.setdefault(listener, []).append(name)
-        return found
+            return {
+                key: "UP" if watched.health.up else "DOWN"
+                for key, watched in self._watched.items()
+                if watched.askable
+            }
 
     def _wake(self) -> None:
         if self._wakeup < 0:

@@ -11,7 +11,7 @@ from hydria.amphora import datagrams
 from hydria.amphora.counters import Counters, Observation
 from hydria.amphora.faults import Refused
 from hydria.amphora.log import log
-from hydria.amphora.probes import Prober
+from hydria.amphora.probes import Key, Prober
 from hydria.amphora.root_part import RootPart
 from hydria.wire.heartbeat import ListenerReport
 from hydria.wire.state import Service, Target
@@ -29,6 +29,7 @@ class Services:
         self._prober = Prober(follow)
         self.counters = Counters()
         self._told: tuple[Sequence[Service], Mapping[str, Sequence[str]]] = ((), {})
+        self._states: Mapping[Key, str] = {}  # those that the packet filter was last told to follow
 
     def switch(self, services: Sequence[Service]) -> None:
         """Serve these and no others; Refused leaves those of before."""
@@ -71,7 +72,7 @@ class Services:
         services = self._told[0]
         if not services:
             return
-        self.follow()  # who is said to be down gets no flows any more
+        self.follow()  # what is then said of the targets is what the packet filter goes by
         counted: Mapping[str, Sequence[int]] = self._ask("datagram_counters", {}) or {}
         marks = datagrams.marks(services)
         found = Observation()
@@ -118,11 +119,15 @@ class Services:
         """A target's status in the heartbeat's words."""
         if not target.enabled:
             return "MAINT"
-        state = self._prober.state((service.listener, target.name))
+        state = self._states.get((service.listener, target.name), "NO_CHECK")
         return "DRAIN" if state == "UP" and not target.weight else state
 
     def _tell(self, services: Sequence[Service]) -> None:
-        down = self._prober.down()
+        self._states = self._prober.states()
+        down: dict[str, list[str]] = {}
+        for (listener, name), state in self._states.items():
+            if state == "DOWN":
+                down.setdefault(listener, []).append(name)
         if (services, down) == self._told:
             return
         listed = [dataclasses.asdict(service) for service in services]
