@@ -36,10 +36,15 @@ from tests.unit.api_writing import GRAPH, embedded_network
 EXAMPLES = {GenerationMode.POSITIVE: 15, GenerationMode.NEGATIVE: 8}
 SPARE = {"name": "spare", "protocol": "TCP", "lb_algorithm": "ROUND_ROBIN"}
 RULE = {"type": "PATH", "compare_type": "STARTS_WITH", "value": "/a"}
+POLICIES = {
+    "l7policies": [{"action": "REJECT", "rules": [RULE]}],
+    "rate_limit_policies": [{"action": "DENY", "rules": [{"metric": "REQUESTS", "threshold": 5}]}],
+}
 WEB: dict[str, Any] = {
-    "listeners": [{**GRAPH["listeners"][0], "l7policies": [{"action": "REJECT", "rules": [RULE]}]}],  # type: ignore[dict-item]
+    "listeners": [{**GRAPH["listeners"][0], **POLICIES}],  # type: ignore[dict-item]
     "pools": [*GRAPH["pools"], SPARE],  # type: ignore[misc]
 }
+NESTED = (("pools", "members"), ("l7policies", "rules"), ("ratelimitpolicies", "rules"))
 SETTINGS = Settings(
     api_settings=ApiSettings(
         healthcheck_enabled=True,
@@ -126,11 +131,9 @@ class World:
 
     def fill(self) -> None:
         """See to it that there is something of everything."""
-        pools = [f"/v2/lbaas/pools/{each}/members" for each in self.ids("/v2/lbaas/pools")]
-        policies = [f"/v2/lbaas/l7policies/{each}/rules" for each in self.ids("/v2/lbaas/l7policies")]
         needed = all(map(self.ids, ("/v2/lbaas/healthmonitors", "/v2/lbaas/listeners")))
         # Of some pool and policy, not of the first: else it may grow with every request.
-        if not (needed and any(map(self.ids, pools)) and any(map(self.ids, policies))):
+        if not (needed and all(any(map(self.ids, self._below(*pair))) for pair in NESTED)):
             self._make("loadbalancers", {"loadbalancer": WEB})
         for plural, (root, body) in OFFERED.items():
             if not self.ids(f"/v2/lbaas/{plural}"):
@@ -139,6 +142,10 @@ class World:
                     for key, value in body.items()
                 }
                 self._make(plural, {root: given})
+
+    def _below(self, plural: str, children: str) -> list[str]:
+        """Where the children of each are listed."""
+        return [f"/v2/lbaas/{plural}/{each}/{children}" for each in self.ids(f"/v2/lbaas/{plural}")]
 
     def add_amphorae(self, number: int) -> None:
         """Add a load balancer that has amphorae, as no worker runs here that would."""
