@@ -9,7 +9,7 @@ import time
 from collections.abc import Callable
 from datetime import timedelta
 from pathlib import Path
-from typing import Any
+from typing import Any, NoReturn
 
 import pytest
 import sqlalchemy as sa
@@ -25,7 +25,7 @@ from hydria.drivers.network.noop import NoopNetworkDriver
 from hydria.model.amphora import Amphora
 from hydria.model.availability_zone import AvailabilityZone
 from hydria.model.availability_zone_profile import AvailabilityZoneProfile
-from hydria.model.errors import HydriaError, Refused, Unreachable
+from hydria.model.errors import HydriaError, Refused, Unavailable, Unreachable
 from hydria.model.flavor import Flavor
 from hydria.model.flavor_profile import FlavorProfile
 from hydria.model.load_balancer import LoadBalancer
@@ -331,6 +331,44 @@ def test_an_interrupted_build_is_resumed_with_the_same_amphora(bench: Bench) -> 
     bench.store.transact(lambda tx: amphorae.add(tx, booting))
     bench.converger.converge(balancer_id)
     assert [amphora.id for amphora in bench.amphorae(balancer_id)] == [booting.id]
+
+
+def test_a_pass_whose_end_was_never_written_is_done_again_with_the_same_amphora(
+    bench: Bench, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    balancer_id = bench.add()
+
+    def gone(*_arguments: object) -> NoReturn:
+        raise Unavailable("the database is away")
+
+    with monkeypatch.context() as patch:
+        patch.setattr(Converger, "_record", gone)
+        assert bench.converger.converge(balancer_id).result is Result.FAILED
+    (half,) = bench.amphorae(balancer_id)
+    assert (half.status, half.compute_id) == (AmphoraStatus.BOOTING, None)
+    bench.store.transact(lambda tx: tx.execute(sa.update(tables.leases).values(owner=None)))
+    assert bench.converger.converge(balancer_id).result is Result.DONE
+    (amphora,) = bench.amphorae(balancer_id)
+    assert (amphora.id, amphora.status) == (half.id, AmphoraStatus.ALLOCATED)
+    assert [instance.compute_id for instance in bench.tools.compute.instances()] == [amphora.compute_id]
+
+
+@pytest.mark.parametrize("way", ["refused", "interrupted"])
+def test_what_a_pass_achieved_before_it_broke_off_is_written(
+    bench: Bench, monkeypatch: pytest.MonkeyPatch, way: str
+) -> None:
+    balancer_id = bench.add()
+    if way == "refused":
+        bench.agent.fails = Refused("nonsense")
+    else:
+        monkeypatch.setattr(bench.agent, "await_ready", lambda *_: bench.tools.stopping.set())
+    outcome = bench.converger.converge(balancer_id)
+    assert outcome.result is (Result.FAILED if way == "refused" else Result.LATER)
+    (amphora,) = bench.amphorae(balancer_id)
+    assert amphora.status is AmphoraStatus.BOOTING
+    assert amphora.compute_id
+    with bench.store.read() as tx:
+        assert tx.execute(sa.select(tables.leases.c.owner)).scalar() is None
 
 
 def test_a_dead_amphora_is_replaced_by_one_that_has_the_state_before_it_counts(bench: Bench) -> None:

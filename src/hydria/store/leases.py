@@ -16,8 +16,9 @@ from typing import Any
 import sqlalchemy as sa
 
 from hydria.model.errors import Busy
+from hydria.model.statuses import ProvisioningStatus
 from hydria.store import events
-from hydria.store.tables import leases
+from hydria.store.tables import leases, load_balancers
 
 # Statements of every pass, built once; the columns that are set are those of the parameters.
 _ACQUIRE = sa.update(leases).where(
@@ -35,6 +36,11 @@ _HELD = sa.and_(
 )
 _UPDATE = sa.update(leases).where(_HELD)
 _LOCK = sa.select(leases.c.token).where(_HELD).with_for_update()
+_STATUS = (
+    sa.select(load_balancers.c.provisioning_status)
+    .select_from(leases.outerjoin(load_balancers, load_balancers.c.id == leases.c.load_balancer_id))
+    .where(_HELD)
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -86,7 +92,18 @@ def confirm(tx: sa.Connection, lease: Lease, *, release: bool = False) -> None:
         held = tx.execute(_LOCK, _held(lease)).first() is not None
     events.about(tx, lease.load_balancer_id)
     if not held:
-        raise Busy(f"The lease of {lease.owner} on load balancer {lease.load_balancer_id} has run out.")
+        raise _lost(lease)
+
+
+def wanted(tx: sa.Connection, lease: Lease) -> bool:
+    """Whether what the lease is on is there, and nobody wants it deleted; raises Busy as :func:`confirm`.
+
+    True of the moment that it is asked: nothing is locked.
+    """
+    row = tx.execute(_STATUS, _held(lease)).first()
+    if row is None:
+        raise _lost(lease)
+    return row[0] is not None and not ProvisioningStatus(row[0]).going
 
 
 def release_where(tx: sa.Connection, dead: Callable[[str], bool]) -> int:
@@ -97,6 +114,10 @@ def release_where(tx: sa.Connection, dead: Callable[[str], bool]) -> int:
         return 0
     freed = tx.execute(sa.update(leases).where(leases.c.owner.in_(owners)).values(owner=None, expires_at=0.0))
     return int(freed.rowcount)
+
+
+def _lost(lease: Lease) -> Busy:
+    return Busy(f"The lease of {lease.owner} on load balancer {lease.load_balancer_id} has run out.")
 
 
 def _held(lease: Lease) -> dict[str, Any]:

@@ -28,7 +28,8 @@ from hydria.store.events import What
 from hydria.store.leases import Lease
 from hydria.worker import flows, secrets
 from hydria.worker.leasekeeper import LeaseKeeper
-from hydria.worker.tools import Interrupted, Tools
+from hydria.worker.tools import Interrupted, Notes, Tools, Write
+from hydria.worker.unkept import Unkept
 
 LOG = logging.getLogger(__name__)
 
@@ -38,6 +39,7 @@ _PATIENCE = 3
 _ROUNDS = 10
 # No amphora's word is taken for a generation that could not be counted up to.
 _MOST_CHANGES = 2**53
+_UNKEPT = Unkept({})
 
 
 class Result(StrEnum):
@@ -71,7 +73,7 @@ class Converger:
     @staticmethod
     def warm_up() -> None:
         """Have TaskFlow find its engines before somebody waits: that takes it longer than a whole create."""
-        engines.run(linear_flow.Flow("warm up"), engine="serial")
+        engines.run(linear_flow.Flow("warm up"), engine="serial", backend=_UNKEPT)
 
     def converge(self, load_balancer_id: str) -> Outcome:
         """Work on a load balancer until nothing newer is wanted; never raises a HydriaError."""
@@ -111,14 +113,20 @@ class Converger:
             self._release(lease)
             return Outcome(Result.LATER, f"its next try is due in {wait:.0f} s")
         plan = convergence.plan(tree, amphorae)
+        tools = dataclasses.replace(self._tools, lease=lease, notes=Notes())
         try:
             versions = secrets.versions(self._tools.certificates, tree.desired())
-            self._run(plan, tree, lease)
+            self._run(plan, tree, tools)
         except Interrupted as interruption:
-            return self._interrupted(lease, plan, interruption)
+            return self._interrupted(lease, tools.notes, plan, interruption)
         except Exception as error:  # noqa: BLE001  (whatever fails, the load balancer must say so)
-            return self._failed(lease, tree, plan, error)
-        finished = self._tools.store.transact(lambda tx: self._record(tx, lease, tree, plan, versions))
+            return self._failed(lease, tools.notes, tree, plan, error)
+        with tools.notes.taken() as notes:
+
+            def record(tx: sa.Connection) -> bool:
+                return self._record(tx, lease, notes, tree, plan, versions)
+
+            finished = self._tools.store.transact(record)
         took = (time.monotonic() - started) * 1000
         sentence = f"{plan.kind}{_origin(tree.load_balancer)} in {took:.0f} ms, because {plan.reason}"
         if not finished:
@@ -133,23 +141,26 @@ class Converger:
         # No try is ever put off for longer: it is the clock that was put back.
         return wait if wait <= self._settings.retry_max + 1 else 0.0
 
-    def _run(self, plan: Plan, tree: Tree, lease: Lease) -> None:
-        flow = flows.build(plan, tree.desired(), dataclasses.replace(self._tools, lease=lease))
+    @staticmethod
+    def _run(plan: Plan, tree: Tree, tools: Tools) -> None:
+        flow = flows.build(plan, tree.desired(), tools)
         if not len(flow):
             return
         # Threads pay where there is more than one amphora to wait for: TaskFlow takes a second to end them.
         kind = "parallel" if len(plan.build) + len(plan.configure) > 1 else "serial"
         try:
-            engines.run(flow, engine=kind)
+            engines.run(flow, engine=kind, backend=_UNKEPT)
         except WrappedFailure as several:
             raise _most_telling(several) from several
 
-    def _record(self, tx: sa.Connection, lease: Lease, tree: Tree, plan: Plan, versions: str) -> bool:
+    @staticmethod
+    def _record(tx: sa.Connection, lease: Lease, notes: Write, tree: Tree, plan: Plan, versions: str) -> bool:
         """Write down what the pass achieved; True, and the lease given back, when nothing newer is wanted."""
         generation = tree.load_balancer.generation
         wanted = trees.lock_generation(tx, tree.load_balancer.id)
         finished = plan.kind is Kind.DELETE or wanted == generation
         leases.confirm(tx, lease, release=finished)
+        notes(tx)
         if plan.kind is Kind.DELETE:
             trees.mark_deleted(tx, tree, rows.now())
         else:
@@ -160,7 +171,7 @@ class Converger:
                 trees.note_secrets(tx, tree.load_balancer.id, versions)
         return finished
 
-    def _failed(self, lease: Lease, tree: Tree, plan: Plan, error: BaseException) -> Outcome:
+    def _failed(self, lease: Lease, achieved: Notes, tree: Tree, plan: Plan, error: BaseException) -> Outcome:
         balancer = tree.load_balancer
         attempts = balancer.attempts + 1
         delay = convergence.retry_delay(attempts, self._settings.retry_initial, self._settings.retry_max)
@@ -169,12 +180,13 @@ class Converger:
         if not isinstance(error, HydriaError):
             LOG.error("Load balancer %s: %s failed unexpectedly", balancer.id, plan.kind, exc_info=error)
 
-        def record(tx: sa.Connection) -> bool:
+        def record(tx: sa.Connection, notes: Write) -> bool:
             """Whether to go on at once, since what is wanted now is something else than what has failed."""
             newest = changes.lock(tx, balancer.id)
             changed = newest is not None and newest.generation != balancer.generation
             ahead = newest is not None and _overtake(tx, newest, error)
             leases.confirm(tx, lease, release=not (changed or ahead))
+            notes(tx)
             trees.mark_failed(
                 tx,
                 tree,
@@ -185,17 +197,24 @@ class Converger:
             )
             return changed or ahead
 
-        if self._tools.store.transact(record):
+        with achieved.taken() as notes:
+            at_once = self._tools.store.transact(lambda tx: record(tx, notes))
+        if at_once:
             said = f"{plan.kind}{_origin(balancer)} failed, on to what is wanted by now: {fault}"
             return Outcome(Result.AGAIN, said)
         said = f"{plan.kind}{_origin(balancer)} failed (try {attempts}, next in {delay:.0f} s): {fault}"
         return Outcome(Result.FAILED, said)
 
-    def _interrupted(self, lease: Lease, plan: Plan, interruption: Interrupted) -> Outcome:
-        if self._tools.stopping.is_set():
-            self._release(lease)
-            return Outcome(Result.LATER, f"{plan.kind} ended early: {interruption}")
-        return Outcome(Result.AGAIN, f"{plan.kind} ended early: {interruption}")
+    def _interrupted(self, lease: Lease, achieved: Notes, plan: Plan, interruption: Interrupted) -> Outcome:
+        ends = self._tools.stopping.is_set()
+        with achieved.taken() as notes:
+
+            def record(tx: sa.Connection) -> None:
+                leases.confirm(tx, lease, release=ends)
+                notes(tx)
+
+            self._tools.store.transact(record)
+        return Outcome(Result.LATER if ends else Result.AGAIN, f"{plan.kind} ended early: {interruption}")
 
     def _release(self, lease: Lease) -> None:
         self._tools.store.transact(lambda tx: leases.confirm(tx, lease, release=True))

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import TypeVar
 
@@ -16,16 +17,48 @@ from hydria.drivers.certificates.manager import CertificateManager
 from hydria.drivers.compute.interface import ComputeDriver
 from hydria.drivers.network.interface import NetworkDriver
 from hydria.model.errors import HydriaError
-from hydria.model.load_balancer import LoadBalancer
 from hydria.settings import Settings
-from hydria.store import Store, leases, rows
+from hydria.store import Store, leases
 from hydria.store.leases import Lease
 
 T = TypeVar("T")
+Write = Callable[[sa.Connection], object]
 
 
 class Interrupted(HydriaError):  # noqa: N818  (the domain's word for it)
     """A pass ends early, and what it has built stays for the next one."""
+
+
+class Notes:
+    """What a pass has achieved and not written down yet: it is written with whatever it writes next.
+
+    So at the latest with its end, whichever that is. When the program dies before that the next pass finds
+    the rows as they were, and does again what was done already.
+    """
+
+    def __init__(self) -> None:
+        self._lock = threading.Lock()
+        self._works: list[Write] = []
+
+    def add(self, work: Write) -> None:
+        """Have this be done in the next transaction."""
+        self._works.append(work)
+
+    @contextmanager
+    def taken(self) -> Iterator[Write]:
+        """What writes all of them in a transaction, however often that is tried.
+
+        They are forgotten at the block's end, unless that is an exception: then they are still to be written.
+        """
+        with self._lock:
+            works = tuple(self._works)
+
+            def write(tx: sa.Connection) -> None:
+                for work in works:
+                    work(tx)
+
+            yield write
+            del self._works[: len(works)]
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,6 +67,7 @@ class Tools:
 
     controllers: ``host:port`` of the health managers. heartbeat_key: the deployment's secret.
     stopping: set when the worker is to end. lease: what every write of the pass is subject to.
+    notes: what the pass has still to write.
     """
 
     settings: Settings
@@ -48,17 +82,19 @@ class Tools:
     heartbeat_key: str
     stopping: threading.Event = field(default_factory=threading.Event)
     lease: Lease | None = None
+    notes: Notes = field(default_factory=Notes)
 
     def write(self, work: Callable[[sa.Connection], T]) -> T:
         """Run ``work`` in a transaction; Busy, and nothing written, when the lease is not ours any more."""
-        lease = self.lease
+        with self.notes.taken() as notes:
 
-        def under_lease(tx: sa.Connection) -> T:
-            if lease is not None:
-                leases.confirm(tx, lease)
-            return work(tx)
+            def under_lease(tx: sa.Connection) -> T:
+                if self.lease is not None:
+                    leases.confirm(tx, self.lease)
+                notes(tx)
+                return work(tx)
 
-        return self.store.transact(under_lease)
+            return self.store.transact(under_lease)
 
     def check_wanted(self) -> None:
         """Ask before something that takes long, or that a stale pass must not do, whether to go on.
@@ -70,7 +106,7 @@ class Tools:
             raise Interrupted("the worker is being stopped; the next one goes on from here")
         if self.lease is None:
             return
-        balancer_id = self.lease.load_balancer_id
-        balancer = self.write(lambda tx: rows.load_one(tx, LoadBalancer, balancer_id))
-        if balancer is None or balancer.provisioning_status.going:
+        with self.store.read() as tx:
+            wanted = leases.wanted(tx, self.lease)
+        if not wanted:
             raise Interrupted("the load balancer is being deleted meanwhile")

@@ -30,16 +30,16 @@ def create(plan: Plan, tree: Tree, tools: Tools) -> Flow:
     """A load balancer's first amphorae."""
     flow = linear_flow.Flow("create load balancer")
     flow.add(ClaimVip(tools, tree.load_balancer))
-    flow.add(_retired(plan, tools))
-    flow.add(_built_and_configured(plan, tree, tools))
+    flow.add(*_retired(plan, tools))
+    flow.add(*_built_and_configured(plan, tree, tools))
     return flow
 
 
 def configure(plan: Plan, tree: Tree, tools: Tools) -> Flow:
     """A new desired state for the amphorae that serve."""
     flow = linear_flow.Flow("configure load balancer")
-    flow.add(_configured(plan, tree, tools))
-    flow.add(_retired(plan, tools))
+    flow.add(*_configured(plan, tree, tools))
+    flow.add(*_retired(plan, tools))
     return flow
 
 
@@ -52,24 +52,24 @@ def replace(plan: Plan, tree: Tree, tools: Tools) -> Flow:
     """
     flow = linear_flow.Flow("replace amphorae")
     flow.add(ClaimVip(tools, tree.load_balancer))
-    flow.add(_all("keep leaving amphorae", [steps.Keep(tools, one, tree) for one in plan.keep]))
+    flow.add(*_all("keep leaving amphorae", [steps.Keep(tools, one, tree) for one in plan.keep]))
     new = [_new(item, tree) for item in plan.build]
     pairs = zip(new, plan.build, strict=True)
     built = [_booted(one, item, tree, tools) for one, item in pairs]
     for one, building in zip(new, built, strict=True):
         building.add(steps.Prepare(tools, one, tree))
-    flow.add(_all("build amphorae", built))
-    flow.add(_retired(plan, tools))
-    flow.add(_all("commission amphorae", [steps.Commission(tools, one, tree) for one in new]))
-    flow.add(_configured(plan, tree, tools))
-    flow.add(_all("retire leaving amphorae", [steps.Retire(tools, one) for one in plan.succeed]))
+    flow.add(*_all("build amphorae", built))
+    flow.add(*_retired(plan, tools))
+    flow.add(*_all("commission amphorae", [steps.Commission(tools, one, tree) for one in new]))
+    flow.add(*_configured(plan, tree, tools))
+    flow.add(*_all("retire leaving amphorae", [steps.Retire(tools, one) for one in plan.succeed]))
     return flow
 
 
 def delete(plan: Plan, tree: Tree, tools: Tools) -> Flow:
     """Everything that a load balancer had, given back."""
     flow = linear_flow.Flow("delete load balancer")
-    flow.add(_retired(plan, tools))
+    flow.add(*_retired(plan, tools))
     flow.add(ReleaseVip(tools, tree.load_balancer))
     return flow
 
@@ -88,7 +88,7 @@ _BUILDERS: dict[Kind, Callable[[Plan, Tree, Tools], Flow]] = {
 }
 
 
-def _built_and_configured(plan: Plan, tree: Tree, tools: Tools) -> Flow:
+def _built_and_configured(plan: Plan, tree: Tree, tools: Tools) -> Sequence[Flow]:
     flows = []
     for item in plan.build:
         amphora = _new(item, tree)
@@ -109,19 +109,17 @@ def _booted(amphora: Amphora, item: Build, tree: Tree, tools: Tools) -> Flow:
     return flow
 
 
-def _configured(plan: Plan, tree: Tree, tools: Tools) -> Flow:
+def _configured(plan: Plan, tree: Tree, tools: Tools) -> Sequence[Flow]:
     return _all("configure serving amphorae", [steps.Configure(tools, one, tree) for one in plan.configure])
 
 
-def _retired(plan: Plan, tools: Tools) -> Flow:
+def _retired(plan: Plan, tools: Tools) -> Sequence[Flow]:
     return _all("retire amphorae", [steps.Retire(tools, one) for one in plan.retire])
 
 
-def _all(name: str, parts: Sequence[object]) -> Flow:
-    flow = unordered_flow.Flow(name)
-    if parts:
-        flow.add(*parts)
-    return flow
+def _all(name: str, parts: Sequence[Flow]) -> Sequence[Flow]:
+    """At the same time, where there are several: TaskFlow takes its time for each flow, an empty one, too."""
+    return parts if len(parts) < 2 else [unordered_flow.Flow(name).add(*parts)]
 
 
 def _new(item: Build, tree: Tree) -> Amphora:

@@ -105,7 +105,7 @@ class BuildInstance(Step):
         )
         vip_address = ports.vip.addresses[0].address if ports.vip.addresses else None
         tools.check_wanted()
-        # Whatever happens before the compute id is written down: the instance is found by its name.
+        # Whatever happens before the compute id is written down, the instance is found by its name.
         instance = tools.compute.build(spec)
         changes = {
             "compute_id": instance.compute_id,
@@ -118,7 +118,7 @@ class BuildInstance(Step):
             "compute_flavor": selection.flavor or None,
             "cached_zone": selection.zone or None,
         }
-        tools.write(lambda tx: amphorae.update(tx, self.amphora.id, **changes))
+        tools.notes.add(lambda tx: amphorae.update(tx, self.amphora.id, **changes))
         return instance
 
     def _boot(self, ports: Ports) -> Boot:
@@ -174,6 +174,7 @@ class AwaitAgent(Step):
             if time.monotonic() >= deadline:
                 raise Unreachable(f"Amphora {amphora.id} was not ready within {patience:g} s. {reason}")
             self.tools.check_wanted()
+            self.tools.write(lambda _tx: None)  # it takes its time: what is known of it is not to wait for it
             found = self.tools.compute.get(instance.compute_id)
 
     def _check(self, found: Instance | None) -> None:
@@ -221,7 +222,7 @@ class Configure(Serving):
 
     def execute(self) -> None:
         self._apply(self.amphora)
-        self.tools.write(self._record)
+        self.tools.notes.add(self._record)
 
 
 class Keep(Configure):
@@ -259,7 +260,7 @@ class Commission(Serving):
             self._record(tx, status=AmphoraStatus.ALLOCATED)
             amphorae.watch(tx, self.amphora.id, time.time())
 
-        self.tools.write(record)
+        self.tools.notes.add(record)
 
 
 class Retire(Step):
