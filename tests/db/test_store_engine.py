@@ -7,7 +7,7 @@ import sqlalchemy as sa
 
 from hydria.model.errors import Unavailable
 from hydria.model.load_balancer import LoadBalancer
-from hydria.store import Store, changes, rows, tables
+from hydria.store import Store, changes, described, rows, tables
 from hydria.testing import trees as make
 from tests.db import store_scene as scene
 
@@ -106,3 +106,20 @@ def test_no_connection_in_time(store: Store) -> None:
         small.ping()
     finally:
         small.close()
+
+
+def test_columns_are_taken_apart_once_and_told_apart(store: Store) -> None:
+    """Of MariaDB, whose results describe each column anew: kinds, names and lengths stay their own."""
+    for _ in range(2):
+        with store.read() as tx:
+            for value, name in (("7", "a"), (7, "a"), (7, "b"), (None, "a"), ("7" * 100, "a")):
+                assert tx.execute(sa.select(sa.literal(value).label(name))).mappings().one() == {name: value}
+    if store.url.get_driver_name() == "pymysql":
+        before = described.column.cache_info()
+        scene.add(store)
+        with store.read() as tx:
+            for _ in range(3):
+                assert rows.load_one(tx, LoadBalancer, make.BALANCER) == scene.balancer(store)
+        after = described.column.cache_info()
+        assert after.misses - before.misses <= len(BALANCERS.c)
+        assert after.hits - before.hits >= 5 * len(BALANCERS.c)

@@ -101,6 +101,10 @@ def _pooled(url: sa.URL, pooling: Pooling, **more: Any) -> sa.Engine:
     if kind == "sqlite":
         _prepare_sqlite(engine)
     else:
+        if url.get_driver_name() == "pymysql":
+            from hydria.store import described  # noqa: PLC0415  (not everybody has MariaDB)
+
+            event.listen(engine, "do_connect", described.connect)
         _settle(engine, _SESSION[kind])
         _prove_alive(engine)
     return engine
