@@ -19,6 +19,7 @@ from contextlib import suppress
 from functools import partial
 from typing import Any
 
+from bench import floor
 from bench.machine import Machine, machine
 from bench.measure import Client, report
 from bench.rivals import HTTP, KEYS, RSA, UDP, answers, rivals
@@ -26,6 +27,7 @@ from bench.rivals import HTTP, KEYS, RSA, UDP, answers, rivals
 ROUNDS = int(os.environ.get("ROUNDS", "7"))
 SECONDS = 1
 CONNECTIONS = 16
+COMPUTED = 0.01  # seconds, less than what a change takes of controllers and agent
 _RATE = re.compile(r"Requests/sec:\s+([\d.]+)")
 _PORTS = itertools.count(1024)  # of members that come and go: none twice
 _ERRORS = re.compile(r"Socket errors: .*|Non-2xx.*")
@@ -142,13 +144,17 @@ def ratio(ours: list[float], theirs: list[float]) -> float:
 def latency(client: Client, made: dict[str, Any]) -> None:
     """p99 with and without ten changes a second through the API: members that come and go."""
     pool = client.call("GET", f"/loadbalancers/{made['id']}")["loadbalancer"]["pools"][0]["id"]
-    quiet, busy = [], []
+    quiet, busy, floors = [], [], []
     for number in range(ROUNDS):
         for changing in (False, True) if number % 2 else (True, False):
             (busy if changing else quiet).append(p99(client, made, pool, changing=changing))
+        with floor.computing(COMPUTED):
+            floors.append(p99(client, made, pool, changing=False))
     figures = f"{statistics.median(busy):.2f} and {statistics.median(quiet):.2f} ms"
     report("p99 with ten changes a second, and without", figures, "-")
     report("    ratio", f"{ratio(busy, quiet):.2f}", "1.1")
+    beside = f"floor: p99 beside a process that computes {COMPUTED * 1000:.0f} ms as often"
+    report(beside, f"{ratio(floors, quiet):.2f} times that without", "-")
 
 
 def p99(client: Client, made: dict[str, Any], pool: str, *, changing: bool) -> float:
