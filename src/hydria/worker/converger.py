@@ -118,15 +118,10 @@ class Converger:
             versions = secrets.versions(self._tools.certificates, tree.desired())
             self._run(plan, tree, tools)
         except Interrupted as interruption:
-            return self._interrupted(lease, tools.notes, plan, interruption)
+            return self._interrupted(lease, tools, plan, interruption)
         except Exception as error:  # noqa: BLE001  (whatever fails, the load balancer must say so)
-            return self._failed(lease, tools.notes, tree, plan, error)
-        with tools.notes.taken() as notes:
-
-            def record(tx: sa.Connection) -> bool:
-                return self._record(tx, lease, notes, tree, plan, versions)
-
-            finished = self._tools.store.transact(record)
+            return self._failed(lease, tools, tree, plan, error)
+        finished = tools.transact(lambda tx, notes: self._record(tx, notes, lease, tree, plan, versions))
         took = (time.monotonic() - started) * 1000
         sentence = f"{plan.kind}{_origin(tree.load_balancer)} in {took:.0f} ms, because {plan.reason}"
         if not finished:
@@ -154,7 +149,7 @@ class Converger:
             raise _most_telling(several) from several
 
     @staticmethod
-    def _record(tx: sa.Connection, lease: Lease, notes: Write, tree: Tree, plan: Plan, versions: str) -> bool:
+    def _record(tx: sa.Connection, notes: Write, lease: Lease, tree: Tree, plan: Plan, versions: str) -> bool:
         """Write down what the pass achieved; True, and the lease given back, when nothing newer is wanted."""
         generation = tree.load_balancer.generation
         wanted = trees.lock_generation(tx, tree.load_balancer.id)
@@ -171,7 +166,7 @@ class Converger:
                 trees.note_secrets(tx, tree.load_balancer.id, versions)
         return finished
 
-    def _failed(self, lease: Lease, achieved: Notes, tree: Tree, plan: Plan, error: BaseException) -> Outcome:
+    def _failed(self, lease: Lease, tools: Tools, tree: Tree, plan: Plan, error: BaseException) -> Outcome:
         balancer = tree.load_balancer
         attempts = balancer.attempts + 1
         delay = convergence.retry_delay(attempts, self._settings.retry_initial, self._settings.retry_max)
@@ -197,23 +192,21 @@ class Converger:
             )
             return changed or ahead
 
-        with achieved.taken() as notes:
-            at_once = self._tools.store.transact(lambda tx: record(tx, notes))
-        if at_once:
+        if tools.transact(record):
             said = f"{plan.kind}{_origin(balancer)} failed, on to what is wanted by now: {fault}"
             return Outcome(Result.AGAIN, said)
         said = f"{plan.kind}{_origin(balancer)} failed (try {attempts}, next in {delay:.0f} s): {fault}"
         return Outcome(Result.FAILED, said)
 
-    def _interrupted(self, lease: Lease, achieved: Notes, plan: Plan, interruption: Interrupted) -> Outcome:
-        ends = self._tools.stopping.is_set()
-        with achieved.taken() as notes:
+    @staticmethod
+    def _interrupted(lease: Lease, tools: Tools, plan: Plan, interruption: Interrupted) -> Outcome:
+        ends = tools.stopping.is_set()
 
-            def record(tx: sa.Connection) -> None:
-                leases.confirm(tx, lease, release=ends)
-                notes(tx)
+        def record(tx: sa.Connection, notes: Write) -> None:
+            leases.confirm(tx, lease, release=ends)
+            notes(tx)
 
-            self._tools.store.transact(record)
+        tools.transact(record)
         return Outcome(Result.LATER if ends else Result.AGAIN, f"{plan.kind} ended early: {interruption}")
 
     def _release(self, lease: Lease) -> None:

@@ -86,15 +86,19 @@ class Tools:
 
     def write(self, work: Callable[[sa.Connection], T]) -> T:
         """Run ``work`` in a transaction; Busy, and nothing written, when the lease is not ours any more."""
+
+        def under_lease(tx: sa.Connection, notes: Write) -> T:
+            if self.lease is not None:
+                leases.confirm(tx, self.lease)
+            notes(tx)
+            return work(tx)
+
+        return self.transact(under_lease)
+
+    def transact(self, work: Callable[[sa.Connection, Write], T]) -> T:
+        """Run ``work`` in a transaction: once the lease is confirmed it calls what it gets for the notes."""
         with self.notes.taken() as notes:
-
-            def under_lease(tx: sa.Connection) -> T:
-                if self.lease is not None:
-                    leases.confirm(tx, self.lease)
-                notes(tx)
-                return work(tx)
-
-            return self.store.transact(under_lease)
+            return self.store.transact(lambda tx: work(tx, notes))
 
     def check_wanted(self) -> None:
         """Ask before something that takes long, or that a stale pass must not do, whether to go on.
