@@ -12,7 +12,7 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -25,7 +25,7 @@ from taskflow import engines, task
 from taskflow.patterns import linear_flow, unordered_flow
 
 from bench.machine import Machine, answer
-from bench.measure import Client, cpu, report, wait_for
+from bench.measure import Client, report, used_by, wait_for
 from bench.rivals import namespace
 
 PORT = 19899
@@ -59,31 +59,60 @@ def api(url: str) -> Iterator[tuple[Client, int]]:
         process.wait()
 
 
-def shows(client: Client, process: int, balancer: str, number: int = 1000) -> None:
+class Floor:
+    """Something that a small program does, run in turns with what Hydria does: seconds of processor each."""
+
+    def __init__(self, what: str, there: float, once: Callable[[], float]) -> None:
+        self._what, self._there, self._once = what, there, once
+        self._all: list[float] = []
+        self._lately: list[float] = []
+
+    def run(self) -> None:
+        """Once more."""
+        self._lately.append(self._once())
+
+    def settle(self) -> tuple[float, float]:
+        """Milliseconds since the last time this was asked, and times as many as where goals were set."""
+        taken, self._lately = self._lately, []
+        self._all += taken
+        here = statistics.median(taken) * 1000
+        return here, here / self._there
+
+    def report(self) -> None:
+        """The line of all runs."""
+        _report(self._what, statistics.median(self._all), self._there)
+
+
+def shows(client: Client, process: int, balancer: str, number: int = 50) -> Floor:
     """Show a load balancer, with the ids of its listeners and pools; two statements, as in Hydria."""
-    before = cpu(process)
-    for _ in range(number):
-        client.get_raw(f"/loadbalancers/{balancer}")
-    _report("GET of a bare Falcon application, CPU", (cpu(process) - before) / number, _GET)
+
+    def once() -> float:
+        return used_by(process, lambda: client.get_raw(f"/loadbalancers/{balancer}"), number)
+
+    once()
+    return Floor("GET of a bare Falcon application, CPU", _GET, once)
 
 
-def lists(client: Client, process: int, number: int = 20) -> None:
+def lists(client: Client, process: int) -> Floor:
     """List all load balancers, a thousand, in one statement."""
-    before = cpu(process)
-    for _ in range(number):
-        client.get_raw("/loadbalancers")
-    _report("list of a bare Falcon application, CPU", (cpu(process) - before) / number, _LIST)
+
+    def once() -> float:
+        return used_by(process, lambda: client.get_raw("/loadbalancers"), 1)
+
+    once()
+    return Floor("list of a bare Falcon application, CPU", _LIST, once)
 
 
-def flows() -> None:
+def flows() -> Floor:
     """Eight TaskFlow tasks that do nothing."""
-    _flow()
-    times = []
-    for _ in range(_RUNS):
+
+    def once() -> float:
         before = time.process_time()
         _flow()
-        times.append(time.process_time() - before)
-    _report("a TaskFlow flow of eight empty tasks, CPU", statistics.median(times), _FLOW)
+        return time.process_time() - before
+
+    once()
+    return Floor("a TaskFlow flow of eight empty tasks, CPU", _FLOW, once)
 
 
 def amphorae(running: Machine, member: str) -> None:

@@ -26,6 +26,14 @@ def cpu_seconds(process: int) -> float:
     return sum(int(task.read_text().split()[0]) for task in tasks) / 1e9
 
 
+def used_by(process: int, work: Callable[[], object], number: int) -> float:
+    """Seconds of processor that a process uses while something is done, per time that it is."""
+    before = cpu_seconds(process)
+    for _ in range(number):
+        work()
+    return (cpu_seconds(process) - before) / number
+
+
 def memory(process: int, kind: str) -> float:
     """``Pss`` or ``Rss`` of a process, MB."""
     for line in Path(f"/proc/{process}/smaps_rollup").read_text().splitlines():

@@ -231,13 +231,17 @@ def rabbitmq() -> Iterator[Service]:
 
 
 @contextmanager
-def fresh_database(server: Service) -> Iterator[str]:
-    """The URL of a new, empty database on the server; dropped in the end."""
+def fresh_database(server: Service, *, driver: str | None = None) -> Iterator[str]:
+    """The URL of a new, empty database on the server; dropped in the end.
+
+    driver: SQLAlchemy's name of it, such as ``mysql+mysqldb``, where it is not the server's usual one.
+    """
     server.start()  # a test before may have left it stopped
     name = f"hydria_{random.getrandbits(48):012x}"
     _administer(server, f"CREATE DATABASE {name}")
     try:
-        yield sqlalchemy.make_url(server.url).set(database=name).render_as_string(hide_password=False)
+        url = sqlalchemy.make_url(server.url).set(database=name)
+        yield url.set(drivername=driver or url.drivername).render_as_string(hide_password=False)
     finally:
         server.start()
         if server.url.startswith("postgresql"):

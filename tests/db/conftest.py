@@ -1,6 +1,6 @@
 """A store on each engine. Its schema is made once; each test finds it empty."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 
 import pytest
 
@@ -10,8 +10,11 @@ from tests import services
 ENGINES = [
     "sqlite",
     pytest.param("mariadb", marks=pytest.mark.db),
+    pytest.param("mariadb-mysqlclient", marks=pytest.mark.db),
     pytest.param("postgresql", marks=pytest.mark.db),
 ]
+# SQLAlchemy's names of the drivers that are not their server's usual ones.
+DRIVERS: Mapping[str, str] = {"mariadb-mysqlclient": "mysql+mysqldb"}
 
 
 @pytest.fixture(scope="session", params=ENGINES)
@@ -19,7 +22,8 @@ def upgraded(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFa
     if request.param == "sqlite":
         yield from _opened(f"sqlite:///{tmp_path_factory.mktemp('store') / 'hydria.db'}")
         return
-    with services.fresh_database(request.getfixturevalue(request.param)) as url:
+    server = request.getfixturevalue(request.param.partition("-")[0])
+    with services.fresh_database(server, driver=DRIVERS.get(request.param)) as url:
         yield from _opened(url)
 
 

@@ -14,21 +14,29 @@ from hydria.store import Store, changes, rows, schema
 from hydria.testing import trees as make
 from tests import services
 from tests.db import store_scene as scene
+from tests.db.conftest import DRIVERS
 from tests.services import Service
 
 pytestmark = pytest.mark.db
 
 
-@pytest.fixture(params=["mariadb", "postgresql"])
-def server(request: pytest.FixtureRequest) -> Iterator[Service]:
-    found = request.getfixturevalue(request.param)
+@pytest.fixture(params=["mariadb", "mariadb-mysqlclient", "postgresql"])
+def engine(request: pytest.FixtureRequest) -> str:
+    """A server, and a driver after a dash where it is not its usual one."""
+    name: str = request.param
+    return name
+
+
+@pytest.fixture
+def server(request: pytest.FixtureRequest, engine: str) -> Iterator[Service]:
+    found = request.getfixturevalue(engine.partition("-")[0])
     yield found
     found.start()
 
 
 @pytest.fixture
-def store(server: Service) -> Iterator[Store]:
-    with services.fresh_database(server) as url:
+def store(server: Service, engine: str) -> Iterator[Store]:
+    with services.fresh_database(server, driver=DRIVERS.get(engine)) as url:
         made = Store(url)
         schema.upgrade(made)
         scene.add(made)

@@ -1,6 +1,7 @@
 """What the store makes of errors and of other writers, on SQLite and without any database."""
 
 import sqlite3
+import sys
 import threading
 from pathlib import Path
 
@@ -198,3 +199,10 @@ def test_the_password_is_in_no_message(caplog: pytest.LogCaptureFixture) -> None
         secret.ping()
     assert "does not answer" in caplog.text
     assert "geheim" not in caplog.text + str(raised.value)
+
+
+def test_a_driver_that_is_not_there_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(sys.modules, "MySQLdb", None)
+    with pytest.raises(Invalid, match=r"a driver that is not there: .*MySQLdb.* mysql\+pymysql://") as raised:
+        Store("mysql+mysqldb://user:geheim@127.0.0.1:1/hydria")
+    assert "geheim" not in str(raised.value)

@@ -42,7 +42,12 @@ class Store:
             self.sqlite = connections.family(self.url) == "sqlite"
             self.writer = connections.writer(self.url, pooling)
             self.reader = connections.reader(self.url, pooling)
-        except (exc.ArgumentError, ImportError, ValueError) as error:
+        except ImportError as error:
+            raise Invalid(
+                f"[database] connection asks for a driver that is not there: {error}. Install it, or write"
+                " mysql+pymysql:// or postgresql+psycopg://, whose drivers come with Hydria."
+            ) from error
+        except (exc.ArgumentError, ValueError) as error:
             # Without the URL in the message: it holds a password.
             raise Invalid(
                 f"[database] connection is not a URL that SQLAlchemy can use ({type(error).__name__});"
