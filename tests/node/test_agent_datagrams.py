@@ -7,6 +7,7 @@ import os
 import signal
 import socket
 import subprocess
+import sys
 import threading
 import time
 from collections import Counter
@@ -402,6 +403,24 @@ def test_counters_and_flows_are_told(lab: Lab) -> None:
         lab.heartbeat(
             lambda report: LISTENER in report.listeners and report.listeners[LISTENER].total_connections == 6
         )
+
+
+def test_both_ways_to_see_flows_see_the_same(lab: Lab) -> None:
+    """The kernel's list and netlink: of the amphora, in its namespace."""
+    look = """
+from hydria.amphora import conntrack
+marks = conntrack.count()
+listed = marks, sorted(conntrack._udp(marks))
+conntrack._FEW = -1
+assert conntrack._listed() is None
+assert listed == (conntrack.count(), sorted(conntrack._udp(marks))), listed
+print(sorted(marks.values()), len(listed[1]))
+"""
+    with echoes(lab, 1) as (one,), echoes(lab, 1, OUTSIDE6) as (other,):
+        lab.apply(udp(1, one.target, other.target))
+        assert answers(lab, 5) == {"m1": 5}
+        assert answers(lab, 3, vip=VIP6) == {"m1": 3}
+        assert lab.in_amphora(sys.executable, "-c", look).strip() == "[8] 8"
 
 
 def test_an_agent_that_starts_again_goes_on(lab: Lab) -> None:

@@ -1,16 +1,24 @@
 """Root part: the kernel's tracked connections, by the mark of the target that they were sent to.
 
+There are two ways to see them. Netlink goes through the whole table, which all namespaces share, and no
+packet moves on that processor meanwhile: more than 10 ms for a large table, even if nothing is in it. The
+kernel's list skips what is empty, and packets go on, but some kernels begin anew for each page of it. So a
+few flows are read from the list, and many, of which netlink tells some at a time, through netlink.
+
 Netlink messages as in linux/netfilter/nfnetlink_conntrack.h; numbers in attributes are in network order.
 """
 
 from __future__ import annotations
 
+import re
 import socket
 import struct
 from collections import Counter
 from collections.abc import Collection, Iterator, Mapping, Sequence
+from pathlib import Path
 from typing import NamedTuple
 
+from hydria.amphora import kernel
 from hydria.amphora.log import log
 
 _NETFILTER = 12  # NETLINK_NETFILTER
@@ -34,6 +42,10 @@ _GENERIC = struct.Struct("=BBH")  # struct nfgenmsg: family (0: any), version, r
 _ALL = 0xFFFF_FFFF
 _BUFFER = 1 << 18
 _BATCH = 100  # requests that are sent at once
+_LIST, _TRACKED = Path("/proc/net/nf_conntrack"), "netfilter/nf_conntrack_count"
+_FEW = 1000
+_MARKED = re.compile(rb" mark=(\d+)")
+_PLACES = re.compile(rb" (?:src|dst|sport|dport)=(\S+)")
 ZONES = 0xFFFF  # 1 to this; 0 is where flows usually are
 LATE_SECONDS = 5  # that answers are expected
 
@@ -57,14 +69,10 @@ def expect_answers(marks: Collection[int], zone: int) -> list[Way]:
     their clients when the flows themselves are gone. All of it is forgotten after some seconds. The zone is
     one that was not used in that time. Associations of SCTP end with their target; no answer is worth it.
     """
-    expected = {}
-    for family, attributes in _flows() if marks else ():
-        if _mark(attributes) not in marks:
-            continue
-        flow = _attributes(attributes)
-        original, reply = _way(family, flow[_ORIGINAL]), _way(family, flow[_REPLY])
-        if original and reply:
-            expected[reply] = _message(_NEW, _ACK | _CREATE, family, _answered(family, original, reply, zone))
+    expected = {
+        reply: _message(_NEW, _ACK | _CREATE, family, _answered(family, original, reply, zone))
+        for family, original, reply in (_udp(marks) if marks else ())
+    }
     made: list[Way] = []
     with _open() as netlink:
         for batch in _batches(list(expected)):
@@ -89,12 +97,53 @@ def forget(marks: Collection[int]) -> None:
 
 def count() -> Counter[int]:
     """Mark -> how many flows have it."""
-    found: Counter[int] = Counter()
-    for _, attributes in _flows():
-        mark = _mark(attributes)
-        if mark:
-            found[mark] += 1
-    return found
+    lines = _listed()
+    every = (_mark(told) for _, told in _flows()) if lines is None else map(_listed_mark, lines)
+    return Counter(mark for mark in every if mark)
+
+
+def tracked() -> int:
+    """How many flows there are, of all kinds."""
+    return kernel.read_network(_TRACKED)
+
+
+def _udp(marks: Collection[int]) -> Iterator[tuple[int, Way, Way]]:
+    """Address family, the way there and the way back of each flow of UDP with one of these marks."""
+    lines = _listed()
+    for line in lines or ():
+        kind, _, protocol, *_ = line.split(None, 3)
+        if protocol == b"udp" and _listed_mark(line) in marks:
+            family = socket.AF_INET if kind == b"ipv4" else socket.AF_INET6
+            places = [found.decode() for found in _PLACES.findall(line)]
+            yield family, _listed_way(family, places[:4]), _listed_way(family, places[4:])
+    for told, attributes in _flows() if lines is None else ():
+        if _mark(attributes) in marks:
+            flow = _attributes(attributes)
+            original, reply = _way(told, flow[_ORIGINAL]), _way(told, flow[_REPLY])
+            if original and reply:
+                yield told, original, reply
+
+
+def _listed() -> list[bytes] | None:
+    """The kernel's list, a flow a line; None where netlink is the better way, or the only one."""
+    if tracked() > _FEW:
+        return None
+    try:
+        return _LIST.read_bytes().splitlines()
+    except OSError:
+        return None
+
+
+def _listed_mark(line: bytes) -> int:
+    """0 for none."""
+    found = _MARKED.search(line)
+    return int(found[1]) if found else 0
+
+
+def _listed_way(family: int, places: Sequence[str]) -> Way:
+    source, destination, *ports = places
+    from_port, to_port = (struct.pack("!H", int(port)) for port in ports)
+    return Way(socket.inet_pton(family, source), from_port, socket.inet_pton(family, destination), to_port)
 
 
 def _answered(family: int, original: Way, reply: Way, zone: int) -> bytes:

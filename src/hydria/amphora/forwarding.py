@@ -16,7 +16,6 @@ Endpoint = tuple[str, int]  # address and port
 
 _MANY_FLOWS = 20_000  # from here on they are not counted one by one
 _IPV4_BYTES = 4
-_TRACKED = "netfilter/nf_conntrack_count"
 
 
 class Forwarding:
@@ -95,7 +94,7 @@ class Forwarding:
 
 def _flows() -> Mapping[int, int]:
     """Mark -> how many there are; nothing when they are too many to be counted."""
-    return conntrack.count() if kernel.read_network(_TRACKED) < _MANY_FLOWS else datagrams.NONE
+    return conntrack.count() if conntrack.tracked() < _MANY_FLOWS else datagrams.NONE
 
 
 def _serving(services: Iterable[Service], down: Mapping[str, Collection[str]]) -> Mapping[int, Endpoint]:

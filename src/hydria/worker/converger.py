@@ -28,6 +28,7 @@ from hydria.store.events import What
 from hydria.store.leases import Lease
 from hydria.worker import flows, secrets
 from hydria.worker.leasekeeper import LeaseKeeper
+from hydria.worker.steps.step import Step
 from hydria.worker.tools import Interrupted, Notes, Tools, Write
 from hydria.worker.unkept import Unkept
 
@@ -140,6 +141,11 @@ class Converger:
     def _run(plan: Plan, tree: Tree, tools: Tools) -> None:
         flow = flows.build(plan, tree.desired(), tools)
         if not len(flow):
+            return
+        # A flow of one step, as most are, needs no engine, which takes longer than a step's own share.
+        first, *more = flow
+        if not more and isinstance(first, Step) and first.stands_alone:
+            first.execute()
             return
         # Threads pay where there is more than one amphora to wait for: TaskFlow takes a second to end them.
         kind = "parallel" if len(plan.build) + len(plan.configure) > 1 else "serial"

@@ -17,3 +17,8 @@ class Step(task.Task):
         name = f"{type(self).__name__}:{subject}"
         super().__init__(name=name, provides=provides, rebind=rebind)
         self.tools = tools
+
+    @property
+    def stands_alone(self) -> bool:
+        """Whether it needs nothing of other steps, and nothing of it is ever reverted."""
+        return not self.requires and type(self).revert is task.Task.revert
