@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import time
 from collections import defaultdict
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any
@@ -17,7 +18,8 @@ from hydria.wire.heartbeat import ListenerReport
 from hydria.wire.state import Service, Target
 
 _SERVING = ("UP", "NO_CHECK", "DRAIN")
-
+# Seconds that a count is good for: heartbeats that changes bring forward do not ask the kernel again.
+_COUNTED = 0.9
 _STATES = ("DOWN", "UP", "MAINT", "DRAIN")  # as HAProxy's exporter has them
 
 
@@ -29,6 +31,8 @@ class Services:
         self._prober = Prober(follow)
         self.counters = Counters()
         self._told: tuple[Sequence[Service], Mapping[str, Sequence[str]]] = ((), {})
+        self._counted: Mapping[str, Sequence[int]] = {}
+        self._counted_until = 0.0
         self._states: Mapping[Key, str] = {}  # those that the packet filter was last told to follow
 
     def switch(self, services: Sequence[Service]) -> None:
@@ -64,6 +68,7 @@ class Services:
     def begin(self, base: Mapping[str, Sequence[int]] | None) -> None:
         """Count on from this base, in the epoch that it belongs to; None: from zero, in a new one."""
         self.counters = Counters(base)
+        self._counted_until = 0.0
         if base is None:
             self._ask("datagram_counters", {"reset": True})
 
@@ -73,7 +78,7 @@ class Services:
         if not services:
             return
         self.follow()  # what is then said of the targets is what the packet filter goes by
-        counted: Mapping[str, Sequence[int]] = self._ask("datagram_counters", {}) or {}
+        counted = self._count()
         marks = datagrams.marks(services)
         found = Observation()
         for service in services:
@@ -87,6 +92,13 @@ class Services:
         reports |= self.counters.reports(found)
         for service in services:
             self._judge(service, seen)
+
+    def _count(self) -> Mapping[str, Sequence[int]]:
+        now = time.monotonic()
+        if now >= self._counted_until:
+            self._counted = self._ask("datagram_counters", {}) or {}
+            self._counted_until = now + _COUNTED
+        return self._counted
 
     def metrics(
         self, reports: Mapping[str, ListenerReport], members: Mapping[str, str]
@@ -136,6 +148,8 @@ class Services:
         for service in self._told[0]:
             if service.listener not in kept:
                 self.counters.ended(service.listener)
+        if services != self._told[0]:
+            self._counted_until = 0.0
         self._told = (services, down)
 
     def _ask(self, command: str, arguments: object) -> Any:
