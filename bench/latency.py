@@ -1,7 +1,7 @@
-"""``python -m bench.latency ADDRESS SECONDS``: p50 and p99, ms, of 400 requests a second on four kept connections.
+"""``python -m bench.latency ADDRESS SECONDS``: p50 and p99, ms, of 400 requests a second on kept connections.
 
-Measured from when a request was due, so that one that had to wait for another counts with its wait. All in one
-thread, on sockets: what the client computes itself would count as the load balancer's.
+Measured from when a request was due, so that one that had to wait for another counts with its wait. All in
+one thread, on sockets: what the client computes itself would count as the load balancer's.
 """
 
 from __future__ import annotations

@@ -14,8 +14,9 @@ import statistics
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Mapping
-from contextlib import suppress
+from collections.abc import Callable, Mapping, Sequence
+from contextlib import ExitStack, suppress
+from dataclasses import dataclass, field
 from functools import partial
 from typing import Any
 
@@ -64,7 +65,7 @@ def main() -> None:
             del paths["haproxy"]
             datagrams = {name: partial(packets, address) for name, address in paths.items()}
             tell("UDP, answered datagrams a second, 64 flows", in_turns(datagrams))
-            latency(Client(), made)  # the API has closed the other connection by now
+            latency(Client(), made, others.haproxy)  # the API has closed the other connection by now
 
 
 def certificates(running: Machine) -> None:
@@ -141,34 +142,73 @@ def ratio(ours: list[float], theirs: list[float]) -> float:
     return statistics.median(one / other for one, other in zip(ours, theirs, strict=True))
 
 
-def latency(client: Client, made: dict[str, Any]) -> None:
-    """p99 with and without ten changes a second through the API: members that come and go."""
-    pool = client.call("GET", f"/loadbalancers/{made['id']}")["loadbalancer"]["pools"][0]["id"]
-    quiet, busy, floors = [], [], []
+def latency(client: Client, made: dict[str, Any], beside: str) -> None:
+    """p99 with and without ten changes a second through the API: members that come and go.
+
+    HAProxy by hand is asked at the same time. Nobody changes it: what becomes of its p99 meanwhile is the
+    machine's doing, on which load balancer, controllers, members and clients share two processors.
+    """
+    pools = [
+        pool["id"] for pool in client.call("GET", f"/loadbalancers/{made['id']}")["loadbalancer"]["pools"]
+    ]
+    addresses = made["vip_address"], beside
+    quiet, busy, floors = Pairs(), Pairs(), Pairs()
     for number in range(ROUNDS):
         for changing in (False, True) if number % 2 else (True, False):
-            (busy if changing else quiet).append(p99(client, made, pool, changing=changing))
+            found = busy if changing else quiet
+            found.add(p99(client, made["id"], addresses, pools if changing else ()))
         with floor.computing(COMPUTED):
-            floors.append(p99(client, made, pool, changing=False))
-    figures = f"{statistics.median(busy):.2f} and {statistics.median(quiet):.2f} ms"
-    report("p99 with ten changes a second, and without", figures, "-")
-    report("    ratio", f"{ratio(busy, quiet):.2f}", "1.1")
-    beside = f"floor: p99 beside a process that computes {COMPUTED * 1000:.0f} ms as often"
-    report(beside, f"{ratio(floors, quiet):.2f} times that without", "-")
+            floors.add(p99(client, made["id"], addresses, ()))
+    for name, one, other in (
+        ("hydria", busy.ours, quiet.ours),
+        ("haproxy by hand", busy.theirs, quiet.theirs),
+    ):
+        figures = f"{statistics.median(one):.2f} and {statistics.median(other):.2f} ms"
+        report(f"p99 of {name} with ten changes a second, and without", figures, "-")
+        report("    ratio", f"{ratio(one, other):.2f}", "-")
+    added = ratio(busy.ratios(), quiet.ratios())
+    report("    what changes add to it, beyond the machine's share", f"{added:.2f}", "1.1")
+    beside_computing = f"floor: p99 beside a process that computes {COMPUTED * 1000:.0f} ms as often"
+    report(beside_computing, f"{ratio(floors.ours, quiet.ours):.2f} times that without", "-")
 
 
-def p99(client: Client, made: dict[str, Any], pool: str, *, changing: bool) -> float:
-    command = [sys.executable, "-m", "bench.latency", made["vip_address"], "6"]
-    with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as process:
-        members: list[str] = []
+@dataclass
+class Pairs:
+    """p99 of Hydria and of HAProxy by hand, taken at the same time."""
+
+    ours: list[float] = field(default_factory=list)
+    theirs: list[float] = field(default_factory=list)
+
+    def add(self, pair: tuple[float, float]) -> None:
+        self.ours.append(pair[0])
+        self.theirs.append(pair[1])
+
+    def ratios(self) -> list[float]:
+        """Of each pair."""
+        return [one / other for one, other in zip(self.ours, self.theirs, strict=True)]
+
+
+def p99(
+    client: Client, balancer: str, addresses: tuple[str, str], pools: Sequence[str]
+) -> tuple[float, float]:
+    """Of both addresses at the same time, ms, while members of these pools come and go in turn."""
+    commands = ([sys.executable, "-m", "bench.latency", address, "6"] for address in addresses)
+    with ExitStack() as stack:
+        asking = [
+            stack.enter_context(subprocess.Popen(command, stdout=subprocess.PIPE, text=True))
+            for command in commands
+        ]
+        members: dict[str, list[str]] = {pool: [] for pool in pools}
+        turns = itertools.cycle(pools)
         due = time.monotonic()
-        while changing and process.poll() is None:
-            change(client, pool, members)
+        while pools and asking[0].poll() is None:
+            pool = next(turns)
+            change(client, pool, members[pool])
             due += 0.1
             time.sleep(max(0.0, due - time.monotonic()))
-        said, _ = process.communicate()
-    client.await_active(made["id"])
-    return float(said.split()[1])
+        ours, theirs = (float(process.communicate()[0].split()[1]) for process in asking)
+    client.await_active(balancer)
+    return ours, theirs
 
 
 def change(client: Client, pool: str, members: list[str]) -> None:
