@@ -8,6 +8,7 @@ end, a deadline.
 
 from __future__ import annotations
 
+import gc
 import os
 import select
 import signal
@@ -34,6 +35,7 @@ _GROWN_UP = 10.0  # seconds after which HAProxy's death is a new story
 _SWEEPS = (0.02, 0.05, 0.1, 0.2, 0.5, 1.0)  # seconds between attempts to delete servers
 _ANNOUNCE_AGAIN = 1.0
 _BEATS = 0.25  # seconds that lie between two heartbeats, however much changes: each looks at all counters
+_TIDY = 1.0  # seconds after the last of several changes until the memory that they took is given back
 _LEVEL = 1.0  # seconds between looks at who has the fewest flows,
 _LEVEL_REST = 20  # or so many times what a look takes
 
@@ -65,7 +67,7 @@ class _Agent:
         self._haproxy_version = ""
         self._sent = False
         self._beat_at = self._beaten_at = 0.0
-        self._sweep_at = self._announce_at = float("inf")
+        self._sweep_at = self._announce_at = self._tidy_at = float("inf")
         self._level_at = 0.0
         self._sweeps = 0
         self._revive_at = 0.0
@@ -89,6 +91,10 @@ class _Agent:
             if now >= self._announce_at:
                 self._announce_at = float("inf")
                 self._applier.announce_again()
+            if now >= self._tidy_at:
+                self._tidy_at = float("inf")
+                gc.collect()  # of its own alone: what is shared with who it was forked from is frozen
+                kernel.trim_memory()
             if now >= self._beat_at:
                 self._beat_at, self._beaten_at = now + self._heartbeats.interval, now
                 self._beat()
@@ -98,7 +104,7 @@ class _Agent:
         poll = select.poll()
         poll.register(self._wakeup, select.POLLIN)
         poll.register(self._door, select.POLLIN)
-        due = min(self._beat_at, self._sweep_at, self._level_at, self._announce_at)
+        due = min(self._beat_at, self._sweep_at, self._level_at, self._announce_at, self._tidy_at)
         if self._applier.healthy:
             if self._applier.haproxy.pidfd >= 0:
                 poll.register(self._applier.haproxy.pidfd, select.POLLIN)
@@ -115,6 +121,7 @@ class _Agent:
             self._sweep_at, self._sweeps = now + _SWEEPS[0], 0
             self._level_at = now + _LEVEL
             self._announce_at = now + _ANNOUNCE_AGAIN
+            self._tidy_at = now + _TIDY
 
     def _wake(self) -> None:
         """Something was applied: tell it at once, clean up after it."""

@@ -9,6 +9,7 @@ import os
 import resource
 import socket
 import struct
+from contextlib import suppress
 from pathlib import Path
 
 from hydria.amphora.log import log
@@ -191,6 +192,12 @@ def read_network(name: str) -> int:
         return int((Path("/proc/sys/net") / name).read_text())
     except (OSError, ValueError):
         return 0
+
+
+def trim_memory() -> None:
+    """Give back what the C library keeps of memory that is free; others than glibc have no such call."""
+    with suppress(AttributeError):
+        _libc.malloc_trim(0)
 
 
 def raise_open_files() -> None:
