@@ -32,15 +32,6 @@ PORT = 19899
 # Milliseconds on the quiet machine.
 _GET, _LIST, _FLOW, _AMPHORA = 0.78, 29.2, 8.9, 26.3
 _RUNS = 15
-_COMPUTING = """
-import sys, time
-seconds = float(sys.argv[1])
-while True:
-    began = time.process_time()
-    while time.process_time() - began < seconds:
-        pass
-    time.sleep(0.1 - seconds)
-"""
 
 
 @contextmanager
@@ -138,17 +129,6 @@ def amphorae(running: Machine, member: str) -> None:
                     process.terminate()
                     process.wait(10)
     _report("a bare namespace, HAProxy and the first answer", statistics.median(times), _AMPHORA)
-
-
-@contextmanager
-def computing(seconds: float) -> Iterator[None]:
-    """A process that computes for so long ten times a second, and nothing else."""
-    command = [sys.executable, "-c", _COMPUTING, str(seconds)]
-    with subprocess.Popen(command) as process:
-        try:
-            yield
-        finally:
-            process.terminate()
 
 
 def _listens() -> bool:

@@ -19,6 +19,7 @@ from hydria.model.rules import OWASP_B
 
 HTTP, P256, RSA, UDP = 80, 443, 8443, 5353  # ports of every path
 KEYS = {P256: "p256", RSA: "rsa"}
+NAMESPACES = ("bm", "bh", "bn")
 _CIPHERS = ":".join(name for name in OWASP_B.split(":") if not name.startswith("TLS_"))
 _WEB = "location / { return 200 'All is well.'; }"
 
@@ -37,7 +38,7 @@ def rivals(running: Machine, certificates: Path) -> Iterator[Rivals]:
     """``certificates``: where ``p256.pem`` and ``rsa.pem`` are, each with its key."""
     member, haproxy, nginx = (running.free_address(number) for number in (2, 3, 4))
     with ExitStack() as stack:
-        for name, address in (("bm", member), ("bh", haproxy), ("bn", nginx)):
+        for name, address in zip(NAMESPACES, (member, haproxy, nginx), strict=True):
             stack.enter_context(namespace(running, name, address))
         directory = running.directory
         stack.enter_context(

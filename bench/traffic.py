@@ -14,21 +14,19 @@ import statistics
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Mapping, Sequence
-from contextlib import ExitStack, suppress
-from dataclasses import dataclass, field
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import ExitStack, contextmanager, suppress
 from functools import partial
+from pathlib import Path
 from typing import Any
 
-from bench import floor
-from bench.machine import Machine, machine
+from bench.machine import Machine, amphora_processes, machine, namespaces
 from bench.measure import Client, report
-from bench.rivals import HTTP, KEYS, RSA, UDP, answers, rivals
+from bench.rivals import HTTP, KEYS, NAMESPACES, RSA, UDP, answers, rivals
 
 ROUNDS = int(os.environ.get("ROUNDS", "7"))
 SECONDS = 1
 CONNECTIONS = 16
-COMPUTED = 0.01  # seconds, less than what a change takes of controllers and agent
 _RATE = re.compile(r"Requests/sec:\s+([\d.]+)")
 _PORTS = itertools.count(1024)  # of members that come and go: none twice
 _ERRORS = re.compile(r"Socket errors: .*|Non-2xx.*")
@@ -65,7 +63,7 @@ def main() -> None:
             del paths["haproxy"]
             datagrams = {name: partial(packets, address) for name, address in paths.items()}
             tell("UDP, answered datagrams a second, 64 flows", in_turns(datagrams))
-            latency(Client(), made, others.haproxy)  # the API has closed the other connection by now
+            latency(running, Client(), made, others.haproxy)  # the API has closed the other connection by now
 
 
 def certificates(running: Machine) -> None:
@@ -142,57 +140,72 @@ def ratio(ours: list[float], theirs: list[float]) -> float:
     return statistics.median(one / other for one, other in zip(ours, theirs, strict=True))
 
 
-def latency(client: Client, made: dict[str, Any], beside: str) -> None:
+def latency(running: Machine, client: Client, made: dict[str, Any], beside: str) -> None:
     """p99 with and without ten changes a second through the API: members that come and go.
 
-    HAProxy by hand is asked at the same time. Nobody changes it: what becomes of its p99 meanwhile is the
-    machine's doing, on which load balancer, controllers, members and clients share two processors.
+    HAProxy by hand, which nobody changes, is asked at the same time: what becomes of its p99 is the machine's
+    doing. First with what traffic passes through on one processor and who changes it, controllers and agent,
+    on another, as where controllers are on machines of their own; then with all on all processors.
     """
-    pools = [
-        pool["id"] for pool in client.call("GET", f"/loadbalancers/{made['id']}")["loadbalancer"]["pools"]
-    ]
-    addresses = made["vip_address"], beside
-    quiet, busy, floors = Pairs(), Pairs(), Pairs()
+    shown = client.call("GET", f"/loadbalancers/{made['id']}")["loadbalancer"]
+    pools = [pool["id"] for pool in shown["pools"]]
+    with apart(running) as processor:
+        compare("apart", "1.1", partial(p99, client, made, beside, pools, processor))
+    compare("together", "-", partial(p99, client, made, beside, pools, None))
+
+
+@contextmanager
+def apart(running: Machine) -> Iterator[int]:
+    """Everything on the first processor but controllers, agents and this program; the number of the first."""
+    before = os.sched_getaffinity(0)
+    first, last = min(before), max(before)
+    amphorae = [process for name in namespaces(running) for process in amphora_processes(name)]
+    on_the_way = [process for process in amphorae if _name(process) == "haproxy"]
+    on_the_way += [process for name in NAMESPACES for process in amphora_processes(name)]
+    changing = [running.process, os.getpid(), *(one for one in amphorae if one not in on_the_way)]
+    try:
+        _keep_on({last}, changing)
+        _keep_on({first}, on_the_way)
+        yield first
+    finally:
+        _keep_on(before, changing + on_the_way)
+
+
+def _name(process: int) -> str:
+    return Path(f"/proc/{process}/comm").read_text().strip()
+
+
+def _keep_on(processors: set[int], processes: list[int]) -> None:
+    for process in processes:
+        for thread in Path(f"/proc/{process}/task").iterdir():
+            os.sched_setaffinity(int(thread.name), processors)
+
+
+def compare(how: str, goal: str, take: Callable[[bool], tuple[float, float]]) -> None:
+    """Rounds of both, changing and not, in turns."""
+    quiet, busy = [], []
     for number in range(ROUNDS):
         for changing in (False, True) if number % 2 else (True, False):
-            found = busy if changing else quiet
-            found.add(p99(client, made["id"], addresses, pools if changing else ()))
-        with floor.computing(COMPUTED):
-            floors.add(p99(client, made["id"], addresses, ()))
-    for name, one, other in (
-        ("hydria", busy.ours, quiet.ours),
-        ("haproxy by hand", busy.theirs, quiet.theirs),
-    ):
-        figures = f"{statistics.median(one):.2f} and {statistics.median(other):.2f} ms"
-        report(f"p99 of {name} with ten changes a second, and without", figures, "-")
-        report("    ratio", f"{ratio(one, other):.2f}", "-")
-    added = ratio(busy.ratios(), quiet.ratios())
-    report("    what changes add to it, beyond the machine's share", f"{added:.2f}", "1.1")
-    beside_computing = f"floor: p99 beside a process that computes {COMPUTED * 1000:.0f} ms as often"
-    report(beside_computing, f"{ratio(floors.ours, quiet.ours):.2f} times that without", "-")
-
-
-@dataclass
-class Pairs:
-    """p99 of Hydria and of HAProxy by hand, taken at the same time."""
-
-    ours: list[float] = field(default_factory=list)
-    theirs: list[float] = field(default_factory=list)
-
-    def add(self, pair: tuple[float, float]) -> None:
-        self.ours.append(pair[0])
-        self.theirs.append(pair[1])
-
-    def ratios(self) -> list[float]:
-        """Of each pair."""
-        return [one / other for one, other in zip(self.ours, self.theirs, strict=True)]
+            (busy if changing else quiet).append(take(changing))
+    for place, name in enumerate(("hydria", "haproxy")):
+        mine, usual = ([pair[place] for pair in pairs] for pairs in (busy, quiet))
+        figures = f"{statistics.median(mine):.2f} and {statistics.median(usual):.2f} ms"
+        report(f"p99 with ten changes a second, without; {how}: {name}", figures, "-")
+        report(
+            "    ratio", f"{ratio(mine, usual):.2f}", goal if name == "hydria" else "- (nobody changes it)"
+        )
 
 
 def p99(
-    client: Client, balancer: str, addresses: tuple[str, str], pools: Sequence[str]
-) -> tuple[float, float]:
-    """Of both addresses at the same time, ms, while members of these pools come and go in turn."""
-    commands = ([sys.executable, "-m", "bench.latency", address, "6"] for address in addresses)
+    client: Client, made: dict[str, Any], beside: str, pools: Sequence[str], processor: int | None,
+    changing: bool,
+) -> tuple[float, float]:  # fmt: skip
+    """Of both at the same time, ms; ``changing``: while members of these pools come and go in turn."""
+    where = [] if processor is None else [str(processor)]
+    commands = (
+        [sys.executable, "-m", "bench.latency", address, "6", *where]
+        for address in (made["vip_address"], beside)
+    )
     with ExitStack() as stack:
         asking = [
             stack.enter_context(subprocess.Popen(command, stdout=subprocess.PIPE, text=True))
@@ -201,13 +214,13 @@ def p99(
         members: dict[str, list[str]] = {pool: [] for pool in pools}
         turns = itertools.cycle(pools)
         due = time.monotonic()
-        while pools and asking[0].poll() is None:
+        while changing and asking[0].poll() is None:
             pool = next(turns)
             change(client, pool, members[pool])
             due += 0.1
             time.sleep(max(0.0, due - time.monotonic()))
         ours, theirs = (float(process.communicate()[0].split()[1]) for process in asking)
-    client.await_active(balancer)
+    client.await_active(made["id"])
     return ours, theirs
 
 

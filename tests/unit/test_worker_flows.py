@@ -68,3 +68,16 @@ def test_outline(name: str) -> None:
 
 def test_every_kind_of_plan_has_an_outline() -> None:
     assert {plan.kind for plan in PLANS.values()} == set(Kind)
+
+
+def steps(part: Any) -> list[Any]:
+    return [part] if isinstance(part, task.Task) else [step for item in part for step in steps(item)]
+
+
+def test_which_steps_need_no_engine() -> None:
+    """What takes nothing from others, and leaves nothing behind that a failure would have to undo."""
+    tree = Tree(trees.load_balancer(id="lb"))
+    tools: Any = SimpleNamespace()
+    every = [step for plan in PLANS.values() for step in steps(flows.build(plan, tree, tools))]
+    alone = {type(step).__name__ for step in every if step.stands_alone}
+    assert alone == {"ClaimVip", "Configure", "CreatePorts", "Keep", "ReleaseVip", "Retire"}
