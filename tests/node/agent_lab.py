@@ -35,7 +35,8 @@ from cryptography.x509.oid import ExtendedKeyUsageOID, NameOID
 import hydria
 from hydria.wire import heartbeat
 from hydria.wire.boot import Boot
-from hydria.wire.state import Applied, DesiredState, Interface, Server, decode_applied, encode
+from hydria.wire.encoding import encode
+from hydria.wire.state import Applied, DesiredState, Interface, Server, decode_applied
 
 T = TypeVar("T")
 

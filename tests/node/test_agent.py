@@ -12,8 +12,9 @@ from pathlib import Path
 
 import pytest
 
+from hydria.wire.encoding import encode
 from hydria.wire.heartbeat import Report
-from hydria.wire.state import DesiredState, encode
+from hydria.wire.state import DesiredState
 from tests.node import agent_lab
 from tests.node.agent_lab import BACKEND, LISTENER, POOL, VIP, VIP6, Lab, Load, eventually, server, state
 

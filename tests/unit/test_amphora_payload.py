@@ -9,8 +9,9 @@ from hydria.amphora import payload
 from hydria.amphora.faults import Malformed
 from hydria.amphora.haproxy import fault
 from hydria.amphora.limits import fitted_maxconn, of_frontends
+from hydria.wire.encoding import encode
 from hydria.wire.logs import Syslog
-from hydria.wire.state import DesiredState, Heartbeats, Interface, Server, encode
+from hydria.wire.state import DesiredState, Heartbeats, Interface, Server
 
 STATE = DesiredState(
     3,

@@ -13,7 +13,8 @@ from hydria.dataplane import datagrams
 from hydria.model.pool import SessionPersistence
 from hydria.model.statuses import Algorithm, ListenerProtocol, MonitorType, PersistenceType, PoolProtocol
 from hydria.testing.trees import LISTENER, POOL, listener, load_balancer, member, monitor, pool, tree
-from hydria.wire.state import DesiredState, Probe, Service, Target, decode_state, encode
+from hydria.wire.encoding import encode
+from hydria.wire.state import DesiredState, Probe, Service, Target, decode_state
 
 
 def dns(*more, of_listener=(), of_pool=()):

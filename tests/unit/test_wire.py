@@ -12,7 +12,7 @@ from pathlib import Path
 
 import pytest
 
-from hydria.wire import heartbeat, state
+from hydria.wire import encoding, heartbeat, state
 from hydria.wire.boot import Boot
 from hydria.wire.heartbeat import ListenerReport, Rejected, Report
 
@@ -155,9 +155,9 @@ def test_desired_state_round_trip() -> None:
         servers=(state.Server("p:l", "m", "::1", 80, 3, enabled=False, options=("check", "inter", "5s")),),
         nftables="table inet hydria {}",
     )
-    assert state.decode_state(state.encode(desired)) == desired
+    assert state.decode_state(encoding.encode(desired)) == desired
     applied = state.Applied(4, reloaded=True, fault="")
-    assert state.decode_applied(state.encode(applied)) == applied
+    assert state.decode_applied(encoding.encode(applied)) == applied
 
 
 @pytest.mark.parametrize(
@@ -174,3 +174,11 @@ def test_boot_round_trip_keeps_its_key_to_its_owner(tmp_path: Path) -> None:
     assert Boot.read(tmp_path) == boot
     assert (tmp_path / "boot.json").stat().st_mode & 0o777 == 0o600
     assert "aa" * 32 not in repr(boot)
+
+
+def test_nothing_but_dataclasses_is_encoded() -> None:
+    assert (
+        encoding.encode({"a": [state.Applied(4)]}) == b'{"a":[{"generation":4,"reloaded":false,"fault":""}]}'
+    )
+    with pytest.raises(TypeError, match="set is no dataclass"):
+        encoding.encode({"a": {1}})

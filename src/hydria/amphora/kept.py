@@ -12,7 +12,8 @@ from hydria.amphora import files, workdir
 from hydria.amphora.faults import Malformed
 from hydria.amphora.log import log
 from hydria.amphora.payload import decode
-from hydria.wire.state import DesiredState, encode
+from hydria.wire.encoding import encode
+from hydria.wire.state import DesiredState
 
 _DIGEST = "sha256"
 

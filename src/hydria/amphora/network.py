@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import dataclasses
-
 from hydria.amphora.faults import Refused
 from hydria.amphora.log import log
 from hydria.amphora.root_part import RootPart
@@ -53,7 +51,7 @@ class Network:
 
     def _interfaces(self, interfaces: tuple[Interface, ...]) -> None:
         if interfaces:
-            added = self._root.ask("interfaces", [dataclasses.asdict(interface) for interface in interfaces])
+            added = self._root.ask("interfaces", interfaces)
             self._announced = added
             self._announce(added)
 

@@ -24,7 +24,8 @@ from hydria.amphora import kernel, payload
 from hydria.amphora.faults import Malformed, Refused, Stale
 from hydria.amphora.log import log
 from hydria.wire import boot
-from hydria.wire.state import Applied, DesiredState, encode
+from hydria.wire.encoding import encode
+from hydria.wire.state import Applied, DesiredState
 
 _BODY_LIMIT = 64 * 1024 * 1024
 _CONNECTIONS = 64

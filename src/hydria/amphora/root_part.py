@@ -8,6 +8,7 @@ import threading
 from typing import Any
 
 from hydria.amphora.faults import Refused
+from hydria.wire.encoding import encode
 
 _SECONDS = 60
 
@@ -22,11 +23,11 @@ class RootPart:
         self._lock = threading.Lock()
 
     def ask(self, command: str, arguments: object) -> Any:
-        """The result of a command; Refused with the root part's words.
+        """The result of a command, whose arguments may be dataclasses; Refused with the root part's words.
 
         A root part that is gone ends the agent (it is its parent), so a broken channel is no case here.
         """
-        request = json.dumps({"command": command, "arguments": arguments}).encode() + b"\n"
+        request = encode({"command": command, "arguments": arguments}) + b"\n"
         with self._lock:
             self._channel.sendall(request)
             reply = json.loads(self._replies.readline())

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import json
 import time
-from dataclasses import asdict, dataclass, field
+from dataclasses import dataclass, field
 
 from hydria.amphora import workdir
+from hydria.wire.encoding import encode
 
 
 @dataclass(frozen=True, slots=True)
@@ -24,7 +25,7 @@ class Running:
 
     def write(self) -> None:
         """Keep it."""
-        workdir.write(workdir.RUNNING, json.dumps(asdict(self)))
+        workdir.write(workdir.RUNNING, encode(self).decode())
 
     @classmethod
     def read(cls) -> Running:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import dataclasses
 import time
 from collections import defaultdict
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -142,8 +141,7 @@ class Services:
                 down.setdefault(listener, []).append(name)
         if (services, down) == self._told:
             return
-        listed = [dataclasses.asdict(service) for service in services]
-        self._root.ask("datagrams", {"services": listed, "down": down})
+        self._root.ask("datagrams", {"services": services, "down": down})
         kept = {service.listener for service in services}
         for service in self._told[0]:
             if service.listener not in kept:

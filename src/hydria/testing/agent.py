@@ -14,7 +14,8 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 
 from hydria.drivers.certificates.interface import CertificateAuthority
-from hydria.wire.state import Applied, DesiredState, decode_state, encode
+from hydria.wire.encoding import encode
+from hydria.wire.state import Applied, DesiredState, decode_state
 
 
 @dataclass

@@ -6,10 +6,11 @@
 
 from __future__ import annotations
 
-import dataclasses
 import json
 from dataclasses import dataclass, field
 from pathlib import Path
+
+from hydria.wire.encoding import encode
 
 CONFIG = "boot.json"
 SERVER_PEM = "server.pem"
@@ -45,7 +46,7 @@ class Boot:
         """Write it to ``directory``, readable by its owner alone."""
         path = directory / CONFIG
         path.touch(mode=0o600)
-        path.write_text(json.dumps(dataclasses.asdict(self)))
+        path.write_bytes(encode(self))
 
     @classmethod
     def read(cls, directory: Path) -> Boot:

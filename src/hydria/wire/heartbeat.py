@@ -22,6 +22,8 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field
 from typing import Any
 
+from hydria.wire import encoding
+
 VERSION = 1
 _SIGNATURE = 32
 _LIMIT = 60_000  # bytes of compressed JSON in a UDP datagram
@@ -168,7 +170,7 @@ def _split(report: Report, size: int) -> Iterator[Report]:
 
 
 def _datagram(report: Report, key: str) -> bytes:
-    body = zlib.compress(json.dumps(dataclasses.asdict(report), separators=(",", ":")).encode())
+    body = zlib.compress(encoding.encode(report))
     amphora_id = report.amphora_id.encode()
     return bytes([VERSION, len(amphora_id)]) + amphora_id + _sign(amphora_id, body, key) + body
 

@@ -6,7 +6,6 @@ refuses it and keeps the previous one. Nothing in it depends on what was sent be
 
 from __future__ import annotations
 
-import dataclasses
 import json
 from dataclasses import dataclass, field
 from typing import Any
@@ -180,13 +179,8 @@ class Applied:
     fault: str = ""
 
 
-def encode(value: DesiredState | Applied) -> bytes:
-    """JSON, with the fields' names as keys."""
-    return json.dumps(dataclasses.asdict(value), separators=(",", ":")).encode()
-
-
 def decode_state(body: bytes) -> DesiredState:
-    """The inverse of :func:`encode`; ValueError, KeyError or TypeError on anything else."""
+    """Of the JSON of one (:mod:`.encoding`); ValueError, KeyError or TypeError on anything else."""
     fields: dict[str, Any] = json.loads(body)
     interfaces = tuple(
         Interface(**{**item, "addresses": tuple(item["addresses"]), "vips": tuple(item["vips"])})

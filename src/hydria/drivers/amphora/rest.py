@@ -15,7 +15,8 @@ from hydria.drivers.certificates.interface import CertificateAuthority
 from hydria.model.amphora import Amphora
 from hydria.model.errors import DriverError, Outdated, Refused, Unreachable
 from hydria.settings import Settings
-from hydria.wire.state import Applied, DesiredState, decode_applied, encode
+from hydria.wire.encoding import encode
+from hydria.wire.state import Applied, DesiredState, decode_applied
 
 _STATE = "/v1/state"
 _INFO = "/v1/info"
