@@ -46,7 +46,7 @@ def main() -> None:
         certificates(running)
         client = Client()
         with rivals(running, running.directory) as others:
-            made = order(client, others.member)
+            made, udp = order(client, others.member), order_udp(client, others.member)
             paths = {
                 "hydria": made["vip_address"],
                 "haproxy": others.haproxy,
@@ -61,6 +61,7 @@ def main() -> None:
                     in_turns({name: partial(wrk, arguments, url.format(a)) for name, a in paths.items()}),
                 )
             del paths["haproxy"]
+            paths["hydria"] = udp["vip_address"]
             datagrams = {name: partial(packets, address) for name, address in paths.items()}
             tell("UDP, answered datagrams a second, 64 flows", in_turns(datagrams))
             latency(running, Client(), made, others.haproxy)  # the API has closed the other connection by now
@@ -85,18 +86,27 @@ def certificates(running: Machine) -> None:
 
 
 def order(client: Client, member: str) -> dict[str, Any]:
-    """A load balancer with a listener for each way, all in front of the one member."""
-    members = [{"address": member, "protocol_port": HTTP}]
-    pool = {"name": "web", "protocol": "HTTP", "lb_algorithm": "ROUND_ROBIN", "members": members}
-    udp = {"name": "udp", "protocol": "UDP", "lb_algorithm": "ROUND_ROBIN"}
-    udp["members"] = [{"address": member, "protocol_port": UDP}]  # type: ignore[assignment]
-    listeners = [
-        {"protocol": "HTTP", "protocol_port": HTTP, "default_pool": pool},
-        {"protocol": "UDP", "protocol_port": UDP, "default_pool": udp},
-    ]
+    """A load balancer with a listener for each way over TCP, all in front of the one member."""
+    pool = _pool("web", "HTTP", member, HTTP)
+    listeners = [{"protocol": "HTTP", "protocol_port": HTTP, "default_pool": pool}]
     for port, key in KEYS.items():
         terminated = {"protocol": "TERMINATED_HTTPS", "default_tls_container_ref": f"local:{key}"}
         listeners.append({**terminated, "protocol_port": port, "default_pool": {"name": "web"}})
+    return _made(client, listeners)
+
+
+def order_udp(client: Client, member: str) -> dict[str, Any]:
+    """Another one for UDP, as HAProxy by hand has no such thing beside it, either."""
+    listener = {"protocol": "UDP", "protocol_port": UDP, "default_pool": _pool("udp", "UDP", member, UDP)}
+    return _made(client, [listener])
+
+
+def _pool(name: str, protocol: str, member: str, port: int) -> dict[str, Any]:
+    members = [{"address": member, "protocol_port": port}]
+    return {"name": name, "protocol": protocol, "lb_algorithm": "ROUND_ROBIN", "members": members}
+
+
+def _made(client: Client, listeners: Sequence[dict[str, Any]]) -> dict[str, Any]:
     body = {"loadbalancer": {"name": "traffic", "listeners": listeners}}
     made: dict[str, Any] = client.call("POST", "/loadbalancers", body)["loadbalancer"]
     client.await_active(made["id"])
