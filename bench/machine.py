@@ -48,7 +48,7 @@ def machine(options: str = "") -> Iterator[Machine]:
             process = subprocess.Popen(
                 [sys.executable, "-m", "hydria.cli", "all", "--ephemeral", "--state-dir", name,
                  "--config-file", str(config)],
-                stdin=subprocess.DEVNULL, stdout=log, stderr=subprocess.STDOUT, start_new_session=True,
+                stdin=subprocess.DEVNULL, stdout=log, stderr=subprocess.STDOUT,
             )  # fmt: skip
         try:
             log_text = (directory / "hydria.log").read_text
