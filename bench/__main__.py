@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import signal
 import sys
 
 from bench import changes, controlplane, cost, dataplane, fleet, scale, traffic
@@ -23,6 +24,8 @@ def main() -> int:
     if unknown:
         print(f"no such benchmark: {', '.join(unknown)}; there are {', '.join(BENCHMARKS)}", file=sys.stderr)
         return 2
+    # As Ctrl-C does: what a benchmark has made is taken down on the way out.
+    signal.signal(signal.SIGTERM, lambda number, _frame: sys.exit(128 + number))
     for name in names:
         print(f"== {name}", flush=True)
         BENCHMARKS[name]()
