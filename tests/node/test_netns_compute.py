@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import contextlib
 import dataclasses
-import ipaddress
 import json
 import os
 import random
@@ -23,7 +22,6 @@ from hydria.drivers.compute import enclosure, launch, namespaces
 from hydria.drivers.compute.interface import AmphoraSpec, ComputeStatus, Selection
 from hydria.drivers.compute.netns import NetnsComputeDriver
 from hydria.drivers.compute.order import Order
-from hydria.drivers.network.interface import FixedAddress
 from hydria.model.errors import DriverError, Invalid
 from tests import driver_lab
 from tests.driver_lab import Host, shell, wait_for
@@ -233,23 +231,15 @@ def test_a_stopped_amphora_is_built_anew(host: Host) -> None:
 
 
 def test_an_address_that_another_amphora_had_is_found_at_once(host: Host) -> None:
-    """The host remembers the link where it last met the address; without an announcement for many seconds."""
-    (subnet_id,) = host.network.network(host.network.lb_network_id).subnet_ids
-    address = str(ipaddress.ip_network(host.network.subnet(subnet_id).cidr)[9])
-    for number in range(3):
-        port = host.network.create_port(
-            host.network.lb_network_id,
-            name=f"port-{number}",
-            owner="test",
-            addresses=[FixedAddress(subnet_id, address)],
-        )
-        spec = host.order()
-        lb_network = dataclasses.replace(spec.lb_network, port=port, addresses=(f"{address}/25",))
-        built = host.compute.build(dataclasses.replace(spec, lb_network=lb_network))
-        with pytest.raises(ConnectionRefusedError):  # by the amphora, where nothing listens
-            socket.create_connection((address, 9), timeout=1).close()
-        host.compute.delete(built.compute_id)
-        host.network.delete_port(port.id)
+    """The host remembers where it last met an address, for many seconds; here for ever, whoever announces it."""
+    port = host.port("port")
+    (fixed,) = port.addresses
+    shell(f"ip neigh replace {fixed.address} lladdr 02:00:00:00:00:01 nud permanent dev {port.binding}")
+    spec = host.order()
+    lb_network = dataclasses.replace(spec.lb_network, port=port, addresses=(f"{fixed.address}/25",))
+    host.compute.build(dataclasses.replace(spec, lb_network=lb_network))
+    with pytest.raises(ConnectionRefusedError):  # by the amphora, where nothing listens
+        socket.create_connection((fixed.address, 9), timeout=5).close()
 
 
 def test_delete_leaves_nothing(host: Host) -> None:
@@ -432,12 +422,13 @@ def test_amphorae_are_forked_from_one_process_and_bear_their_own_names(tmp_path:
         built = [host.compute.build(host.order()) for _ in range(3)]
         assert len(fork_servers() - before) == 1
         for one in built:
-            where = namespaces.inode(one.compute_id)
-            titles = {
-                Path(f"/proc/{pid}/cmdline").read_bytes().rstrip(b"\0").decode()
-                for pid in namespaces.inhabitants()[where or 0]
-            }
-            assert titles == {f"hydria amphora {one.compute_id}"}
+            # Whoever is about to end, or to become another program for a moment, has another name.
+            wait_for(lambda one=one: _titles(one.compute_id) == {f"hydria amphora {one.compute_id}"}, "names")
+
+
+def _titles(compute_id: str) -> set[str]:
+    inhabitants = namespaces.inhabitants()[namespaces.inode(compute_id) or 0]
+    return {_text(Path(f"/proc/{pid}/cmdline")).rstrip("\0") for pid in inhabitants}
 
 
 def test_the_next_amphora_is_built_when_the_process_that_forks_them_was_killed(host: Host) -> None:

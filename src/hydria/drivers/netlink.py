@@ -8,11 +8,12 @@ from __future__ import annotations
 
 import ipaddress
 import os
+import socket
 import threading
 from collections.abc import Callable, Iterable
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
-from errno import EEXIST, ENODEV
+from errno import EEXIST, ENODEV, ENOENT
 from typing import Any
 
 from pyroute2 import IPRoute
@@ -160,6 +161,18 @@ class Netlink:
             self._ask(f"remove {name}", lambda route: route.link("del", ifname=name))
         except DriverError as error:
             if _code(error) != ENODEV:
+                raise
+
+    def forget_neighbor(self, link_index: int, address: str) -> None:
+        """Have the host ask anew who has an address on a link, if it believes to know."""
+        family = socket.AF_INET6 if ":" in address else socket.AF_INET
+        try:
+            self._ask(
+                f"forget who has {address}",
+                lambda route: route.neigh("del", family=family, dst=address, ifindex=link_index),
+            )
+        except DriverError as error:
+            if _code(error) != ENOENT:
                 raise
 
     def addresses(self) -> list[HostNetwork]:

@@ -11,6 +11,7 @@ so that no amphora runs that is only half set up. Standard library alone: all of
 
 from __future__ import annotations
 
+import contextlib
 import ctypes
 import gc
 import os
@@ -26,13 +27,8 @@ from hydria.drivers.compute import enclosure
 from hydria.drivers.compute.order import LIMIT, STARTED, TAKEN, Order
 
 _CLONE_NEWNET, _CLONE_NEWPID = 0x4000_0000, 0x2000_0000
-# Announced as it comes up, an address is not sought at the link of an amphora that had it before. The LB
-# network's addresses and routes are those that the order gives, whatever a router on it says.
-_SETTINGS = {
-    "ipv4/conf/eth0/arp_notify": b"1",
-    "ipv6/conf/eth0/ndisc_notify": b"1",
-    "ipv6/conf/eth0/accept_ra": b"0",
-}
+# The LB network's addresses and routes are those that the order gives, whatever a router on it says.
+_ACCEPT_RA = "/proc/sys/net/ipv6/conf/eth0/accept_ra"
 _libc = ctypes.CDLL(None, use_errno=True)
 
 
@@ -117,12 +113,9 @@ def _enter(namespace: str) -> None:
 
 
 def _set_up_links(lines: str) -> None:
-    for name, value in _SETTINGS.items():
-        try:
-            descriptor = os.open(f"/proc/sys/net/{name}", os.O_WRONLY | os.O_CLOEXEC)
-        except FileNotFoundError:  # IPv6 may be off
-            continue
-        os.write(descriptor, value)
+    with contextlib.suppress(FileNotFoundError):  # IPv6 may be off
+        descriptor = os.open(_ACCEPT_RA, os.O_WRONLY | os.O_CLOEXEC)
+        os.write(descriptor, b"0")
         os.close(descriptor)
     status, output = program.run("ip", "-batch", "-", text=lines)
     if status:

@@ -170,6 +170,11 @@ class NetnsComputeDriver:
             )
         finally:
             os.close(namespace)
+        if isolated:
+            # Another amphora may have had an address. An announcement of the new one would not do: a bridge
+            # drops what comes before it has noticed, which is later, that its port is up.
+            for fixed in port.addresses:
+                self._netlink.forget_neighbor(bridge, fixed.address)
 
     def _remove(self, name: str) -> None:
         """Remove all of an amphora. The kernel removes its links along with the namespace, a little later."""
