@@ -158,6 +158,10 @@ def test_tcp_and_udp_on_the_same_port(lab: Lab) -> None:
         lab.apply(dataclasses.replace(of_http, services=(service,)))
         assert lab.get() == "8001"
         assert ask(lab, port=80) == "m1"
+        flows = lab.in_amphora("cat", "/proc/net/nf_conntrack")
+        assert ("udp" in flows, "tcp" in flows) == (True, False), (
+            "TCP is none of the packet filter's business"
+        )
 
 
 @pytest.mark.parametrize(("balance", "distinct"), [("source", 1), ("flow", 2), ("least", 2)])
