@@ -4,31 +4,37 @@ from __future__ import annotations
 
 import dataclasses
 import os
-import re
 import signal
 import socket
-import subprocess
 import sys
 import threading
 import time
 from collections import Counter
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import ExitStack, contextmanager, suppress
+from contextlib import ExitStack
 from pathlib import Path
-from typing import Self
 
 import pytest
 
 from hydria.wire.state import DesiredState, Probe, Service, Target
 from tests.node import agent_lab
-from tests.node.agent_lab import ETH1, VIP, VIP6, Lab, Outside, eventually, server, state
+from tests.node.agent_lab import ETH1, VIP, VIP6, Lab, eventually, server, state
+from tests.node.datagram_lab import (
+    LISTENER,
+    OUTSIDE,
+    OUTSIDE6,
+    POOL,
+    Client,
+    answers,
+    ask,
+    changed,
+    echoes,
+    udp,
+)
 
 pytestmark = pytest.mark.node
 
-OUTSIDE, OUTSIDE6 = "10.78.0.1", "fd78::1"
-LISTENER = "11111111-0000-4000-8000-000000000053"
-POOL = "22222222-0000-4000-8000-000000000053"
 PROBE = Probe("UDP-CONNECT", delay=1, timeout=1, rise=1, fall=1)
 
 
@@ -36,100 +42,6 @@ PROBE = Probe("UDP-CONNECT", delay=1, timeout=1, rise=1, fall=1)
 def lab(tmp_path: Path) -> Iterator[Lab]:
     with agent_lab.running(tmp_path) as running:
         yield running
-
-
-class Echo:
-    """A server that answers every datagram with its own name and who asked."""
-
-    def __init__(self, where: Outside, name: str, address: str = OUTSIDE) -> None:
-        family = socket.AF_INET6 if ":" in address else socket.AF_INET
-        self.name = name
-        self.asked = threading.Event()
-        self.may_answer = threading.Event()
-        self.may_answer.set()
-        self.socket = where.run(lambda: _bound(family, address))
-        self.target = Target(name, address, self.socket.getsockname()[1])
-        self._thread = threading.Thread(target=self._run, daemon=True)
-        self._thread.start()
-
-    def _run(self) -> None:
-        with suppress(OSError):
-            while True:
-                _, client = self.socket.recvfrom(2048)
-                if client is None:  # shut down
-                    return
-                self.asked.set()
-                self.may_answer.wait()
-                self.socket.sendto(f"{self.name} {client[0]}".encode(), client)
-
-    def close(self) -> None:
-        self.may_answer.set()
-        with suppress(OSError):
-            self.socket.shutdown(socket.SHUT_RDWR)
-        self.socket.close()
-        self._thread.join(5)
-
-
-def _bound(family: socket.AddressFamily, address: str) -> socket.socket:
-    made = socket.socket(family, socket.SOCK_DGRAM)
-    made.bind((address, 0))
-    return made
-
-
-@contextmanager
-def echoes(lab: Lab, count: int, address: str = OUTSIDE) -> Iterator[list[Echo]]:
-    with ExitStack() as stack:
-        made = [Echo(lab.outside, f"m{number}", address) for number in range(1, count + 1)]
-        for each in made:
-            stack.callback(each.close)
-        yield made
-
-
-def udp(
-    generation: int, *targets: Target, vips: tuple[str, ...] = (VIP, VIP6), **more: object
-) -> DesiredState:
-    service = Service(LISTENER, POOL, "udp", vips, 53, targets, **more)  # type: ignore[arg-type]  # of the test
-    return DesiredState(generation, interfaces=(ETH1,), services=(service,))
-
-
-class Client:
-    """One flow: a socket that keeps its port."""
-
-    def __init__(self, lab: Lab, vip: str = VIP, port: int = 53, source: str = "") -> None:
-        family = socket.AF_INET6 if ":" in vip else socket.AF_INET
-        self.socket = lab.outside.run(lambda: socket.socket(family, socket.SOCK_DGRAM))
-        self.socket.settimeout(0.4)
-        if source:
-            self.socket.bind((source, 0))
-        self.socket.connect((vip, port))
-
-    def ask(self, times: int = 3) -> str:
-        """Who answers; "" for nobody. A datagram may be lost."""
-        for _ in range(times):
-            with suppress(OSError):
-                self.socket.send(b"?")
-                return self.socket.recv(100).decode().split()[0]
-        return ""
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        self.socket.close()
-
-
-def ask(lab: Lab, times: int = 3, **how: object) -> str:
-    with Client(lab, **how) as client:  # type: ignore[arg-type]  # as given
-        return client.ask(times)
-
-
-def answers(lab: Lab, count: int, **how: object) -> Counter[str]:
-    return Counter(ask(lab, **how) for _ in range(count))
-
-
-def changed(target: Target, **more: object) -> Target:
-
-    return dataclasses.replace(target, **more)  # type: ignore[arg-type]  # of the test
 
 
 def test_flows_take_turns_by_weight_and_members_see_the_amphora(lab: Lab) -> None:
@@ -464,170 +376,3 @@ def test_an_agent_that_starts_again_goes_on(lab: Lab) -> None:
 def test_what_is_no_service_is_refused(lab: Lab, service: Service) -> None:
     body = agent_lab.encode(DesiredState(1, interfaces=(ETH1,), services=(service,)))
     assert lab.request("PUT", "/v1/state", body)[0] == 400
-
-
-# --- Members that see their clients
-
-
-APART, APART6 = "10.78.0.7", "fd78::7"
-CLIENT, CLIENT6 = "192.0.2.9", "2001:db8::9"
-
-
-@pytest.fixture
-def apart(lab: Lab) -> Iterator[str]:
-    """A namespace for members on the VIP network, whose way to clients is the VIP; clients are farther away."""
-    outside = lab.namespace.removesuffix("-a") + "-o"
-    name = lab.namespace.removesuffix("-a") + "-m"
-
-    def ip(line: str) -> None:
-        subprocess.run(["ip", *line.split()], check=True, timeout=10)
-
-    ip(f"netns add {name}")
-    try:
-        ip(f"-n {outside} link add apart link out1 type macvlan mode bridge")
-        ip(f"-n {outside} link set apart netns {name} name eth0")
-        ip(f"-n {name} link set eth0 up")
-        for address, length, client, vip in ((APART, 24, CLIENT, VIP), (APART6, 64, CLIENT6, VIP6)):
-            dad = "nodad" if ":" in address else ""
-            ip(f"-n {name} addr add {address}/{length} dev eth0 {dad}")
-            family = "-6" if ":" in address else "-4"
-            ip(f"{family} -n {name} route add default via {vip} table 100")
-            ip(f"{family} -n {name} rule add ipproto udp sport 1024-65534 lookup 100")
-            ip(f"-n {outside} addr add {client} dev lo {dad}")
-        yield name
-    finally:
-        ip(f"netns del {name}")
-
-
-@pytest.mark.parametrize(
-    ("vip", "address", "source"),
-    [(VIP, APART, CLIENT), (VIP6, APART6, CLIENT6), (VIP, APART, OUTSIDE), (VIP6, APART6, OUTSIDE6)],
-    ids=["ipv4", "ipv6", "ipv4 of the same subnet", "ipv6 of the same subnet"],
-)
-def test_members_that_see_their_clients(lab: Lab, apart: str, vip: str, address: str, source: str) -> None:
-    there = Outside(apart)
-    with ExitStack() as stack:
-        stack.callback(there.close)
-        one, two = (Echo(there, name, address) for name in ("m1", "m2"))
-        stack.callback(two.close)
-        stack.callback(one.close)
-
-        def seen(client: Client) -> str:
-            client.socket.send(b"?")
-            return client.socket.recv(100).decode()
-
-        lab.apply(udp(1, one.target, preserve=True))
-        client = stack.enter_context(Client(lab, vip, source=source))
-        client.socket.settimeout(10)
-        assert seen(client) == f"m1 {source}"
-        # It goes on so: nobody tells the member of a shorter way, on which the answer would not be the VIP's.
-        for _ in range(20):
-            assert seen(client) == f"m1 {source}"
-        answer = ["route", "get", source, "ipproto", "udp", "sport", str(one.target.port)]
-        way = subprocess.check_output(["ip", "-n", apart, *answer], text=True)
-        assert f"via {vip}" in way
-        assert "redirected" not in way
-        # Answers under way arrive here, too.
-        one.asked.clear()
-        one.may_answer.clear()
-        client.socket.send(b"?")
-        assert one.asked.wait(10)
-        lab.apply(udp(2, two.target, preserve=True))
-        one.may_answer.set()
-        assert client.socket.recv(100).decode() == f"m1 {source}"
-        assert seen(client) == f"m2 {source}"
-        # A change leaves flows as they are; new ones come from the amphora.
-        lab.apply(udp(3, two.target))
-        assert seen(client) == f"m2 {source}"
-        with Client(lab, vip, source=source) as other:
-            other.socket.settimeout(10)
-            own = [each.partition("/")[0] for each in ETH1.addresses]
-            assert seen(other).removeprefix("m2 ") in own
-
-
-# --- SCTP, spoken by programs of their own, for kernels without it
-
-
-SCTP = Path("/usr/lib/usrsctp")
-
-
-@pytest.fixture
-def far(lab: Lab) -> Iterator[str]:
-    """A member's namespace, a hop away, with one address: SCTP may answer from any that it has."""
-    name = lab.namespace.removesuffix("-a") + "-f"
-    outside = lab.namespace.removesuffix("-a") + "-o"
-
-    def run(*command: str) -> None:
-        subprocess.run(command, check=True, timeout=10)
-
-    run("ip", "netns", "add", name)
-    try:
-        run("ip", "-n", name, "link", "add", "eth0", "type", "veth", "peer", "name", "far0", "netns", outside)
-        run("ip", "-n", name, "addr", "add", "10.79.0.2/24", "dev", "eth0")
-        run("ip", "-n", name, "link", "set", "eth0", "up")
-        run("ip", "-n", outside, "addr", "add", "10.79.0.1/24", "dev", "far0")
-        run("ip", "-n", outside, "link", "set", "far0", "up")
-        run("ip", "-n", name, "route", "add", "default", "via", "10.79.0.1")
-        run("ip", "netns", "exec", outside, "sysctl", "-qw", "net.ipv4.ip_forward=1")
-        yield name
-    finally:
-        run("ip", "netns", "del", name)
-
-
-def test_sctp(lab: Lab, far: str) -> None:
-    outside = lab.namespace.removesuffix("-a") + "-o"
-    target = Target("m1", "10.79.0.2", 7)
-    service = Service(LISTENER, POOL, "sctp", (VIP,), 7777, (target,), limit=5, sticky=60)
-    lab.apply(DesiredState(1, interfaces=(ETH1,), services=(service,)))
-    with subprocess.Popen(
-        ["ip", "netns", "exec", far, SCTP / "echo_server"],
-        stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL,
-    ) as server:  # fmt: skip
-        try:
-            assert eventually(lambda: "hello" in sctp_echo(outside, "hello"), 30)
-        finally:
-            server.kill()
-
-
-def test_sctp_members_that_see_their_clients(lab: Lab, apart: str) -> None:
-    outside = lab.namespace.removesuffix("-a") + "-o"
-    # What speaks SCTP here writes whole packets, which no rule tells apart: all goes by the VIP.
-    ways = f"route add {VIP} dev eth0", f"route add default via {VIP}", "route del 10.78.0.0/24"
-    for line in (*ways, "-6 addr flush dev eth0"):
-        subprocess.run(["ip", "-n", apart, *line.split()], check=True, timeout=10)
-    services = [
-        Service(LISTENER, POOL, "sctp", (VIP,), 7777, (Target("m1", APART, 7),), preserve=preserve)
-        for preserve in (True, False)
-    ]
-    lab.apply(DesiredState(1, interfaces=(ETH1,), services=services[:1]))
-    with subprocess.Popen(
-        ["ip", "netns", "exec", apart, "stdbuf", "-oL", SCTP / "echo_server"],
-        stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True,
-    ) as server:  # fmt: skip
-        try:
-            assert eventually(lambda: "hello" in sctp_echo(outside, "hello"), 30)
-            lab.apply(DesiredState(2, interfaces=(ETH1,), services=services[1:]))
-            assert eventually(lambda: "later" in sctp_echo(outside, "later"), 30)
-        finally:
-            server.kill()
-        assert server.stdout
-        seen = re.findall(r"Msg .* received from ::ffff:(\S+):\d+ on", server.stdout.read())
-    own = {each.partition("/")[0] for each in ETH1.addresses}
-    assert seen[0] == OUTSIDE
-    assert seen[-1] in own
-
-
-def sctp_echo(namespace: str, text: str) -> str:
-    """What an SCTP client gets back from the VIP within a moment."""
-    with subprocess.Popen(
-        ["ip", "netns", "exec", namespace, "stdbuf", "-oL", SCTP / "client", VIP, "7777"],
-        stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True,
-    ) as client:  # fmt: skip
-        assert client.stdin is not None
-        try:
-            client.stdin.write(f"{text}\n")
-            client.stdin.flush()
-            time.sleep(1)  # the program says nothing about when it is done
-        finally:
-            client.kill()
-        return client.stdout.read() if client.stdout else ""

@@ -78,7 +78,7 @@ VALUES: list[tuple[StrEnum, str]] = [
     (ListenerProtocol.HTTPS, f"{OPTIONS}::test_tls_passes_through_to_members"),
     (ListenerProtocol.TERMINATED_HTTPS, f"{TLS}::test_https_ends_here"),
     (ListenerProtocol.UDP, f"{MACHINE}::test_udp_and_tcp_share_a_port"),
-    (ListenerProtocol.SCTP, f"{DATAGRAMS}::test_sctp"),
+    (ListenerProtocol.SCTP, "node/test_agent_sctp.py::test_sctp"),
     (ListenerProtocol.PROMETHEUS, f"{METRICS}::test_metrics_have_octavias_names_and_the_ids_of_the_objects"),
     (PoolProtocol.HTTP, f"{OPTIONS}::test_tcp_listeners_carry_whatever_is_said"),
     (PoolProtocol.TCP, f"{OPTIONS}::test_tcp_listeners_carry_whatever_is_said"),
@@ -86,7 +86,7 @@ VALUES: list[tuple[StrEnum, str]] = [
     (PoolProtocol.PROXY, f"{MEMBERS}::test_members_learn_who_the_client_is"),
     (PoolProtocol.PROXYV2, f"{MEMBERS}::test_members_learn_who_the_client_is"),
     (PoolProtocol.UDP, f"{MACHINE}::test_udp_and_tcp_share_a_port"),
-    (PoolProtocol.SCTP, f"{DATAGRAMS}::test_sctp"),
+    (PoolProtocol.SCTP, "node/test_agent_sctp.py::test_sctp"),
     (Algorithm.ROUND_ROBIN, f"{TRAFFIC}::test_round_robin_follows_weights"),
     (Algorithm.LEAST_CONNECTIONS, f"{TRAFFIC}::test_least_connections_avoids_the_busy"),
     (Algorithm.SOURCE_IP, f"{TRAFFIC}::test_source_ip_is_even_and_stays_when_members_come_and_processes_go"),
@@ -154,7 +154,7 @@ STICKY = f"{DATAGRAMS}::test_clients_stick"
 
 SEEN: dict[str, str] = {
     "loadbalancer.flow_logs": "node/test_agent_logs.py::test_a_load_balancer_without_flow_logs",
-    "pool.preserve_source": f"{DATAGRAMS}::test_members_that_see_their_clients",
+    "pool.preserve_source": "node/test_agent_kept_sources.py::test_members_that_see_their_clients",
     "ratelimitpolicy.enabled": "node/test_agent_rate_limits.py::test_limits_change_without_a_reload",
     "ratelimitrule.threshold": f"{LIMITS}::test_requests_beyond_the_threshold",
     "ratelimitrule.interval": f"{LIMITS}::test_requests_are_held_back_and_none_fails",
