@@ -19,7 +19,7 @@ from hydria.model.rules import OWASP_B
 
 HTTP, P256, RSA, UDP = 80, 443, 8443, 5353  # ports of every path
 KEYS = {P256: "p256", RSA: "rsa"}
-NAMESPACES = ("bm", "bh", "bn")
+NAMESPACES = MEMBER, HAPROXY, NGINX = "bm", "bh", "bn"
 _CIPHERS = ":".join(name for name in OWASP_B.split(":") if not name.startswith("TLS_"))
 _WEB = "location / { return 200 'All is well.'; }"
 
@@ -42,13 +42,13 @@ def rivals(running: Machine, certificates: Path) -> Iterator[Rivals]:
             stack.enter_context(namespace(running, name, address))
         directory = running.directory
         stack.enter_context(
-            _started("bm", ["nginx", "-c", _written(directory, "member.conf", _member(certificates))])
+            _started(MEMBER, ["nginx", "-c", _written(directory, "member.conf", _member(certificates))])
         )
         stack.enter_context(
-            _started("bn", ["nginx", "-c", _written(directory, "nginx.conf", _nginx(member, certificates))])
+            _started(NGINX, ["nginx", "-c", _written(directory, "nginx.conf", _nginx(member, certificates))])
         )
         config = _written(directory, "haproxy.cfg", _haproxy(member, certificates))
-        stack.enter_context(_started("bh", ["haproxy", "-db", "-f", config]))
+        stack.enter_context(_started(HAPROXY, ["haproxy", "-db", "-f", config]))
         yield Rivals(member, haproxy, nginx)
 
 

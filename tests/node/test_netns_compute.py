@@ -420,7 +420,8 @@ def test_amphorae_are_forked_from_one_process_and_bear_their_own_names(tmp_path:
     before = fork_servers()
     with driver_lab.host(tmp_path) as host:
         built = [host.compute.build(host.order()) for _ in range(3)]
-        assert len(fork_servers() - before) == 1
+        # What carries out an order is a copy of it, for a moment.
+        wait_for(lambda: len(fork_servers() - before) == 1, "one process that amphorae are forked from")
         for one in built:
             # Whoever is about to end, or to become another program for a moment, has another name.
             wait_for(lambda one=one: _titles(one.compute_id) == {f"hydria amphora {one.compute_id}"}, "names")
@@ -434,6 +435,7 @@ def _titles(compute_id: str) -> set[str]:
 def test_the_next_amphora_is_built_when_the_process_that_forks_them_was_killed(host: Host) -> None:
     before = fork_servers()
     first = host.compute.build(host.order())
+    wait_for(lambda: len(fork_servers() - before) == 1, "the process without copies of it")
     (server,) = fork_servers() - before
     os.kill(server, signal.SIGKILL)
     second = host.compute.build(host.order())
