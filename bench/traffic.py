@@ -3,8 +3,11 @@
 The client is this host; each path is a namespace on the same bridge. In each round every path is measured for
 ``SECONDS``, so that what else the machine does weighs on all of them. Figures are medians over the rounds,
 ratios the medians of the rounds' own ratios. Amphorae have no limit of processor time; the others have none.
-Two paths that are the same differ by a fifth in a single round, so there are more of the comparison that has
-a goal, and the processor time that HAProxy itself takes for a request is a figure besides: it varies less.
+
+Between two HAProxies with the same configuration the ratio of two single seconds, one after the other, varies
+by an eighth. So HAProxy by hand, which there is a goal for, is compared with another clock: two clients that
+take turns of ``SLICE``, in three times as many rounds of twice the length. The processor time that HAProxy
+itself takes for a request is a figure besides.
 """
 
 from __future__ import annotations
@@ -12,6 +15,7 @@ from __future__ import annotations
 import itertools
 import os
 import re
+import signal
 import statistics
 import subprocess
 import sys
@@ -28,7 +32,9 @@ from bench.rivals import HAPROXY, HTTP, KEYS, NAMESPACES, RSA, UDP, answers, riv
 
 ROUNDS = int(os.environ.get("ROUNDS", "7"))
 SECONDS = 1
+SLICE = 0.05
 CONNECTIONS = 16
+_DONE = re.compile(r"(\d+) requests in")
 _RATE = re.compile(r"Requests/sec:\s+([\d.]+)")
 _PORTS = itertools.count(1024)  # of members that come and go: none twice
 _ERRORS = re.compile(r"Socket errors: .*|Non-2xx.*")
@@ -53,11 +59,10 @@ def main() -> None:
             beside = {"nginx": others.nginx, "direct": others.member}
             for address in (ours, by_hand, *beside.values()):
                 answers(address)
-            processes = {ours: _haproxy(*namespaces(running)), by_hand: _haproxy(HAPROXY)}
+            pair = {"hydria": (ours, _haproxy(*namespaces(running))), "haproxy": (by_hand, _haproxy(HAPROXY))}
             for what, (arguments, url) in SCENARIOS.items():
-                costs: dict[str, list[float]] = {ours: [], by_hand: []}
-                take = partial(costing, processes, costs, partial(wrk, arguments, url))
-                tell(what, in_turns({"hydria": ours, "haproxy": by_hand}, take, 3 * ROUNDS))
+                found, costs = in_slices(arguments, url, pair)
+                tell(what, found)
                 used = " and ".join(f"{statistics.median(each) * 1e6:.1f}" for each in costs.values())
                 report(f"    us of processor a request: {used}", f"{ratio(*costs.values()):.3f}", "-")
                 tell(what, in_turns({"hydria": ours, **beside}, partial(wrk, arguments, url), ROUNDS))
@@ -112,27 +117,57 @@ def _made(client: Client, listeners: Sequence[dict[str, Any]]) -> dict[str, Any]
     return made
 
 
-def costing(
-    processes: Mapping[str, int],
-    costs: Mapping[str, list[float]],
-    take: Callable[[str], float],
-    address: str,
-) -> float:
-    """What ``take`` finds; and in ``costs``, what the process at an address has used for each, seconds."""
-    before = cpu_seconds(processes[address])
-    rate = take(address)
-    costs[address].append((cpu_seconds(processes[address]) - before) / (rate * SECONDS))
-    return rate
+def in_slices(
+    arguments: tuple[str, ...], url: str, paths: Mapping[str, tuple[str, int]]
+) -> tuple[dict[str, list[float]], dict[str, list[float]]]:
+    """Requests a second of each path, and seconds that its process uses for one; paths: address, process."""
+    rates: dict[str, list[float]] = {name: [] for name in paths}
+    costs: dict[str, list[float]] = {name: [] for name in paths}
+    for number in range(3 * ROUNDS):
+        names = sorted(paths, reverse=bool(number % 2))
+        before = {name: cpu_seconds(paths[name][1]) for name in names}
+        done = sliced([_wrk(4 * SECONDS, arguments, url, paths[name][0]) for name in names])
+        for name, requests in zip(names, done, strict=True):
+            rates[name].append(requests / (2 * SECONDS))
+            costs[name].append((cpu_seconds(paths[name][1]) - before[name]) / requests)
+    return rates, costs
+
+
+def sliced(commands: Sequence[Sequence[str]]) -> list[int]:
+    """Requests that each client has done; while one works the others are stopped."""
+    with ExitStack() as stack:
+        clients = []
+        for command in commands:
+            client = stack.enter_context(subprocess.Popen(command, stdout=subprocess.PIPE, text=True))
+            stack.callback(client.kill)
+            client.send_signal(signal.SIGSTOP)
+            clients.append(client)
+        for client in itertools.cycle(clients):
+            if all(each.poll() is not None for each in clients):
+                break
+            client.send_signal(signal.SIGCONT)
+            with suppress(subprocess.TimeoutExpired):
+                client.wait(SLICE)
+            client.send_signal(signal.SIGSTOP)
+        return [int(_searched(_DONE, client.communicate()[0])) for client in clients]
 
 
 def wrk(arguments: tuple[str, ...], url: str, address: str) -> float:
     """Requests a second."""
-    command = ["wrk", "-t", "1", "-c", str(CONNECTIONS), "-d", f"{SECONDS}s", *arguments, url.format(address)]
+    command = _wrk(SECONDS, arguments, url, address)
     said = subprocess.run(command, capture_output=True, text=True, check=True).stdout
+    return float(_searched(_RATE, said))
+
+
+def _wrk(seconds: int, arguments: tuple[str, ...], url: str, address: str) -> list[str]:
+    return ["wrk", "-t", "1", "-c", str(CONNECTIONS), "-d", f"{seconds}s", *arguments, url.format(address)]
+
+
+def _searched(figure: re.Pattern[str], said: str) -> str:
     assert not _ERRORS.search(said), said
-    found = _RATE.search(said)
+    found = figure.search(said)
     assert found, said
-    return float(found[1])
+    return found[1]
 
 
 def packets(address: str) -> float:
