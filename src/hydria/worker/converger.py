@@ -71,10 +71,13 @@ class Converger:
         self._keeper = keeper
         self._settings = tools.settings.controller_worker
 
-    @staticmethod
-    def warm_up() -> None:
-        """Have TaskFlow find its engines before somebody waits: that takes it longer than a whole create."""
-        engines.run(linear_flow.Flow("warm up"), engine="serial", backend=_UNKEPT)
+    def warm_up(self) -> None:
+        """Have ready what the first create would wait for longer than for all else."""
+        try:
+            self._tools.compute.prepare()
+        except HydriaError as error:
+            LOG.warning("The compute driver is not ready to build yet: %s", error)
+        engines.run(linear_flow.Flow("warm up"), engine="serial", backend=_UNKEPT)  # TaskFlow looks for them
 
     def converge(self, load_balancer_id: str) -> Outcome:
         """Work on a load balancer until nothing newer is wanted; never raises a HydriaError."""

@@ -76,8 +76,12 @@ class ComputeDriver(Protocol):
     ``build`` and ``delete`` are idempotent and may take as long as the service needs to accept the order;
     ``get`` answers within seconds and tells when the instance runs. They raise DriverError with the
     service's own reason. ``instances`` lists what Hydria ever built here, for the search for orphans.
-    ``refusal`` may be called by any program, also one that could not build anything.
+    ``refusal`` may be called by any program, also one that could not build anything. ``prepare`` is called by
+    one that is going to build, once.
     """
+
+    def prepare(self) -> None:
+        """Have ready what the first build would wait for; it need not succeed, as builds do without."""
 
     def refusal(self, selection: Selection) -> str:
         """Why no instance can be had so, as a sentence; "" when one can."""

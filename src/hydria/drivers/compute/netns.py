@@ -40,6 +40,10 @@ class NetnsComputeDriver:
         self._netlink = Netlink()
         self._launcher = launch.Launcher()
 
+    def prepare(self) -> None:
+        """Start the process that amphorae are forked from, which takes as long as a whole build."""
+        self._launcher.server()
+
     def refusal(self, selection: Selection) -> str:
         """One host is one zone, and has no images; sizes are configured."""
         if selection.zone:

@@ -25,6 +25,9 @@ class NoopComputeDriver:
         self._instances: dict[str, Instance] = {}
         self._deleted: dict[str, None] = {}  # in the order of deletion
 
+    def prepare(self) -> None:
+        """Nothing has to be ready."""
+
     def refusal(self, selection: Selection) -> str:  # noqa: ARG002  (there is nothing it could lack)
         """Nothing is refused."""
         return ""

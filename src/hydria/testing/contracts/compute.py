@@ -49,6 +49,10 @@ class ComputeDriverContract:
             list(pool.map(driver.delete, [instance.compute_id for instance in built]))
         assert list(driver.instances()) == []
 
+    def test_it_can_be_prepared_more_than_once(self, driver: ComputeDriver) -> None:
+        driver.prepare()
+        driver.prepare()
+
     def test_the_default_is_to_be_had(self, driver: ComputeDriver) -> None:
         assert driver.refusal(Selection()) == ""
 
