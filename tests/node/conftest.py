@@ -1,4 +1,4 @@
-"""What tests of rendered configurations have in common."""
+"""What tests of rendered configurations, and those of an amphora, have in common."""
 
 import tempfile
 from collections.abc import Iterator
@@ -6,14 +6,14 @@ from pathlib import Path
 
 import pytest
 
-from tests.node import dataplane_lab as lab
+from tests.node import agent_lab, dataplane_lab
 
 
 @pytest.fixture
-def proxy() -> Iterator[lab.Proxy]:
+def proxy() -> Iterator[dataplane_lab.Proxy]:
     """An HAProxy that is still to be given something to serve."""
     with tempfile.TemporaryDirectory(prefix="hydria-") as directory:
-        proxy = lab.Proxy(Path(directory))
+        proxy = dataplane_lab.Proxy(Path(directory))
         try:
             yield proxy
         finally:
@@ -23,4 +23,11 @@ def proxy() -> Iterator[lab.Proxy]:
 @pytest.fixture
 def port() -> int:
     """A port on loopback that nobody has."""
-    return lab.free_port()
+    return dataplane_lab.free_port()
+
+
+@pytest.fixture
+def lab(tmp_path: Path) -> Iterator[agent_lab.Lab]:
+    """An amphora that has nothing to serve yet, and what is outside of it."""
+    with agent_lab.running(tmp_path) as running:
+        yield running

@@ -112,7 +112,6 @@ def answers(lab: Lab, count: int, **how: object) -> Counter[str]:
 
 
 def changed(target: Target, **more: object) -> Target:
-
     return dataclasses.replace(target, **more)  # type: ignore[arg-type]  # of the test
 
 

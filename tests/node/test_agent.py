@@ -7,7 +7,6 @@ import signal
 import ssl
 import subprocess
 import time
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -19,12 +18,6 @@ from tests.node import agent_lab
 from tests.node.agent_lab import BACKEND, LISTENER, POOL, VIP, VIP6, Lab, Load, eventually, server, state
 
 pytestmark = pytest.mark.node
-
-
-@pytest.fixture
-def lab(tmp_path: Path) -> Iterator[Lab]:
-    with agent_lab.running(tmp_path) as running:
-        yield running
 
 
 def test_first_state_serves(lab: Lab) -> None:

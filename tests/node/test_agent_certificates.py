@@ -5,8 +5,6 @@ import os
 import signal
 import socket
 import ssl
-from collections.abc import Iterator
-from pathlib import Path
 
 import pytest
 
@@ -20,12 +18,6 @@ pytestmark = pytest.mark.node
 HOST = "www.example.org"
 CA = certificates.make("Test CA", ca=True)
 LIST = File("list0.list", "tls/web.pem\n")
-
-
-@pytest.fixture
-def lab(tmp_path: Path) -> Iterator[Lab]:
-    with agent_lab.running(tmp_path) as running:
-        yield running
 
 
 def encrypted(generation: int, made: certificates.Made, **changes: object) -> DesiredState:

@@ -13,7 +13,6 @@ from collections import Counter
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack
-from pathlib import Path
 
 import pytest
 
@@ -36,12 +35,6 @@ from tests.node.datagram_lab import (
 pytestmark = pytest.mark.node
 
 PROBE = Probe("UDP-CONNECT", delay=1, timeout=1, rise=1, fall=1)
-
-
-@pytest.fixture
-def lab(tmp_path: Path) -> Iterator[Lab]:
-    with agent_lab.running(tmp_path) as running:
-        yield running
 
 
 def test_flows_take_turns_by_weight_and_members_see_the_amphora(lab: Lab) -> None:

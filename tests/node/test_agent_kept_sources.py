@@ -6,12 +6,10 @@ import re
 import subprocess
 from collections.abc import Iterator
 from contextlib import ExitStack
-from pathlib import Path
 
 import pytest
 
 from hydria.wire.state import DesiredState, Service, Target
-from tests.node import agent_lab
 from tests.node.agent_lab import ETH1, VIP, VIP6, Lab, Outside, eventually
 from tests.node.datagram_lab import LISTENER, OUTSIDE, OUTSIDE6, POOL, SCTP, Client, Echo, sctp_echo, udp
 
@@ -19,12 +17,6 @@ pytestmark = pytest.mark.node
 
 APART, APART6 = "10.78.0.7", "fd78::7"
 CLIENT, CLIENT6 = "192.0.2.9", "2001:db8::9"
-
-
-@pytest.fixture
-def lab(tmp_path: Path) -> Iterator[Lab]:
-    with agent_lab.running(tmp_path) as running:
-        yield running
 
 
 @pytest.fixture

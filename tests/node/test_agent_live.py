@@ -8,9 +8,7 @@ import os
 import signal
 import socket
 import time
-from collections.abc import Iterator
 from contextlib import ExitStack, closing
-from pathlib import Path
 from typing import Any
 
 import pytest
@@ -27,12 +25,6 @@ pytestmark = pytest.mark.node
 
 CLIENT, OTHER = "10.78.0.1", "192.0.2.1"
 PORT = 81
-
-
-@pytest.fixture
-def lab(tmp_path: Path) -> Iterator[Lab]:
-    with agent_lab.running(tmp_path) as running:
-        yield running
 
 
 def limited(generation: int, *networks: str, connections: int = 100, total: int = 50_000) -> DesiredState:

@@ -5,7 +5,6 @@ import json
 import socket
 import struct
 import subprocess
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -25,12 +24,6 @@ table inet hydria {
 \t}
 }
 """
-
-
-@pytest.fixture
-def lab(tmp_path: Path) -> Iterator[Lab]:
-    with agent_lab.running(tmp_path) as running:
-        yield running
 
 
 def network(generation: int, *interfaces: Interface, nftables: str = "") -> DesiredState:

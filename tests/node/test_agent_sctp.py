@@ -4,22 +4,14 @@ from __future__ import annotations
 
 import subprocess
 from collections.abc import Iterator
-from pathlib import Path
 
 import pytest
 
 from hydria.wire.state import DesiredState, Service, Target
-from tests.node import agent_lab
 from tests.node.agent_lab import ETH1, VIP, Lab, eventually
 from tests.node.datagram_lab import LISTENER, POOL, SCTP, sctp_echo
 
 pytestmark = pytest.mark.node
-
-
-@pytest.fixture
-def lab(tmp_path: Path) -> Iterator[Lab]:
-    with agent_lab.running(tmp_path) as running:
-        yield running
 
 
 @pytest.fixture

@@ -25,7 +25,7 @@ from hydria.drivers.network.noop import NoopNetworkDriver
 from hydria.model.amphora import Amphora
 from hydria.model.availability_zone import AvailabilityZone
 from hydria.model.availability_zone_profile import AvailabilityZoneProfile
-from hydria.model.errors import HydriaError, Refused, Unavailable, Unreachable
+from hydria.model.errors import DriverError, HydriaError, Refused, Unavailable, Unreachable
 from hydria.model.flavor import Flavor
 from hydria.model.flavor_profile import FlavorProfile
 from hydria.model.load_balancer import LoadBalancer
@@ -458,6 +458,23 @@ class Builder(NoopComputeDriver):
     def build(self, spec: AmphoraSpec) -> Instance:
         self.specs.append(spec)
         return super().build(spec)
+
+
+class Late(NoopComputeDriver):
+    """Is not there yet when the worker starts."""
+
+    def prepare(self) -> None:
+        raise DriverError("nobody answers.")
+
+
+def test_a_compute_service_that_is_not_ready_at_the_start_is_no_obstacle(
+    bench: Bench, caplog: pytest.LogCaptureFixture
+) -> None:
+    tools = dataclasses.replace(bench.tools, compute=Late(bench.tools.settings))
+    converger = Converger(tools, "me:1", LeaseKeeper(bench.store, 30))
+    converger.warm_up()
+    assert "The compute driver is not ready to build yet: nobody answers." in caplog.text
+    assert converger.converge(bench.add()).result is Result.DONE
 
 
 @pytest.mark.parametrize("choosing", [True, False])
