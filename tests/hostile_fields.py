@@ -249,8 +249,8 @@ def _escaped(text: str) -> str:
 def _value(kind: RuleType, compare: CompareType) -> Callable[[str], tuple[str, ...]]:
     def said(text: str) -> tuple[str, ...]:
         if compare is CompareType.REGEX:
-            text = text.replace("\t", r"\t")
-            return (_line(rf"\x20{text[1:]}" if text.startswith(" ") else text),)
+            blank = {" ": r"\x20", "\t": r"\x09"}.get(text[0])
+            return (_line(f"{blank}{text[1:]}" if blank else text),)
         if kind is RuleType.FILE_TYPE:
             return (text if text.startswith(".") else f".{text}",)
         text = _unquoted(kind, text)

@@ -85,6 +85,8 @@ RULES: list[tuple[RuleType, str | None, CompareType, str, list[Request], list[Re
     (HEADER, "X-Test", ENDS, '\\"', [with_header('x\\"')], [with_header('\\"x')]),
     (HEADER, "X-Test", CONTAINS, "%[src]", [with_header("a%[src]b")], [with_header("127.0.0.1")]),
     (HEADER, "X-Test", REGEX, "^a.b$", [with_header("a b"), with_header("a,b")], [with_header("ab")]),
+    (HEADER, "X-Test", REGEX, "^a\\\t{1}b$", [with_header("a\tb")], [with_header("a b"), with_header("a\\tb")]),
+    (HEADER, "X-Test", REGEX, " {2}|[[:alpha:]]7", [with_header("a  b"), with_header("x7")], [with_header("a b"), with_header("77")]),
     (HEADER, "X!#$%&'*+-.^_`|~", EQUAL, "1", [with_header("1", "x!#$%&'*+-.^_`|~")], [with_header("1")]),
     (COOKIE, "sid", EQUAL, "abc", [with_cookie("abc")], [with_cookie("abcd"), with_cookie("ABC"), at("/")]),
     (COOKIE, "sid", STARTS, "ab", [with_cookie("abc")], [with_cookie("cab")]),

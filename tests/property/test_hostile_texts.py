@@ -28,8 +28,6 @@ from tests.haproxy_words import argument, words
 from tests.hostile_fields import FIELDS, REFERENCE, TUNING, Field
 from tests.hostile_texts import SEED, hostile_texts
 
-# Of regular expressions, by Python.
-pytestmark = pytest.mark.filterwarnings("ignore:Possible:FutureWarning")
 TEXTS = 100_000
 EACH = TEXTS // len(FIELDS) + 1
 _CALL = re.compile(r"([a-z0-9_.]+)\((.*?)\)((?:,url_dec\(1\))?)", re.DOTALL)

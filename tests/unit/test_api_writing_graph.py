@@ -112,6 +112,7 @@ REFUSED: dict[str, tuple[Edit, type[HydriaError], str]] = {
     "persistence": (lambda body: _pool(body).update(session_persistence={"type": "APP_COOKIE"}), Invalid, 'Validation failure: Field "cookie_name" must be specified when using the "APP_COOKIE" session persistence type.'),
     "project of a listener": (lambda body: _listener(body).update(project_id="x"), Invalid, "Unknown attribute for argument listener_.listener: project_id"),
     "CIDR": (lambda body: _listener(body).update(allowed_cidrs=["2001:db8::/32"]), Invalid, "Validation failure: CIDR 2001:db8::/32 IP version incompatible with all VIPs ['198.51.100.0'] IP version."),
+    "regular expression": (lambda body: _listener(body).update(l7policies=[{"action": "REJECT", "rules": [{"type": "PATH", "compare_type": "REGEX", "value": "[[:number:]]"}]}]), Invalid, "Error parsing L7Rule: Unable to parse regular expression: unknown POSIX class name at position 3"),
     "listeners": (lambda body: body.update(listeners={}), Invalid, "Invalid input for field/attribute listeners. Value: '{}'. Expected a list of objects."),
     "pool": (lambda body: _listener(body).update(default_pool="p"), Invalid, "Invalid input for field/attribute default_pool. Value: 'p'. Expected an object."),
     "pool name": (lambda body: _pool(body).update(name=["p"]), Invalid, "Invalid input for field/attribute name. Value: '['p']'. Expected a string."),

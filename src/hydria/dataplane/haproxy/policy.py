@@ -131,7 +131,7 @@ def _pattern(rule: L7Rule) -> tuple[str, str]:
     """How HAProxy matches, and with what."""
     text, compare = rule.value, rule.compare_type
     if compare is CompareType.REGEX:
-        return _MATCH[compare], _leading_blank(text.replace("\t", r"\t"))
+        return _MATCH[compare], _leading_blank(text)
     if rule.type is RuleType.FILE_TYPE:
         return "end", text if text.startswith(".") else f".{text}"
     if rule.type in _MAY_BE_QUOTED and len(text) > 2 and text[0] == text[-1] == '"':
@@ -144,5 +144,5 @@ def _pattern(rule: L7Rule) -> tuple[str, str]:
 
 
 def _leading_blank(expression: str) -> str:
-    """The regular expression with a blank that it begins with in other words."""
-    return rf"\x20{expression[1:]}" if expression.startswith(" ") else expression
+    """The regular expression with a blank or tab that it begins with in other words."""
+    return rf"\x{ord(expression[0]):02x}{expression[1:]}" if expression[0] in " \t" else expression

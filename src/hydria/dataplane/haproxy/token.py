@@ -60,11 +60,11 @@ def harmless(expression: str) -> str:
 def pattern(text: str) -> str:
     """One line of a file of patterns, which HAProxy takes as it stands, but for what begins it.
 
-    A line that begins with '#' is a comment unless a blank is before it; blanks at its beginning are no part
-    of the pattern. So there is no line for a pattern that begins with one: Invalid.
+    A line that begins with '#' is a comment unless a blank is before it; blanks and tabs at its beginning are
+    no part of the pattern. So there is no line for a pattern that begins with one: Invalid.
     """
-    _refuse_unprintable(text)
-    if text.startswith(" "):
+    _refuse_unprintable(text.replace("\t", " "))
+    if text[0] in " \t":
         raise Invalid(f"{text[:100]!r} cannot be a pattern of HAProxy's: it begins with a blank.")
     return f" {text}" if text.startswith("#") else text
 

@@ -38,7 +38,7 @@ def _judge(rule: L7Rule) -> None:
         _CHECKS[rule.type](rule)
         _prints(rule)
         if rule.compare_type is CompareType.REGEX:
-            _regular_expression(rule.value)
+            _regular_expression(rule)
     except _Unfit as error:
         raise Invalid(f"Error parsing L7Rule: Invalid L7 Rule: {error}") from None
     except _Malformed as error:
@@ -167,9 +167,10 @@ def _header_value(value: str, what: str) -> None:
         raise _Malformed(f"Invalid characters in {what}")
 
 
-def _regular_expression(value: str) -> None:
+def _regular_expression(rule: L7Rule) -> None:
     try:
-        regular_expression.judge(value)
+        # Names of hosts have no case.
+        regular_expression.judge(rule.value, caseless=rule.type is RuleType.HOST_NAME)
     except regular_expression.Unusable as error:
         raise _Malformed(f"Unable to parse regular expression: {error}") from None
 
