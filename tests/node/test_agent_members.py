@@ -4,6 +4,7 @@ import http.client
 import os
 import signal
 import socket
+import time
 from collections.abc import Iterator
 from contextlib import ExitStack, closing
 from dataclasses import replace
@@ -238,6 +239,49 @@ def test_who_sticks_to_a_member_stays_with_it(lab: Lab, persistence: Persistence
         eventually(lambda: len(servers(lab)) == 2)
         assert {ask() for _ in range(5)} == {its_port}
     assert cookies == its
+
+
+def test_who_sticks_to_a_member_stays_with_it_over_reloads(lab: Lab) -> None:
+    """From the first second of the first process on, in a chain of reloads, and after one that knew of nothing.
+
+    None of them waits for the five seconds that HAProxy gives its peers.
+    """
+
+    def ask() -> str:
+        def request() -> str:
+            with closing(http.client.HTTPConnection(VIP, 80, timeout=5)) as connection:
+                connection.request("GET", "/")
+                return connection.getresponse().read().decode()
+
+        return lab.outside.run(request)
+
+    def load(generation: int, persistence: PersistenceType | None = PersistenceType.SOURCE_IP) -> None:
+        wanted = state(generation, of(1), of(2), persistence=persistence)
+        text = wanted.haproxy.replace("timeout client 50000ms", f"timeout client {50_000 + generation}ms")
+        assert text != wanted.haproxy
+        began = time.monotonic()
+        assert lab.apply(replace(wanted, haproxy=text, structure=f"{generation}")).reloaded
+        assert time.monotonic() - began < 2
+
+    def sticks_to(member: str) -> bool:
+        eventually(lambda: "used:1" in lab.haproxy("show table"))
+        return {ask() for _ in range(4)} == {member}
+
+    load(1)
+    its = ask()
+    for generation in range(2, 5):
+        load(generation)
+        assert sticks_to(its)
+    for generation in range(5, 9):
+        load(generation)  # nobody looks between them
+    assert sticks_to(its)
+    load(9, None)
+    assert {ask() for _ in range(4)} == {"8001", "8002"}
+    load(10)
+    its = ask()
+    for generation in range(11, 14):
+        load(generation)
+    assert sticks_to(its)
 
 
 def test_a_cookie_names_the_member_whoever_stands_in_for_it(lab: Lab) -> None:

@@ -10,7 +10,7 @@ import time
 from contextlib import suppress
 from pathlib import Path
 
-from hydria.amphora import program, workdir
+from hydria.amphora import peers, program, workdir
 from hydria.amphora.faults import Refused
 from hydria.amphora.limits import fitted_maxconn
 from hydria.amphora.log import log
@@ -31,6 +31,7 @@ class Haproxy:
         self.maxconn = 0
         self._wanted = 0  # what the configuration of the process asked for in place of it
         self._pidfd = -1
+        self._taught = True  # as far as is known, by the process before it
 
     @property
     def pidfd(self) -> int:
@@ -61,12 +62,15 @@ class Haproxy:
         When this returns the new one serves; when it raises Refused, the old one still does.
         """
         arguments = ["-D", "-f", path, "-p", workdir.PID, "-n", str(self._fit(config))]
+        taught = False
         if self.running:
+            taught = peers.finish_learning(taught=self._taught)
             arguments += ["-x", workdir.STATS_SOCKET, "-sf", str(self.pid)]
         else:
             workdir.remove(workdir.STATS_SOCKET)
         self._run(*arguments)
         self._watch(int(workdir.read(workdir.PID) or b"0"))
+        self._taught = taught
         self._await_answer()
 
     def adopt(self, config: str) -> bool:

@@ -19,6 +19,12 @@ METRICS_SOCKET = "metrics.sock"
 PING_SOCKET = "ping.sock"
 PING_END = ";"
 PING_UP = "up"
+# HAProxy's name among its peers, and where it listens as one; and the agent's, which teaches it that there is
+# nothing to learn (amphora/peers.py). HAProxy looks for that one in vain, at a socket that is none.
+PEER = "amphora"
+PEER_SOCKET = "peers.sock"
+PEER_TEACHER = "agent"
+TEACHER_SOCKET = "no-peer.sock"
 # Where records of flow logs pass from a ring to a receiver, within HAProxy.
 LOGS_SOCKET = "logs.sock"
 

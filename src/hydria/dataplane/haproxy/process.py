@@ -12,12 +12,12 @@ from hydria.dataplane.haproxy import logs
 from hydria.dataplane.haproxy.writer import Section
 from hydria.dataplane.tuning import Tuning
 from hydria.model.listener import Listener
+from hydria.wire.proxies import PEER, PEER_SOCKET, PEER_TEACHER, TEACHER_SOCKET
 
 PEERS = "persistence"
 _MAXCONN = 1_000_000
 _PIPES = 128
 _BACKLOG = 65_535
-_SELF = "amphora"
 
 
 def global_section(listeners: Iterable[Listener], tuning: Tuning) -> Section:
@@ -33,7 +33,7 @@ def global_section(listeners: Iterable[Listener], tuning: Tuning) -> Section:
     # For splicing; the default, a quarter of maxconn at two open files each, may exceed the host's limit.
     section.add("maxpipes", _PIPES)
     section.add("nbthread", tuning.threads)
-    section.add("localpeer", _SELF)
+    section.add("localpeer", PEER)
     # Otherwise every start and every check of a configuration loads the system's whole CA bundle, in vain.
     section.add("httpclient.ssl.verify", "none")
     logs.settings(section, tuning)
@@ -58,7 +58,8 @@ def defaults_section() -> Section:
 def peers_section() -> Section:
     """A process that retires teaches its successor who sticks to which member (manual, section 3.5)."""
     section = Section.named("peers", PEERS)
-    section.add("peer", _SELF, "unix@peers.sock")
+    section.add("peer", PEER, f"unix@{PEER_SOCKET}")
+    section.add("peer", PEER_TEACHER, f"unix@{TEACHER_SOCKET}")
     return section
 
 
