@@ -13,6 +13,7 @@ from typing import Any
 
 import pytest
 
+from hydria.model.listener import HEADERS, SSL_HEADERS
 from hydria.model.statuses import (
     ALPNProtocol,
     ClientAuthentication,
@@ -224,6 +225,31 @@ def test_members_learn_what_the_certificate_says(proxy, port, web):
     seen = ask(port, X_SSL_Client_CN="forged")
     assert seen["x-ssl-client-has-cert"] == ["0"]
     assert seen["x-ssl-client-cn"] == [""]
+
+
+def test_no_client_forges_a_header_by_another_spelling(proxy, port, web):
+    """Programs behind CGI, FastCGI or WSGI cannot tell X_SSL_Client_CN from X-SSL-Client-CN."""
+    names = [*HEADERS, *SSL_HEADERS]
+    optional = {"client_authentication": ClientAuthentication.OPTIONAL, "client_ca_tls_container_ref": "ca"}
+    spellings = [name.replace("-", mark) for name in names for mark in ("_", ".", "!")]
+    spellings += [name.replace("-", "_", 1).upper() for name in names]
+    spellings += [name[::-1].replace("-", "_", 1)[::-1] for name in names]
+    others = ["X_SSL_Other", "Not_X_SSL_Client_CN", "X_SSL_Client_CN_Not", "XSSLClientCN"]
+    forged = {name: "forged" for name in (*spellings, *others)}
+
+    def seen() -> dict[str, str]:
+        with connected(port) as encrypted:
+            lines = "".join(f"{name}: {value}\r\n" for name, value in forged.items())
+            encrypted.sendall(f"GET / HTTP/1.1\r\nHost: {HOST}\r\nConnection: close\r\n{lines}\r\n".encode())
+            response = http.client.HTTPResponse(encrypted)  # type: ignore[arg-type]  # it has makefile()
+            response.begin()
+            return {name.lower(): value for name, value in json.loads(response.read())["headers"]}
+
+    inserted = {name: "true" for name in names}
+    proxy.serve(terminating(port, web.port, **optional, insert_headers=inserted), SECRETS)
+    assert {name for name, value in seen().items() if value == "forged"} == {name.lower() for name in others}
+    proxy.serve(terminating(port, web.port, **optional, insert_headers={}), SECRETS)
+    assert {name for name, value in seen().items() if value == "forged"} == {name.lower() for name in forged}
 
 
 def test_a_renewed_certificate_is_taken_up_while_it_runs(proxy, port, web):

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import ipaddress
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 
 from hydria.dataplane.haproxy import logs, metrics, rate_limit, tls
 from hydria.dataplane.haproxy.files import Files
@@ -105,6 +105,8 @@ def _restrict(section: Section, listener: Listener, files: Files) -> None:
 
 def _insert_headers(section: Section, listener: Listener) -> None:
     wanted = {name for name, value in listener.insert_headers.items() if value.lower() == "true"}
+    if wanted:
+        section.add("http-request", "del-header", _lookalikes(wanted), "-m", "reg")
     if "X-Forwarded-For" in wanted:
         section.add("option", "forwardfor")
     if "X-Forwarded-Port" in wanted:
@@ -117,6 +119,15 @@ def _insert_headers(section: Section, listener: Listener) -> None:
     for name, value in _OF_TLS.items():
         if name in wanted:
             section.add("http-request", "set-header", name, value)
+
+
+def _lookalikes(names: Iterable[str]) -> str:
+    """A regular expression for headers that members may take for these: X_SSL_Client_CN for X-SSL-Client-CN.
+
+    What CGI and WSGI make of names (RFC 3875, section 4.1.18) is the same for both, so a client could forge one.
+    """
+    spelled = "|".join(name.lower().replace("-", "[^0-9a-z]") for name in sorted(names))
+    return f"^(?=.*[^-0-9a-z])(?:{spelled})$"
 
 
 def _strict_transport_security(section: Section, listener: Listener) -> None:
