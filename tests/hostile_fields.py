@@ -226,6 +226,11 @@ def _in_format(text: str) -> tuple[str, ...]:
     return (text.replace("%", "%%"),)
 
 
+def of_prefix(text: str) -> tuple[str, ...]:
+    """Without the slash that the path behind it has."""
+    return _in_format(text if set("?#") & set(text) else text.removesuffix("/"))
+
+
 def _ciphers(text: str) -> tuple[str, ...]:
     """TLS 1.3's in a word of their own."""
     names = text.split(":")
@@ -415,7 +420,7 @@ FIELDS: tuple[Field, ...] = (
     Field("healthmonitor.domain_name [HTTP]", "TAME.example", _monitored(http_version=1.1, domain_name=None), _in_format),
     Field("healthmonitor.domain_name [HTTPS]", "TAME.example", _monitored(type=MonitorType.HTTPS, http_version=1.1, domain_name=None)),
     Field("l7policy.redirect_url", "http://TAME.example/", _acting(action="REDIRECT_TO_URL", redirect_url=None), _in_format),
-    Field("l7policy.redirect_prefix", "https://TAME.example", _acting(action="REDIRECT_PREFIX", redirect_prefix=None), _in_format),
+    Field("l7policy.redirect_prefix", "https://TAME.example", _acting(action="REDIRECT_PREFIX", redirect_prefix=None), of_prefix),
     Field("l7policy.fixed_response.content_type", "text/TAME",
           _acting(action="FIXED_RESPONSE", fixed_response={"status": 200, "content_type": None, "body": "x"})),
     Field("l7policy.fixed_response.body", "TAME body", _acting(action="FIXED_RESPONSE", fixed_response={"status": 200, "body": None})),

@@ -151,6 +151,32 @@ def test_every_action(proxy: lab.Proxy, port: int, webs: list[WebServer]) -> Non
     assert get(port, "/").member == webs[0].name
 
 
+def test_targets_of_redirects_mean_what_they_say(proxy: lab.Proxy, port: int, webs: list[WebServer]) -> None:
+    """Whatever HAProxy makes of such letters elsewhere; and the path's slash is there once."""
+    every = "".join(map(chr, range(0x21, 0x7F)))
+    urls = [f"https://a.example/?{every}", f"https://a.example/#{every}", "https://a.example/?q={a|b}&c=100%"]
+    prefixes = {
+        "https://a.example": "https://a.example",
+        "https://a.example/": "https://a.example",
+        "https://a.example/b/": "https://a.example/b",
+        "https://a.example/b//": "https://a.example/b/",
+        "https://a.example/?u=%[src]/": "https://a.example/?u=%[src]/",
+    }
+    policies = [
+        policy(10 + number, action=PolicyAction.REDIRECT_TO_URL, redirect_url=url)
+        for number, url in enumerate(urls)
+    ]
+    policies += [
+        policy(20 + number, action=PolicyAction.REDIRECT_PREFIX, redirect_prefix=prefix)
+        for number, prefix in enumerate(prefixes)
+    ]
+    rules = [rule(each.position, l7policy_id=each.id, value=f"/{each.position}/") for each in policies]
+    proxy.serve(served(port, webs, *policies, *rules))
+    assert [location(get(port, f"/{number}/")) for number in range(10, 13)] == urls
+    for number, put in enumerate(prefixes.values(), start=20):
+        assert location(get(port, f"/{number}/x?y")) == f"{put}/{number}/x?y"
+
+
 def test_all_rules_of_a_policy_must_match(proxy: lab.Proxy, port: int, webs: list[WebServer]) -> None:
     header = {"type": HEADER, "key_name": "x-test", "compare_type": EQUAL, "value": "1"}
     cookie = {"type": COOKIE, "key_name": "sid", "compare_type": REGEX, "value": ".", "invert": True}

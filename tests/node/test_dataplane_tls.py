@@ -235,7 +235,7 @@ def test_no_client_forges_a_header_by_another_spelling(proxy, port, web):
     spellings += [name.replace("-", "_", 1).upper() for name in names]
     spellings += [name[::-1].replace("-", "_", 1)[::-1] for name in names]
     others = ["X_SSL_Other", "Not_X_SSL_Client_CN", "X_SSL_Client_CN_Not", "XSSLClientCN"]
-    forged = {name: "forged" for name in (*spellings, *others)}
+    forged = dict.fromkeys((*spellings, *others), "forged")
 
     def seen() -> dict[str, str]:
         with connected(port) as encrypted:
@@ -245,7 +245,7 @@ def test_no_client_forges_a_header_by_another_spelling(proxy, port, web):
             response.begin()
             return {name.lower(): value for name, value in json.loads(response.read())["headers"]}
 
-    inserted = {name: "true" for name in names}
+    inserted = dict.fromkeys(names, "true")
     proxy.serve(terminating(port, web.port, **optional, insert_headers=inserted), SECRETS)
     assert {name for name, value in seen().items() if value == "forged"} == {name.lower() for name in others}
     proxy.serve(terminating(port, web.port, **optional, insert_headers={}), SECRETS)

@@ -47,6 +47,16 @@ PORT = kinds.Integer(1, 65535)
         (alphabets.COOKIE_NAME, "JSESSION!#$%&'*+-.^_`|~1", "JSESSION!#$%&'*+-.^_`|~1"),
         (alphabets.URL_PATH, "/", "/"),
         (alphabets.URL_PATH, "/a%20b;c?d=[e]&f='g'", "/a%20b;c?d=[e]&f='g'"),
+        *(
+            (alphabets.REDIRECT_URL, url, url)
+            for url in (
+                "http://a",
+                "HTTPS://user@a.example:8443/a%20b/[c];d",
+                'https://a/?q={a|b}&c=100%&d="<>\\^`',
+                "https://a?q=%zz#{f}%",
+                "https://a/#\\",
+            )
+        ),
         (alphabets.EXPECTED_CODES, "200", "200"),
         (alphabets.EXPECTED_CODES, "200, 202,301", "200, 202,301"),
         (alphabets.EXPECTED_CODES, "200-204", "200-204"),
@@ -120,6 +130,24 @@ def test_takes(kind, given, kept):
         (alphabets.URL_PATH, "/%zz", "Not a valid URLPath"),
         (alphabets.URL_PATH, '/"', "Not a valid URLPath"),
         (alphabets.URL_PATH, "/a\r\nHost: b", "control characters"),
+        *(
+            (alphabets.REDIRECT_URL, url, "Not a valid URL")
+            for url in (
+                "ftp://a/",
+                "//a/",
+                "/a",
+                "https://",
+                "https:///a",
+                "https://a/{b}",
+                "https://a/%zz",
+                "https://a/\\",
+            )
+        ),
+        *(
+            (alphabets.REDIRECT_URL, url, "Not a valid URL")
+            for url in ("https://a/?b c", "https://a/?\u00e9", "https://a b/")
+        ),
+        (alphabets.REDIRECT_URL, "https://a/?b\r\nX: y", "control characters"),
         (alphabets.EXPECTED_CODES, "204-200", "The range of codes should run upwards: 200-204"),
         (alphabets.EXPECTED_CODES, "200,\n202", "control characters"),
         (alphabets.EXPECTED_CODES, 200, "Expected a string, not a number."),

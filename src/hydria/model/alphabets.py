@@ -71,12 +71,13 @@ CIPHERS = kinds.Pattern(
 
 HEADER_NAME = kinds.Pattern(r"[A-Za-z0-9!#$%&'*+\-.^_`|~]+", "Value should be an HTTP header name.", least=1)
 
-# RFC 3986, complete: a scheme, a host, and no letter that would have to be percent-encoded.
+# RFC 3986: a scheme, a host, and in the path no letter that would have to be percent-encoded. In the query
+# and the fragment Octavia takes what is none of that, and templates have it there: {, |, a bare %.
 REDIRECT_URL = kinds.Pattern(
     r"[Hh][Tt][Tt][Pp][Ss]?://[A-Za-z0-9\-._~!$&'()*+,;=:@%\[\]]+"
-    r"(?:[/?#](?:[A-Za-z0-9\-._~:/?#\[\]@!$&'()*+,;=]|%[0-9A-Fa-f]{2})*)?",
-    "Not a valid URL: it should be absolute, begin with http:// or https:// and a host, and have no blanks, "
-    "control characters, quotes or backslashes; percent-encode other characters.",
+    r"(?:/(?:[A-Za-z0-9\-._~:/\[\]@!$&'()*+,;=]|%[0-9A-Fa-f]{2})*)?(?:[?#][!-~]*)?",
+    "Not a valid URL: it should be absolute, begin with http:// or https:// and a host, and have no blanks "
+    "or control characters, and in the path no quotes or backslashes; percent-encode other characters.",
 )
 
 REDIRECT_CODE = kinds.IntegerChoice((301, 302, 303, 307, 308))

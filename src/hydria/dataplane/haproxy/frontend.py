@@ -12,7 +12,7 @@ from hydria.dataplane.haproxy.process import connection_limit
 from hydria.dataplane.haproxy.rate_limit import Limit
 from hydria.dataplane.haproxy.writer import Section
 from hydria.dataplane.tuning import Tuning
-from hydria.model.listener import Listener
+from hydria.model.listener import HEADERS, SSL_HEADERS, Listener
 from hydria.model.statuses import ListenerProtocol
 
 # What a client's certificate says, and whether it is one.
@@ -104,7 +104,8 @@ def _restrict(section: Section, listener: Listener, files: Files) -> None:
 
 
 def _insert_headers(section: Section, listener: Listener) -> None:
-    wanted = {name for name, value in listener.insert_headers.items() if value.lower() == "true"}
+    given = listener.insert_headers
+    wanted = {name for name in (*HEADERS, *SSL_HEADERS) if given.get(name, "").lower() == "true"}
     if wanted:
         section.add("http-request", "del-header", _lookalikes(wanted), "-m", "reg")
     if "X-Forwarded-For" in wanted:
@@ -124,7 +125,7 @@ def _insert_headers(section: Section, listener: Listener) -> None:
 def _lookalikes(names: Iterable[str]) -> str:
     """A regular expression for headers that members may take for these: X_SSL_Client_CN for X-SSL-Client-CN.
 
-    What CGI and WSGI make of names (RFC 3875, section 4.1.18) is the same for both, so a client could forge one.
+    What CGI and WSGI make of the names (RFC 3875, section 4.1.18) is the same, so a client could forge one.
     """
     spelled = "|".join(name.lower().replace("-", "[^0-9a-z]") for name in sorted(names))
     return f"^(?=.*[^-0-9a-z])(?:{spelled})$"

@@ -87,9 +87,14 @@ def _action(route: Route) -> Iterator[str | int]:
         yield from modification.answer(policy.fixed_response)
     else:
         to_url = policy.action is PolicyAction.REDIRECT_TO_URL
-        target = policy.redirect_url if to_url else policy.redirect_prefix
-        yield from ("redirect", "location" if to_url else "prefix", literal(target or ""))
+        target = policy.redirect_url or "" if to_url else _prefix(policy.redirect_prefix or "")
+        yield from ("redirect", "location" if to_url else "prefix", literal(target))
         yield from ("code", policy.redirect_http_code or 302)
+
+
+def _prefix(url: str) -> str:
+    """What HAProxy puts before a path, which has a slash of its own."""
+    return url if "?" in url or "#" in url else url.removesuffix("/")
 
 
 def _tests(rule: L7Rule, files: Files) -> Iterator[tuple[str, ...]]:
