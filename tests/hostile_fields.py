@@ -242,7 +242,7 @@ def _ciphers(text: str) -> tuple[str, ...]:
 def _tame_ciphers(text: str) -> str:
     suite = any(name.startswith("TLS_") for name in text.split(":"))
     other = any(not name.startswith("TLS_") for name in text.split(":"))
-    return ":".join(("TAME",) * other + ("TLS_TAME",) * suite)
+    return ":".join(("DHE-PSK-AES128-CBC-SHA256",) * other + ("TLS_AES_128_CCM_8_SHA256",) * suite)
 
 
 def _escaped(text: str) -> str:
@@ -408,10 +408,10 @@ FIELDS: tuple[Field, ...] = (
           lambda text: "true" if text.lower() == "true" else "no"),
     Field("listener.allowed_cidrs", "198.51.100.64/26", _networks, lambda text: (str(Network().parse(text)),),
           lambda text: "2001:db8:7a3e::/48" if ":" in text else "198.51.100.64/26", alone=True),
-    Field("listener.tls_ciphers", "TAME", _listening(**_TLS_LISTENER, tls_ciphers=None), _ciphers, _tame_ciphers),
+    Field("listener.tls_ciphers", "DHE-PSK-AES128-CBC-SHA256", _listening(**_TLS_LISTENER, tls_ciphers=None), _ciphers, _tame_ciphers),
     *_of_references(),
     Field("pool.session_persistence.cookie_name", "TAMEcookie", _with_pool(session_persistence={"type": "APP_COOKIE", "cookie_name": None})),
-    Field("pool.tls_ciphers", "TAME", _with_pool(tls_enabled=True, tls_ciphers=None), _ciphers, _tame_ciphers),
+    Field("pool.tls_ciphers", "DHE-PSK-AES128-CBC-SHA256", _with_pool(tls_enabled=True, tls_ciphers=None), _ciphers, _tame_ciphers),
     Field("member.address", "198.51.100.77", lambda number, text: _served(number, _member(number, address=text)), _address, _same_family),
     Field("member.monitor_address", "198.51.100.77",
           lambda number, text: _served(number, _member(number, monitor_address=text), _plain_monitor(number)), _address, _same_family),

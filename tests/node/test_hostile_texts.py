@@ -3,7 +3,6 @@
 import dataclasses
 import http.client
 import random
-import re
 import subprocess
 from collections import defaultdict
 from itertools import islice
@@ -30,11 +29,6 @@ CA = certificates.make("Test CA", ca=True)
 SERVER = certificates.make("www.example.com", CA)
 NAMES = {field.name for field in FIELDS}
 TRIED, TAKEN = 500, 60  # texts of a field: that are generated, and that HAProxy gets at most
-
-
-# Which ciphers there are is a matter of the amphora's OpenSSL.
-CIPHERS = re.compile(r"unable to set (TLS 1\.3 cipher suites|SSL cipher list) to '[A-Za-z0-9+!:@=_.-]*'")
-SUMMARY = ("Fatal errors found", "Error(s) found")
 
 
 def taken(field: Field) -> list[str]:
@@ -65,10 +59,7 @@ def test_haproxy_loads_hostile_texts_that_the_api_takes(resource, tmp_path):
     lab.write(state.files, tmp_path)
     for file in tmp_path.glob("tls/*.c*"):  # of authorities and of revoked certificates
         file.write_text(CA.pem if file.suffix == ".ca" else CA.revoking())
-    said = [line for line in lab.check(state.haproxy, tmp_path).splitlines() if "ALERT" in line]
-    unknown = [line for line in said if CIPHERS.search(line)]
-    summary = [line for line in said if unknown and any(words in line for words in SUMMARY)]
-    assert [line for line in said if line not in (*unknown, *summary)] == []
+    assert [line for line in lab.check(state.haproxy, tmp_path).splitlines() if "ALERT" in line] == []
     assert number >= TAKEN
 
 

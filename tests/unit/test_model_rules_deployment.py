@@ -65,3 +65,38 @@ def test_operators_own_tls_defaults():
     )
     assert create_listener(HTTPS, site=site).items() >= {"tls_ciphers": "A", "alpn_protocols": ["h2"]}.items()
     assert create_pool({"tls_enabled": True}, site=site)["tls_ciphers"] == "B"
+
+
+@pytest.mark.parametrize(
+    "ciphers",
+    [
+        "AES128-SHA",
+        "UNKNOWN:AES128-SHA",
+        "ALL:!RC4:@STRENGTH",
+        "DEFAULT@SECLEVEL=0",
+        "TLS_AES_128_GCM_SHA256",
+        "TLS_UNKNOWN:TLS_AES_128_CCM_SHA256:kRSA+AES",
+    ],
+)
+def test_cipher_lists_that_openssl_can_read(ciphers):
+    for call, subject in ((create_listener, HTTPS), (create_pool, {"tls_enabled": True})):
+        assert call({**subject, "tls_ciphers": ciphers})["tls_ciphers"] == ciphers
+
+
+@pytest.mark.parametrize(
+    ("ciphers", "none_of"),
+    [
+        ("UNKNOWN", "TLS 1.2 and before in 'UNKNOWN'"),
+        ("!AES128-SHA", "TLS 1.2 and before in '!AES128-SHA'"),
+        ("ALL:@SECLEVEL=9", "TLS 1.2 and before in 'ALL:@SECLEVEL=9'"),
+        ("@SECLEVEL=0:TLS_AES_128_GCM_SHA256", "TLS 1.2 and before in '@SECLEVEL=0'"),
+        ("TLS_UNKNOWN:AES128-SHA", "TLS 1.3 in 'TLS_UNKNOWN'"),
+    ],
+)
+def test_cipher_lists_that_leave_nothing(ciphers, none_of):
+    """With them HAProxy refuses its configuration (tests/node/test_hostile_texts.py)."""
+    for call, subject in ((create_listener, HTTPS), (create_pool, {"tls_enabled": True})):
+        found = refusal(call, {**subject, "tls_ciphers": ciphers})
+        assert found.startswith(f"Validation failure: OpenSSL finds no cipher of {none_of}")
+    for call, stored in ((update_listener, STORED_HTTPS), (update_pool, {"tls_enabled": True})):
+        assert none_of in refusal(call, stored, {"tls_ciphers": ciphers})

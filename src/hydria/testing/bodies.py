@@ -90,6 +90,9 @@ def _url_parts(kind: kinds.UrlPart) -> Values:
 
 
 def _patterns(kind: kinds.Pattern) -> Values:
+    if kind is alphabets.CIPHERS:
+        names = "ECDHE+AESGCM", "AES128-SHA", "TLS_AES_128_GCM_SHA256", "!aNULL", "UNKNOWN", "@SECLEVEL=1"
+        return st.lists(st.sampled_from(names), max_size=5).map(lambda some: ":".join(["DEFAULT", *some]))
     return st.from_regex(re.compile(kind.pattern, re.ASCII), fullmatch=True).filter(
         lambda text: kind.least <= len(text) <= kind.limit
     )

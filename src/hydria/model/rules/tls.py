@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from typing import TypeAlias, cast
 
 from hydria.model.errors import validation
+from hydria.model.rules import cipher_list
 from hydria.model.statuses import ALPNProtocol, TLSVersion
 
 SETTINGS = ("tls_ciphers", "tls_versions", "alpn_protocols")
@@ -35,6 +36,7 @@ def judge(values: Mapping[str, object], limits: Limits) -> None:
     alpn = cast("list[ALPNProtocol] | None", values.get("alpn_protocols"))
     if ciphers is not None:
         _ciphers_allowed(ciphers, limits)
+        cipher_list.judge(ciphers)
     if versions is not None:
         _versions_allowed(versions, limits)
     if alpn is not None and not alpn:
