@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import dataclasses
+import os
+import select
 import socket
 import subprocess
 import threading
@@ -113,6 +115,39 @@ def answers(lab: Lab, count: int, **how: object) -> Counter[str]:
 
 def changed(target: Target, **more: object) -> Target:
     return dataclasses.replace(target, **more)  # type: ignore[arg-type]  # of the test
+
+
+class SctpClient:
+    """One association with the VIP, by a program that says what comes back."""
+
+    def __init__(self, namespace: str) -> None:
+        self._process = subprocess.Popen(
+            ["ip", "netns", "exec", namespace, "stdbuf", "-oL", SCTP / "client", VIP, "7777"],
+            stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.STDOUT,
+        )  # fmt: skip
+        self._heard = b""
+
+    def ask(self, text: str, seconds: float = 1) -> bool:
+        """Whether the text comes back in time."""
+        assert self._process.stdin is not None
+        assert self._process.stdout is not None
+        self._process.stdin.write(f"{text}\n".encode())
+        self._process.stdin.flush()
+        deadline = time.monotonic() + seconds
+        while text.encode() not in self._heard and (left := deadline - time.monotonic()) > 0:
+            if select.select([self._process.stdout], [], [], left)[0]:
+                more = os.read(self._process.stdout.fileno(), 4096)
+                if not more:
+                    return False
+                self._heard += more
+        return text.encode() in self._heard
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._process.kill()
+        self._process.communicate()
 
 
 def sctp_echo(namespace: str, text: str) -> str:

@@ -320,10 +320,10 @@ def test_both_ways_to_see_flows_see_the_same(lab: Lab) -> None:
     look = """
 from hydria.amphora import conntrack
 marks = conntrack.count()
-listed = marks, sorted(conntrack._udp(marks))
+listed = marks, sorted(conntrack.flows(marks))
 conntrack._FEW = -1
 assert conntrack._listed() is None
-assert listed == (conntrack.count(), sorted(conntrack._udp(marks))), listed
+assert listed == (conntrack.count(), sorted(conntrack.flows(marks))), listed
 print(sorted(marks.values()), len(listed[1]))
 """
     with echoes(lab, 1) as (one,), echoes(lab, 1, OUTSIDE6) as (other,):

@@ -82,8 +82,17 @@ def test_members_that_see_their_clients(lab: Lab, apart: str, vip: str, address:
         one.may_answer.set()
         assert client.socket.recv(100).decode() == f"m1 {source}"
         assert seen(client) == f"m2 {source}"
+        # Who is not allowed any more is seen no more.
+        lab.apply(udp(3, two.target, preserve=True, allowed=("198.51.100.0/24",)))
+        two.asked.clear()
+        client.socket.settimeout(0.4)
+        assert client.ask() == ""
+        client.socket.settimeout(10)
+        assert not two.asked.is_set()
+        lab.apply(udp(4, two.target, preserve=True))
+        assert seen(client) == f"m2 {source}"
         # A change leaves flows as they are; new ones come from the amphora.
-        lab.apply(udp(3, two.target))
+        lab.apply(udp(5, two.target))
         assert seen(client) == f"m2 {source}"
         with Client(lab, vip, source=source) as other:
             other.socket.settimeout(10)

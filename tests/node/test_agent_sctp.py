@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import subprocess
 from collections.abc import Iterator
 
@@ -9,7 +10,7 @@ import pytest
 
 from hydria.wire.state import DesiredState, Service, Target
 from tests.node.agent_lab import ETH1, VIP, Lab, eventually
-from tests.node.datagram_lab import LISTENER, POOL, SCTP, sctp_echo
+from tests.node.datagram_lab import LISTENER, POOL, SCTP, SctpClient, sctp_echo
 
 pytestmark = pytest.mark.node
 
@@ -48,5 +49,13 @@ def test_sctp(lab: Lab, far: str) -> None:
     ) as server:  # fmt: skip
         try:
             assert eventually(lambda: "hello" in sctp_echo(outside, "hello"), 30)
+            with SctpClient(outside) as client:
+                assert client.ask("before", 10)
+                narrowed = dataclasses.replace(service, allowed=("192.0.2.0/24",))
+                lab.apply(DesiredState(2, interfaces=(ETH1,), services=(narrowed,)))
+                assert not client.ask("after")
+                assert "sctp" not in lab.in_amphora("cat", "/proc/net/nf_conntrack")
+            lab.apply(DesiredState(3, interfaces=(ETH1,), services=(service,)))
+            assert eventually(lambda: "again" in sctp_echo(outside, "again"), 30)
         finally:
             server.kill()

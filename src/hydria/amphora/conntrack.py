@@ -10,16 +10,19 @@ Netlink messages as in linux/netfilter/nfnetlink_conntrack.h; numbers in attribu
 
 from __future__ import annotations
 
+import errno
 import re
 import socket
 import struct
 from collections import Counter
-from collections.abc import Collection, Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import NamedTuple
+from typing import NamedTuple, TypeVar
 
 from hydria.amphora import kernel
 from hydria.amphora.log import log
+
+T = TypeVar("T")
 
 _NETFILTER = 12  # NETLINK_NETFILTER
 _NEW, _GET, _DELETE = 0x0100, 0x0101, 0x0102  # NFNL_SUBSYS_CTNETLINK << 8 | IPCTNL_MSG_CT_NEW, _GET, _DELETE
@@ -62,6 +65,16 @@ class Way(NamedTuple):
         return Way(self.destination, self.destination_port, self.source, self.source_port)
 
 
+class Flow(NamedTuple):
+    """A tracked flow of UDP or SCTP: its address family, IP protocol number, mark, and both ways."""
+
+    family: int
+    protocol: int
+    mark: int
+    original: Way
+    reply: Way
+
+
 def expect_answers(marks: Collection[int], zone: int) -> list[Way]:
     """Have the kernel know, in a zone apart, the answers to the flows of UDP with these marks.
 
@@ -70,8 +83,9 @@ def expect_answers(marks: Collection[int], zone: int) -> list[Way]:
     one that was not used in that time. Associations of SCTP end with their target; no answer is worth it.
     """
     expected = {
-        reply: _message(_NEW, _ACK | _CREATE, family, _answered(family, original, reply, zone))
-        for family, original, reply in (_udp(marks) if marks else ())
+        flow.reply: _message(_NEW, _ACK | _CREATE, flow.family, _answered(flow, zone))
+        for flow in flows(marks)
+        if flow.protocol == socket.IPPROTO_UDP
     }
     made: list[Way] = []
     with _open() as netlink:
@@ -95,33 +109,41 @@ def forget(marks: Collection[int]) -> None:
                     raise OSError(code, f"conntrack: cannot remove the flows with mark {mark:#x}")
 
 
+def forget_flows(which: Iterable[Flow]) -> None:
+    """Remove these flows, those that have ended by themselves excepted."""
+    requests = [
+        _message(_DELETE, _ACK, flow.family, _nested(_ORIGINAL, _tuple(flow, flow.original)))
+        for flow in which
+    ]
+    if not requests:
+        return
+    with _open() as netlink:
+        for batch in _batches(requests):
+            for code in _ask(netlink, *batch):
+                if code not in (0, errno.ENOENT):
+                    raise OSError(code, "conntrack: cannot remove a flow")
+
+
+def flows(marks: Collection[int]) -> Iterator[Flow]:
+    """The flows of UDP and SCTP with one of these marks."""
+    if not marks:
+        return
+    lines = _listed()
+    for flow in _dumped_flows() if lines is None else _listed_flows(lines):
+        if flow.mark in marks:
+            yield flow
+
+
 def count() -> Counter[int]:
     """Mark -> how many flows have it."""
     lines = _listed()
-    every = (_mark(told) for _, told in _flows()) if lines is None else map(_listed_mark, lines)
+    every = (_mark(told) for _, told in _dumped()) if lines is None else map(_listed_mark, lines)
     return Counter(mark for mark in every if mark)
 
 
 def tracked() -> int:
     """How many flows there are, of all kinds."""
     return kernel.read_network(_TRACKED)
-
-
-def _udp(marks: Collection[int]) -> Iterator[tuple[int, Way, Way]]:
-    """Address family, the way there and the way back of each flow of UDP with one of these marks."""
-    lines = _listed()
-    for line in lines or ():
-        kind, _, protocol, *_ = line.split(None, 3)
-        if protocol == b"udp" and _listed_mark(line) in marks:
-            family = socket.AF_INET if kind == b"ipv4" else socket.AF_INET6
-            places = [found.decode() for found in _PLACES.findall(line)]
-            yield family, _listed_way(family, places[:4]), _listed_way(family, places[4:])
-    for told, attributes in _flows() if lines is None else ():
-        if _mark(attributes) in marks:
-            flow = _attributes(attributes)
-            original, reply = _way(told, flow[_ORIGINAL]), _way(told, flow[_REPLY])
-            if original and reply:
-                yield told, original, reply
 
 
 def _listed() -> list[bytes] | None:
@@ -132,6 +154,16 @@ def _listed() -> list[bytes] | None:
         return _LIST.read_bytes().splitlines()
     except OSError:
         return None
+
+
+def _listed_flows(lines: Iterable[bytes]) -> Iterator[Flow]:
+    for line in lines:
+        kind, _, protocol, number, _ = line.split(None, 4)
+        if protocol in (b"udp", b"sctp"):
+            family = socket.AF_INET if kind == b"ipv4" else socket.AF_INET6
+            places = [found.decode() for found in _PLACES.findall(line)]
+            original, reply = _listed_way(family, places[:4]), _listed_way(family, places[4:])
+            yield Flow(family, int(number), _listed_mark(line), original, reply)
 
 
 def _listed_mark(line: bytes) -> int:
@@ -146,12 +178,13 @@ def _listed_way(family: int, places: Sequence[str]) -> Way:
     return Way(socket.inet_pton(family, source), from_port, socket.inet_pton(family, destination), to_port)
 
 
-def _answered(family: int, original: Way, reply: Way, zone: int) -> bytes:
+def _answered(flow: Flow, zone: int) -> bytes:
     """A flow in a zone, with the translations of one outside."""
+    family, reply = flow.family, flow.reply
     return b"".join(
         (
-            _nested(_ORIGINAL, _tuple(family, original)),
-            _nested(_REPLY, _tuple(family, original.back())),
+            _nested(_ORIGINAL, _tuple(flow, flow.original)),
+            _nested(_REPLY, _tuple(flow, flow.original.back())),
             _nested(_DESTINATION_NAT, _translation(family, reply.source, reply.source_port)),
             _nested(_SOURCE_NAT, _translation(family, reply.destination, reply.destination_port)),
             _attribute(_ZONE, struct.pack("!H", zone)),
@@ -161,12 +194,12 @@ def _answered(family: int, original: Way, reply: Way, zone: int) -> bytes:
     )
 
 
-def _batches(ways: Sequence[Way]) -> Iterator[Sequence[Way]]:
-    for start in range(0, len(ways), _BATCH):
-        yield ways[start : start + _BATCH]
+def _batches(items: Sequence[T]) -> Iterator[Sequence[T]]:
+    for start in range(0, len(items), _BATCH):
+        yield items[start : start + _BATCH]
 
 
-def _flows() -> Iterator[tuple[int, bytes]]:
+def _dumped() -> Iterator[tuple[int, bytes]]:
     """Address family and attributes of each."""
     with _open() as netlink:
         netlink.send(_message(_GET, _DUMP, 0, b""))
@@ -175,6 +208,15 @@ def _flows() -> Iterator[tuple[int, bytes]]:
                 if kind in (_DONE, _ERROR):
                     return
                 yield payload[0], payload[_GENERIC.size :]
+
+
+def _dumped_flows() -> Iterator[Flow]:
+    for family, attributes in _dumped():
+        flow = _attributes(attributes)
+        protocol = _protocol(flow[_ORIGINAL])
+        if protocol in (socket.IPPROTO_UDP, socket.IPPROTO_SCTP):
+            original, reply = _way(family, flow[_ORIGINAL]), _way(family, flow[_REPLY])
+            yield Flow(family, protocol, _mark(attributes), original, reply)
 
 
 def _ask(netlink: socket.socket, *requests: bytes) -> list[int]:
@@ -211,11 +253,11 @@ def _number(kind: int, value: int) -> bytes:
     return _attribute(kind, struct.pack("!I", value))
 
 
-def _tuple(family: int, way: Way) -> bytes:
-    source, destination = _ADDRESSES[socket.AddressFamily(family)]
+def _tuple(flow: Flow, way: Way) -> bytes:
+    source, destination = _ADDRESSES[socket.AddressFamily(flow.family)]
     addresses = _attribute(source, way.source) + _attribute(destination, way.destination)
     protocol = (
-        _attribute(_PROTOCOL_NUMBER, bytes((socket.IPPROTO_UDP,)))
+        _attribute(_PROTOCOL_NUMBER, bytes((flow.protocol,)))
         + _attribute(_SOURCE_PORT, way.source_port)
         + _attribute(_DESTINATION_PORT, way.destination_port)
     )
@@ -228,12 +270,14 @@ def _translation(family: int, address: bytes, port: bytes) -> bytes:
     return b"".join(addresses) + _nested(_NAT_PORTS, ports)
 
 
-def _way(family: int, nested: bytes) -> Way | None:
-    """What a tuple of UDP says; None of another protocol."""
+def _protocol(nested: bytes) -> int:
+    return _attributes(_attributes(nested)[_TUPLE_PROTOCOL])[_PROTOCOL_NUMBER][0]
+
+
+def _way(family: int, nested: bytes) -> Way:
+    """What a tuple of UDP or SCTP says."""
     parts = _attributes(nested)
     addresses, protocol = _attributes(parts[_TUPLE_ADDRESSES]), _attributes(parts[_TUPLE_PROTOCOL])
-    if protocol[_PROTOCOL_NUMBER][0] != socket.IPPROTO_UDP:
-        return None
     source, destination = _ADDRESSES[socket.AddressFamily(family)]
     return Way(addresses[source], protocol[_SOURCE_PORT], addresses[destination], protocol[_DESTINATION_PORT])
 

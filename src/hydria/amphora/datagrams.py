@@ -25,6 +25,7 @@ TABLE = "inet hydria_datagram"
 LEAST = "least"
 NONE: Mapping[int, int] = MappingProxyType({})
 Marks = Mapping[tuple[str, str], int]
+Network = ipaddress.IPv4Network | ipaddress.IPv6Network
 Answer = tuple[str, int, str, int]  # where from, and where to
 
 _WORDS = {4: ("ip", "ipv4_addr", "0.0.0.0"), 6: ("ip6", "ipv6_addr", "::")}  # noqa: S104  (all of a family)
@@ -107,6 +108,7 @@ def script(
     made.add("chain", "postrouting", "{ type nat hook postrouting priority srcnat; policy accept; }")
     made.add("chain", "forward", "{ type filter hook forward priority filter; policy drop; }")
     for service in services:
+        _admit(made, service)
         _service(made, service, known, down.get(service.listener, ()))
     for chain, rule in _levels(services, down, flows):
         made.rule(chain, rule)
@@ -146,6 +148,16 @@ def none_late() -> str:
     return "".join(f"flush map {TABLE} late_{version}\n" for version in _WORDS)
 
 
+def admitted(service: Service) -> list[Network]:
+    """The networks that clients may come from, without overlap, which nft would refuse."""
+    networks = [ipaddress.ip_network(cidr) for cidr in service.allowed]
+    return [
+        network
+        for version in _WORDS
+        for network in ipaddress.collapse_addresses(each for each in networks if each.version == version)  # type: ignore[type-var]  # of one family
+    ]
+
+
 def counters(service: Service) -> tuple[str, str, str]:
     """The names of a service's counters: new flows, what comes in, what goes out."""
     plain = _plain(service.listener)
@@ -157,6 +169,25 @@ def _leave_tcp_alone(made: Script) -> None:
     for chain, hook in (("early", "prerouting"), ("leaving", "output")):
         made.add("chain", chain, f"{{ type filter hook {hook} priority raw; policy accept; }}")
         made.rule(chain, "meta l4proto tcp notrack accept")
+
+
+def _admit(made: Script, service: Service) -> None:
+    """Drop every packet from a client that is not allowed, before it can become a flow, and every one to it.
+
+    A client that is taken off the list may have a flow, whose packets do not pass the chains of NAT any more.
+    """
+    if not service.allowed:
+        return
+    protocol, port = service.protocol, service.port
+    for version, (word, _, _) in _WORDS.items():
+        vips = ", ".join(vip for vip in service.vips if _version(vip) == version)
+        if not vips:
+            continue
+        networks = ", ".join(str(each) for each in admitted(service) if each.version == version)
+        strange = f"saddr != {{ {networks} }}" if networks else f"saddr {_WORDS[version][2]}/0"
+        made.rule("early", f"{word} daddr {{ {vips} }} {protocol} dport {port} {word} {strange} drop")
+        flow = f"ct original {word} daddr {{ {vips} }} meta l4proto {protocol} ct original proto-dst {port}"
+        made.rule("forward", f"{flow} ct original {word} {strange} drop")
 
 
 def _service(made: Script, service: Service, known: Marks, down: Collection[str]) -> None:
@@ -173,8 +204,6 @@ def _service(made: Script, service: Service, known: Marks, down: Collection[str]
         made.add("chain", chain)
         where = f"{word} daddr {{ {', '.join(vips)} }} {service.protocol} dport {service.port}"
         made.rule("prerouting", f"{where} goto {chain}")
-        if service.allowed:
-            made.rule(chain, _stranger(service.allowed, version))
         if service.limit:
             over = f"{{ {service.protocol} dport ct count over {service.limit} }}"
             made.rule(chain, f"add @limit_{plain} {over} drop")
@@ -192,13 +221,6 @@ def _hide(made: Script, services: Iterable[Service], known: Marks) -> None:
     if seen:
         made.rule("postrouting", f"ct mark {{ {', '.join(seen)} }} accept")
     made.rule("postrouting", "ct status dnat masquerade")
-
-
-def _stranger(allowed: Iterable[str], version: int) -> str:
-    networks = [ipaddress.ip_network(cidr) for cidr in allowed]
-    ours = ipaddress.collapse_addresses(each for each in networks if each.version == version)  # type: ignore[type-var]  # of one family
-    texts = [str(network) for network in ours]
-    return f"{_WORDS[version][0]} saddr != {{ {', '.join(texts)} }} drop" if texts else "drop"
 
 
 def _choose(

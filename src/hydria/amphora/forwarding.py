@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ipaddress
 import json
 import socket
 from collections.abc import Collection, Iterable, Mapping, Sequence
@@ -44,12 +45,13 @@ class Forwarding:
         # From who serves again answers of new flows come, too, which are nowhere else.
         again = bool(services) and not begin.isdisjoint(self._answering)
         self._load(script.text(self._made) + (datagrams.none_late() if again else ""))
-        self._made = script.made
+        former, self._made = self._told[0], script.made
         self._told, self._levels = (services, down), datagrams.levels(services, down, flows)
         kernel.forward(on=bool(services))
         if again or not services:
             self._answering.clear()
         self._let_go(self._serving.keys() - serving.keys(), _dead(services, down))
+        self._cut_off(former, services)
         self._serving = serving
 
     def level(self, _arguments: object) -> None:
@@ -70,6 +72,26 @@ class Forwarding:
                 self._load(datagrams.late(answers, zone, conntrack.LATE_SECONDS))
         finally:
             conntrack.forget(gone)
+
+    def _cut_off(self, former: Iterable[Service], services: Sequence[Service]) -> None:
+        """Forget the flows of clients that are not allowed any more.
+
+        None of their packets passes, but the flows would count for the connection limit and LEAST_CONNECTIONS
+        until the kernel forgets them, which for SCTP may take days.
+        """
+        before = {service.listener: service.allowed for service in former}
+        marks = datagrams.marks(services)
+        admitted = {
+            marks[service.listener, target.name]: datagrams.admitted(service)
+            for service in services
+            if service.allowed and service.allowed != before.get(service.listener)
+            for target in service.targets
+        }
+        conntrack.forget_flows(
+            flow
+            for flow in conntrack.flows(admitted.keys())
+            if not any(ipaddress.ip_address(flow.original.source) in each for each in admitted[flow.mark])
+        )
 
     def _load(self, text: str) -> None:
         status, said = program.run("nft", "-f", "-", text=text)
