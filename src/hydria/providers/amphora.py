@@ -16,7 +16,7 @@ from hydria.drivers import loading
 from hydria.drivers.compute.interface import ComputeDriver
 from hydria.drivers.network.interface import FixedAddress, NetworkDriver, Port
 from hydria.model.errors import Conflict
-from hydria.model.statuses import ListenerProtocol
+from hydria.model.statuses import ListenerProtocol, PoolProtocol
 from hydria.providers import capabilities
 from hydria.providers.registry import Completion, VipDict
 from hydria.settings import Settings
@@ -29,6 +29,7 @@ class AmphoraProviderDriver(provider_base.ProviderDriver):
     hydria_extensions = True
     hydria_policy_protocols = frozenset({ListenerProtocol.HTTP, ListenerProtocol.TERMINATED_HTTPS})
     hydria_limited_protocols = hydria_policy_protocols | {ListenerProtocol.TCP, ListenerProtocol.HTTPS}
+    hydria_unmixed_protocols = frozenset({PoolProtocol.UDP, PoolProtocol.SCTP})
 
     _settings: Settings
     _network: NetworkDriver

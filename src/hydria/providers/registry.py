@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from enum import Enum
 from functools import cached_property
@@ -23,8 +23,9 @@ from hydria.model.errors import (
     Unsupported,
 )
 from hydria.model.faults import discreet
+from hydria.model.kinds import plain_address
 from hydria.model.resource import Resource, extensions_used
-from hydria.model.statuses import ListenerProtocol
+from hydria.model.statuses import ListenerProtocol, PoolProtocol
 from hydria.settings import Settings
 
 LOG = logging.getLogger(__name__)
@@ -108,6 +109,22 @@ class Provider:
         served = getattr(self.driver, "hydria_limited_protocols", None)
         if served is not None and protocol not in served:
             raise Unsupported(self.name, f"rate limits are not supported on {protocol} listeners.")
+
+    def admit_families(self, protocol: PoolProtocol, vips: Iterable[str], members: Iterable[str]) -> None:
+        """Raise Unsupported for an address of a member that no VIP of a listener's pool can send to.
+
+        A driver of Hydria's own names the protocols for which it does not translate between IPv4 and IPv6 in
+        ``hydria_unmixed_protocols``; others refuse for themselves. The words are those of Octavia's driver.
+        """
+        if protocol not in getattr(self.driver, "hydria_unmixed_protocols", ()):
+            return
+        families = {plain_address(vip).version for vip in vips}
+        if any(plain_address(member).version not in families for member in members):
+            raise Unsupported(
+                self.name,
+                "This provider doesn't support mixing IPv4 and IPv6 addresses for its VIP and members in "
+                f"{protocol} load balancers.",
+            )
 
     def admit_extensions(self, resource: type[Resource], values: Mapping[str, object]) -> None:
         """Raise Unsupported for values that Octavia does not have, unless the driver says that it has them.

@@ -83,6 +83,8 @@ def update(call: Call, pool_id: str, body: object, *, additive_only: bool) -> No
         growth = len(plan.created) - len(plan.deleted)
         quota.reserve(call, tx, change.balancer.project_id, {Member: growth})
         change.admit(used.pool)
+        if used.listener_ids:
+            change.admit_families(used.pool, [*plan.created, *plan.updated])
         _write(change, plan)
         change.touch(used)
         desired = [*plan.untouched, *plan.updated, *plan.created]

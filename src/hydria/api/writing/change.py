@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 import uuid
-from collections.abc import Callable, Collection, Mapping
+from collections.abc import Callable, Collection, Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Any, TypeVar
 
@@ -20,6 +20,7 @@ from hydria.model.flavor import Flavor, allows_member_sriov
 from hydria.model.l7policy import L7Policy
 from hydria.model.listener import Listener
 from hydria.model.load_balancer import LoadBalancer
+from hydria.model.member import Member
 from hydria.model.pool import Pool
 from hydria.model.rate_limit_policy import RateLimitPolicy
 from hydria.model.resource import IDENTIFIER, Declared, Resource, build
@@ -114,6 +115,11 @@ class Change:
     def require_match(self, item: Resource) -> None:
         """Raise Changed unless the object is what the request's If-Match has, if it has one."""
         conditions.require(self.call, self.tx, item)
+
+    def admit_families(self, pool: Pool, members: Iterable[Member]) -> None:
+        """Raise Unsupported for members of a listener's pool that no VIP can send to."""
+        vips = Tree(self.balancer).vip_addresses()
+        self.provider.admit_families(pool.protocol, vips, (each.address for each in members if each.desired))
 
     def gone(self, item: Resource, *parents: Resource) -> bool:
         """Whether the object's deletion was asked for before; Busy unless it may be deleted now."""

@@ -122,8 +122,8 @@ def judged(
     )
 
 
-def check_provider(provider: Provider, graph: Graph) -> None:
-    """Raise Unsupported for L7 policies where the provider has none, and for extensions that it has not."""
+def check_provider(provider: Provider, graph: Graph, vip_addresses: Sequence[str]) -> None:
+    """Raise Unsupported for what the provider does not have: extensions, L7 policies, families of members."""
     found: tuple[tuple[type[Resource], tuple[Values, ...]], ...] = (
         (Listener, graph.listeners),
         (Pool, graph.pools),
@@ -142,6 +142,11 @@ def check_provider(provider: Provider, graph: Graph) -> None:
             provider.admit_policies(cast("ListenerProtocol", values["protocol"]))
         if values["id"] in limited:
             provider.admit_limits(cast("ListenerProtocol", values["protocol"]))
+    used = {values["default_pool_id"] for values in graph.listeners}
+    for values in graph.pools:
+        if values["id"] in used:
+            members = [str(each["address"]) for each in graph.members if each["pool_id"] == values["id"]]
+            provider.admit_families(cast("PoolProtocol", values["protocol"]), vip_addresses, members)
 
 
 def counted(graph: Graph) -> dict[type[Resource], int]:

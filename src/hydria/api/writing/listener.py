@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 
 import sqlalchemy as sa
 
@@ -14,6 +14,7 @@ from hydria.model import rules
 from hydria.model.l7policy import L7Policy
 from hydria.model.l7rule import L7Rule
 from hydria.model.listener import Listener
+from hydria.model.member import Member
 from hydria.model.pool import Pool
 from hydria.model.rate_limit_policy import RateLimitPolicy
 from hydria.model.rate_limit_rule import RateLimitRule
@@ -47,7 +48,7 @@ def create(call: Call, body: object, parent: str | None) -> dict[str, object]:  
         quota.reserve(call, tx, change.balancer.project_id, {Listener: 1})
         change.provider.admit_extensions(Listener, completed)
         change.admit()
-        _admit_pool(pool)
+        _admit_pool(change, pool)
         item = new(change.balancer, Listener, completed, change.generation)
         conflicts.insert(tx, item)
         change.touch()
@@ -77,7 +78,7 @@ def update(call: Call, identifier: str, body: object, parent: str | None) -> dic
             rules.pool_fits_listener(item.protocol, pool.protocol)
         certificates.judge(call, Listener, completed, change.balancer.project_id, item)
         change.admit_update(item)
-        _admit_pool(pool)
+        _admit_pool(change, pool, item)
         updated = change.update(item, completed)
         change.touch()
         shown = change.shown(updated)
@@ -116,9 +117,19 @@ def _default_pool(change: Change, values: Mapping[str, object]) -> Pool | None:
     return None if pool_id is None else change.find(Pool, str(pool_id))
 
 
-def _admit_pool(pool: Pool | None) -> None:
-    if pool is not None and not pool.desired:
+def _admit_pool(change: Change, pool: Pool | None, listener: Listener | None = None) -> None:
+    """Raise Busy or Unsupported unless the pool may become a listener's default, or stay that of this one."""
+    if pool is None:
+        return
+    if not pool.desired:
         raise immutable(pool)
+    if listener is None or listener.default_pool_id != pool.id:
+        change.admit_families(pool, _members(change, pool))
+
+
+def _members(change: Change, pool: Pool) -> Iterator[Member]:
+    """A pool's members, which are loaded only if somebody wants to see them."""
+    yield from rows.load(change.tx, Member, tables.members.c.pool_id == pool.id)
 
 
 def _policies(change: Change, listener: Listener) -> Tree:

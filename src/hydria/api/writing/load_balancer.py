@@ -49,7 +49,7 @@ def create(call: Call, body: object, parent: str | None) -> dict[str, object]:  
     member.check_subnets(call, nested.members)
     provider = chosen.provider(call, None if given.get("provider") is None else str(values["provider"]))
     provider.admit_extensions(LoadBalancer, values)
-    graph.check_provider(provider, nested)
+    graph.check_provider(provider, nested, source.expected_addresses)
     wanted = graph.counted(nested)
     limits = quota.foresee(call, str(values["project_id"]), wanted)
     claimed = vip.claim(services.network, provider, identifier, str(values["project_id"]), source, values)

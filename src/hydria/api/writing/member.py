@@ -37,6 +37,8 @@ def create(call: Call, body: object, parent: str | None) -> dict[str, object]:
         change.admit(used.pool)
         start = OperatingStatus.OFFLINE if used.monitor_id else OperatingStatus.NO_MONITOR
         item = new(change.balancer, Member, {**completed, "pool_id": used.pool.id}, change.generation, start)
+        if used.listener_ids:
+            change.admit_families(used.pool, [item])
         conflicts.insert(tx, item)
         change.touch(used)
         change.hand_over("member_create", objects.of(item))
