@@ -19,6 +19,7 @@ from tests.system.deployment import HYDRIA, Deployment, Traffic, deployed, wait_
 pytestmark = pytest.mark.system
 
 HOST = "www.example.org"
+REFERENCE = "local://store/web"
 CA = certificates.make("Test CA", ca=True)
 
 
@@ -82,12 +83,12 @@ def https(reference: str, port: int, gateway: str, **more: Any) -> dict[str, Any
 
 def test_from_the_command_line_to_the_wire(deployment: Deployment) -> None:
     first, second = certificates.make(HOST, CA), certificates.make(HOST, CA)
-    assert keep(deployment, "web", first) == "local:web"
+    assert keep(deployment, "web", first) == REFERENCE
     assert HOST in certificate(deployment, "list")
     assert "exists" in keep(deployment, "web", second) or "already" in keep(deployment, "web", second)
     with web_server(deployment.gateway) as port:
         plain = {"protocol": "HTTP", "protocol_port": 80, "default_pool": {"name": "p"}}
-        body = {"name": "tls", "listeners": [https("local:web", port, deployment.gateway), plain]}
+        body = {"name": "tls", "listeners": [https(REFERENCE, port, deployment.gateway), plain]}
         made = deployment.call("POST", "/loadbalancers", {"loadbalancer": body})["loadbalancer"]
         deployment.await_status(made["id"])
         vip = made["vip_address"]
@@ -96,7 +97,7 @@ def test_from_the_command_line_to_the_wire(deployment: Deployment) -> None:
         (namespace,) = deployment.namespaces()
         before = {pid for pid, name in deployment.processes_of(namespace).items() if name == "haproxy"}
         with Traffic(vip) as traffic:
-            assert keep(deployment, "web", second, "--replace") == "local:web"
+            assert keep(deployment, "web", second, "--replace") == REFERENCE
             wait_for(lambda: shown(vip) == second.certificate.serial_number, 15, "the renewed one is shown")
         assert traffic.answered
         assert not traffic.failed
@@ -108,12 +109,12 @@ def test_from_the_command_line_to_the_wire(deployment: Deployment) -> None:
         for path in Path(deployment.state_dir).rglob("*"):
             if path.is_file() and path.parent.name != "mine":
                 assert line not in path.read_bytes(), path
-        assert "removed" in certificate(deployment, "remove", "local:web")
+        assert "removed" in certificate(deployment, "remove", "local:web")  # the older spelling
         listener = made["listeners"][0]["id"]
         deployment.call("PUT", f"/listeners/{listener}", {"listener": {"name": "again"}})
         deployment.await_status(made["id"], "ERROR")
         assert shown(vip) == second.certificate.serial_number
-        assert keep(deployment, "web", first) == "local:web"
+        assert keep(deployment, "web", first) == REFERENCE
         deployment.await_status(made["id"])
         wait_for(lambda: shown(vip) == first.certificate.serial_number, 15, "the first one is shown again")
         deployment.call("DELETE", f"/loadbalancers/{made['id']}?cascade=true")
@@ -133,7 +134,7 @@ def answer(vip: str) -> str:
     ("reference", "said"),
     [
         ("local:missing", "Could not retrieve certificate: ['local:missing']"),
-        ("http://secrets.example/v1/1", "looks like local:NAME"),
+        ("http://secrets.example/v1/1", "Could not retrieve certificate: ['http://secrets.example/v1/1']"),
         ("local:authority", "local:authority is a ca, where a certificate is needed"),
     ],
 )
@@ -154,6 +155,7 @@ def test_what_cannot_be_used_is_refused(deployment: Deployment, reference: str, 
         (("add", "x"), "Give --certificate with --private-key"),
         (("add", "x", "--certificate", "nowhere"), "Give --certificate with --private-key"),
         (("add", "x", "--ca", "/nowhere"), "Cannot read /nowhere"),
+        (("show", "http://secrets.example/v1/1"), "looks like local://store/NAME"),
         (("show", "local:nothing"), "Secret local:nothing not found."),
         (("remove", "local:nothing"), "Secret local:nothing not found."),
     ],

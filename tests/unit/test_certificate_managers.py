@@ -3,14 +3,17 @@
 from __future__ import annotations
 
 import dataclasses
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import pytest
+from openstack.key_manager.v1._format import HREFToUUID
 
 from hydria.drivers.certificates import material
 from hydria.drivers.certificates.local_manager import LocalCertificateManager, Secret
-from hydria.drivers.certificates.manager import versions
+from hydria.drivers.certificates.manager import ForeignReference, versions
 from hydria.drivers.certificates.noop_manager import NoopCertificateManager
+from hydria.model import secrets
 from hydria.model.errors import Conflict, DriverError, Invalid, NotFound
 from hydria.model.secrets import SecretKind
 from hydria.settings import CertificatesSettings, DefaultSettings, Settings
@@ -41,7 +44,46 @@ def test_what_is_kept_can_be_had(manager: LocalCertificateManager) -> None:
     assert found.names == ("www.example.org", "example.org")
     manager.add(Secret("p1", "ca", SecretKind.CA, CA.pem))
     assert manager.text("local:ca", "p1", SecretKind.CA) == CA.pem
-    assert [secret.reference for secret in manager.list("p1")] == ["local:ca", "local:web"]
+    assert [secret.reference for secret in manager.list("p1")] == ["local://store/ca", "local://store/web"]
+
+
+def spellings(name: str) -> list[str]:
+    return [f"local:{name}", secrets.reference_to(name), secrets.listed_reference(name)]
+
+
+@pytest.mark.parametrize("name", ["web", "a/b", "100%", "ä ö", "..", "a?b#c", "local:web"])
+def test_a_reference_has_several_spellings(name: str) -> None:
+    assert {secrets.name_of(reference) for reference in spellings(name)} == {name}
+    assert {secrets.identity(reference) for reference in spellings(name)} == {f"local:{name}"}
+    for reference in spellings(name)[1:]:  # what openstacksdk takes for a URL, and makes an id of
+        assert HREFToUUID.deserialize(reference)
+
+
+@pytest.mark.parametrize(
+    "reference",
+    [
+        "local://store/web/32d2a3d1-1156-5b2a-ae4f-000000000000",
+        "local://store/a/b",
+        "local://store/%ff",
+        "https://barbican.example/v1/containers/1",
+    ],
+)
+def test_references_to_other_stores(manager: LocalCertificateManager, reference: str) -> None:
+    assert secrets.identity(reference) == reference
+    with pytest.raises(ForeignReference, match=r"is no reference to a secret of this store; one looks like"):
+        manager.version(reference, "p1")
+
+
+def test_a_store_describes_what_it_has_without_keys(manager: LocalCertificateManager) -> None:
+    before = datetime.now(UTC) - timedelta(seconds=1)
+    manager.add(web())
+    manager.add(Secret("p1", "ca", SecretKind.CA, CA.pem))
+    manager.add(web("p2", "others"))
+    found = list(manager.describe("p1"))
+    assert [(each.name, each.kind) for each in found] == [("ca", "ca"), ("web", "certificate")]
+    assert found[1].expires == WEB.certificate.not_valid_after_utc
+    assert all(before < each.changed <= datetime.now(UTC) for each in found)
+    assert "PRIVATE" not in repr(found)
 
 
 def test_other_projects_have_nothing_of_it(manager: LocalCertificateManager) -> None:
@@ -57,9 +99,18 @@ def test_other_projects_have_nothing_of_it(manager: LocalCertificateManager) -> 
 @pytest.mark.parametrize("name", ["../../etc/passwd", "a/b", "ä", "x" * 200, "..", "local:web"])
 def test_any_name_is_one(manager: LocalCertificateManager, settings: Settings, name: str) -> None:
     manager.add(web(name=name))
-    assert manager.certificate(f"local:{name}", "p1").names
+    for reference in spellings(name):
+        assert manager.certificate(reference, "p1").names
+        assert manager.version(reference, "p1") == manager.version(f"local:{name}", "p1")
     inside = settings.state_dir / "certificates"
     assert all(inside in path.parents for path in settings.state_dir.rglob("*.sealed"))
+
+
+def test_names_whose_reference_no_listener_takes(manager: LocalCertificateManager) -> None:
+    with pytest.raises(
+        Invalid, match="would have 651 characters, and listeners take 255: choose a shorter name"
+    ):
+        manager.add(web(name="%" * 200))
 
 
 @pytest.mark.parametrize("name", ["", "x" * 201, "a\nb"])
@@ -115,7 +166,7 @@ def test_a_secret_is_only_what_it_is(manager: LocalCertificateManager, kind: Sec
 
 
 def test_a_reference_of_another_kind(manager: LocalCertificateManager) -> None:
-    with pytest.raises(Invalid, match="looks like local:NAME"):
+    with pytest.raises(ForeignReference, match="looks like local://store/NAME"):
         manager.certificate("http://barbican/v1/secrets/1", "p1")
 
 
@@ -125,6 +176,7 @@ def test_versions_tell_when_one_of_several_has_changed(manager: LocalCertificate
     manager.add(web(name="other"))
     before = versions(manager, ["local:web", "local:other"], "p1")
     assert versions(manager, ["local:other", "local:web"], "p1") == before
+    assert versions(manager, ["local://store/other", "local:other", "local://store/web"], "p1") == before
     manager.remove("local:other", "p1")
     assert versions(manager, ["local:web", "local:other"], "p1") != before
 

@@ -33,6 +33,22 @@ from hydria.testing.trees import (
 from hydria.wire.state import Interface
 
 
+def test_two_spellings_of_a_reference_are_one_certificate() -> None:
+    """Neither is it twice in the list of the listener, nor does another spelling make another file."""
+
+    def rendered(default: str, *names: str) -> tuple[str, list[tuple[str, str]]]:
+        secure = listener(
+            protocol=ListenerProtocol.TERMINATED_HTTPS, default_tls_container_ref=default,
+            sni_container_refs=list(names), client_ca_tls_container_ref=default,
+        )  # fmt: skip
+        made = haproxy.render(tree(load_balancer(), secure).desired(), Tuning(), {"local:web": "PEM\n"})
+        return made.config, [(file.name, file.content) for file in made.files]
+
+    once = rendered("local:web")
+    assert rendered("local://store/web") == once
+    assert rendered("local:web", "local://store/web", "local://store/w%65b") == once
+
+
 def digest(of: Tree) -> str:
     return haproxy.render(of.desired(), Tuning()).structure
 

@@ -19,7 +19,7 @@ def desired_state(
 ) -> DesiredState:
     """What an amphora with these interfaces shall do for the load balancer.
 
-    secrets: reference -> PEM text, of all that :func:`hydria.model.tree.Tree.secret_refs` names.
+    secrets: identity of a reference (model/secrets.py) -> PEM text, of all that the tree refers to.
     Objects on their way out are left out. Raises Invalid when a text in the tree cannot be written into a
     configuration; the API accepts no such text.
     """

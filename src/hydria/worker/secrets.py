@@ -11,7 +11,7 @@ from hydria.model.tree import Tree
 
 
 def read_secrets(manager: CertificateManager, tree: Tree) -> dict[str, str]:
-    """Reference -> PEM text; of a certificate with its intermediates and its private key.
+    """Identity of a reference -> PEM text; of a certificate with its intermediates and its private key.
 
     Raises Invalid, with the owner's words for it, when one is gone or is not what it has to be.
     """
@@ -19,7 +19,7 @@ def read_secrets(manager: CertificateManager, tree: Tree) -> dict[str, str]:
     found: dict[str, str] = {}
     for reference, kind in secrets.of((*tree.listeners, *tree.pools)).items():
         try:
-            found[reference] = (
+            found[secrets.identity(reference)] = (
                 manager.certificate(reference, project_id).bundle
                 if kind is SecretKind.CERTIFICATE
                 else manager.text(reference, project_id, kind)

@@ -32,14 +32,20 @@ def judge(
     values: of a new object, or the changes of ``former``. project_id: of the load balancer.
     """
     manager = call.services.certificates
+    # Octavia's words for all that are missing: certificates first, then what others are verified against.
+    missing: dict[bool, list[str]] = {True: [], False: []}
     for reference, kind in secrets.references(resource, values).items():
+        certificate = kind is SecretKind.CERTIFICATE
         try:
-            if kind is SecretKind.CERTIFICATE:
+            if certificate:
                 manager.certificate(reference, project_id)
             else:
                 manager.text(reference, project_id, kind)
         except NotFound:
-            raise Invalid(f"Could not retrieve certificate: {[reference]}") from None
+            missing[certificate].append(reference)
+    for found in missing.values():
+        if found:
+            raise Invalid(f"Could not retrieve certificate: {found}")
     crl, ca = (values.get(field, getattr(former, field, None)) for field in _SIGNED_BY[resource])
     if crl and ca and any(field in values for field in _SIGNED_BY[resource]):
         material.check_crl_of(

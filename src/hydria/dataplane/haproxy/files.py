@@ -1,7 +1,7 @@
 """The files that a configuration names: certificates, keys and lists, whose content is no part of it.
 
-A file is named after what it is for: the reference of a secret, a listener, a rule. So it is the same file
-when its content has changed, which a running process takes up.
+A file is named after what it is for: the identity of a secret's reference (model/secrets.py), a listener, a
+rule. So it is the same file when its content has changed, which a running process takes up.
 """
 
 from __future__ import annotations
@@ -12,6 +12,7 @@ from dataclasses import dataclass, field
 
 from hydria.dataplane.haproxy.token import entry, pattern
 from hydria.model.errors import Invalid
+from hydria.model.secrets import identity
 from hydria.wire.state import File
 
 _DIRECTORY = "tls"
@@ -21,7 +22,7 @@ _DIRECTORY = "tls"
 class Files:
     """What a configuration refers to, collected while it is written.
 
-    secrets: reference -> PEM text; of a certificate with its private key and intermediates.
+    secrets: identity of a reference -> PEM text; of a certificate with its private key and intermediates.
     """
 
     secrets: Mapping[str, str]
@@ -29,15 +30,16 @@ class Files:
 
     def secret(self, reference: str, suffix: str) -> str:
         """The path of the file that holds what a reference stands for."""
-        if reference not in self.secrets:
+        key = identity(reference)
+        if key not in self.secrets:
             raise Invalid(f"Could not retrieve certificate: {[reference]}")
-        name = f"{hashlib.sha256(reference.encode()).hexdigest()[:32]}.{suffix}"
-        lines = (line.rstrip() for line in self.secrets[reference].splitlines())
+        name = f"{hashlib.sha256(key.encode()).hexdigest()[:32]}.{suffix}"
+        lines = (line.rstrip() for line in self.secrets[key].splitlines())
         return self._add(File(name, "\n".join(filter(None, lines)) + "\n"))
 
     def certificates(self, name: str, references: Sequence[str]) -> str:
         """The path of a list of certificates, the first of which is for clients that name no host."""
-        paths = [self.secret(reference, "pem") for reference in dict.fromkeys(references)]
+        paths = dict.fromkeys(self.secret(reference, "pem") for reference in references)
         return self._add(File(f"{name}.list", "".join(f"{path}\n" for path in paths)))
 
     def patterns(self, name: str, texts: Iterable[str]) -> str:

@@ -2,8 +2,8 @@
 
 A secret is ``PROJECT/NAME``, both as digests so that any text can be one, sealed (Fernet: AES-128-CBC and
 HMAC-SHA256) with the key in ``[certificates] storage_key_file``. Whoever has the files without the key has
-nothing. The reference is ``local:NAME``, and means the secret of that name in the project of the load
-balancer: nobody can refer to another project's.
+nothing. The reference is ``local://store/NAME`` (model/secrets.py), and means the secret of that name in the
+project of the load balancer: nobody can refer to another project's.
 """
 
 from __future__ import annotations
@@ -11,7 +11,9 @@ from __future__ import annotations
 import hashlib
 import json
 from collections.abc import Iterator
+from contextlib import suppress
 from dataclasses import asdict, dataclass, field
+from datetime import UTC, datetime
 from functools import cached_property
 from pathlib import Path
 
@@ -19,15 +21,14 @@ from cryptography.fernet import Fernet, InvalidToken
 
 from hydria.drivers import state_dir
 from hydria.drivers.certificates import material
-from hydria.drivers.certificates.manager import Certificate
-from hydria.model import alphabets, kinds
+from hydria.drivers.certificates.manager import Certificate, Description, ForeignReference
+from hydria.model import alphabets, kinds, secrets
 from hydria.model.errors import Conflict, DriverError, Invalid, NotFound
 from hydria.model.resource import bad_value
 from hydria.model.secrets import SecretKind
 from hydria.settings import Settings
 
-SCHEME = "local:"
-_LONGEST_NAME = 200
+_LONGEST_NAME, _LONGEST_REFERENCE = 200, 255  # the latter is what listeners and pools take
 _SUFFIX = ".sealed"
 
 
@@ -44,7 +45,7 @@ class Secret:
     @property
     def reference(self) -> str:
         """What users write."""
-        return f"{SCHEME}{self.name}"
+        return secrets.reference_to(self.name)
 
 
 class LocalCertificateManager:
@@ -81,6 +82,12 @@ class LocalCertificateManager:
         """Keep a secret; Conflict when the project has one of that name, unless that is to be replaced."""
         if not 1 <= len(secret.name) <= _LONGEST_NAME or not secret.name.isprintable():
             raise Invalid(f"A secret's name has 1 to {_LONGEST_NAME} printable characters.")
+        length = len(secrets.listed_reference(secret.name))
+        if length > _LONGEST_REFERENCE:
+            raise Invalid(
+                f"The reference to {secret.name} would have {length} characters, and listeners take"
+                f" {_LONGEST_REFERENCE}: choose a shorter name."
+            )
         try:
             alphabets.PROJECT.parse(secret.project_id)
         except kinds.BadValue as refusal:
@@ -95,19 +102,22 @@ class LocalCertificateManager:
                 )
             state_dir.replace(path, self._seal.encrypt(json.dumps(asdict(secret)).encode()))
 
-    def list(self, project_id: str | None = None) -> Iterator[Secret]:
-        """All secrets, or those of one project, by project and name."""
-        found = [self._open(path) for path in sorted(self._directory.glob(f"*/*{_SUFFIX}"))]
-        for secret in sorted(found, key=lambda each: (each.project_id, each.name)):
-            if project_id in (None, secret.project_id):
-                yield secret
+    def list(self, project_id: str) -> list[Secret]:
+        """The secrets of a project by name."""
+        return sorted((secret for secret, _ in self._kept(project_id)), key=lambda each: each.name)
+
+    def describe(self, project_id: str) -> Iterator[Description]:
+        """The same as everybody in the project may know it."""
+        for secret, changed in sorted(self._kept(project_id), key=lambda each: each[0].name):
+            expires = None if secret.kind is SecretKind.CRL else material.expiry(secret.content.encode())
+            yield Description(secret.name, secret.kind, changed, expires)
 
     def show(self, reference: str, project_id: str) -> Secret:
         """One secret; NotFound."""
-        path = self._path(project_id, _name(reference))
-        if not path.exists():
-            raise NotFound("Secret", reference)
-        return self._open(path)
+        try:
+            return self._open(self._path(project_id, _name(reference)))
+        except FileNotFoundError:
+            raise NotFound("Secret", reference) from None
 
     def remove(self, reference: str, project_id: str) -> None:
         """Forget one; NotFound when there is none. What amphorae have of it, they keep."""
@@ -122,10 +132,18 @@ class LocalCertificateManager:
             raise Invalid(f"{reference} is a {secret.kind}, where a {kind} is needed.")
         return secret
 
+    def _kept(self, project_id: str) -> Iterator[tuple[Secret, datetime]]:
+        """The secrets of a project, each with the time of its file."""
+        for path in (self._directory / _digest(project_id)).glob(f"*{_SUFFIX}"):
+            with suppress(FileNotFoundError):  # removed meanwhile
+                yield self._open(path), datetime.fromtimestamp(path.stat().st_mtime, UTC)
+
     def _open(self, path: Path) -> Secret:
         try:
             values = json.loads(self._seal.decrypt(path.read_bytes()))
             return Secret(**{**values, "kind": SecretKind(values["kind"])})
+        except FileNotFoundError:
+            raise
         except OSError as error:
             raise DriverError(f"Cannot read {path}: {error.strerror}.") from error
         except (InvalidToken, ValueError, TypeError, KeyError) as error:
@@ -154,9 +172,10 @@ class LocalCertificateManager:
 
 
 def _name(reference: str) -> str:
-    if not reference.startswith(SCHEME):
-        raise Invalid(f"{kinds.shown(reference)} is no reference to a secret; it looks like {SCHEME}NAME.")
-    return reference.removeprefix(SCHEME)
+    name = secrets.name_of(reference)
+    if name is None:
+        raise ForeignReference(reference, secrets.reference_to("NAME"))
+    return name
 
 
 def _digest(text: str) -> str:

@@ -1,7 +1,8 @@
 """What Hydria asks of a store of tenants' certificates and secrets.
 
 A reference is what users write into listeners and pools. Every method may be called from any thread; each
-raises NotFound when the project has no such secret, Invalid when it is not what it is asked for as, and
+raises NotFound when the project has no such secret (ForeignReference: when no project can have it, as the
+reference is another store's), Invalid when it is not what it is asked for as, and
 DriverError when the store does not answer.
 """
 
@@ -11,10 +12,21 @@ import hashlib
 from collections.abc import Iterable
 from dataclasses import dataclass, field
 from datetime import datetime
-from typing import Protocol
+from typing import Protocol, runtime_checkable
 
-from hydria.model.errors import Invalid, NotFound
-from hydria.model.secrets import SecretKind
+from hydria.model import kinds
+from hydria.model.errors import HydriaError, Invalid, NotFound
+from hydria.model.secrets import SecretKind, identity
+
+
+class ForeignReference(NotFound):
+    """A reference to a secret of another store. ``example``: what those of this one look like."""
+
+    def __init__(self, reference: str, example: str) -> None:
+        shown = kinds.shown(reference)
+        HydriaError.__init__(
+            self, f"{shown} is no reference to a secret of this store; one looks like {example}."
+        )
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,6 +45,16 @@ class Certificate:
         return self.certificate + self.intermediates + self.private_key
 
 
+@dataclass(frozen=True, slots=True)
+class Description:
+    """What everybody in a project may know of a secret. Times are UTC; a CRL never expires."""
+
+    name: str
+    kind: SecretKind
+    changed: datetime
+    expires: datetime | None
+
+
 class CertificateManager(Protocol):
     """Reads secrets."""
 
@@ -46,10 +68,18 @@ class CertificateManager(Protocol):
         """Something short that is another when the secret is another; cheap, for it is asked for often."""
 
 
+@runtime_checkable
+class Listing(Protocol):
+    """A store that has no service of its own where clients could list its secrets."""
+
+    def describe(self, project_id: str) -> Iterable[Description]:
+        """The secrets of a project by name."""
+
+
 def versions(manager: CertificateManager, references: Iterable[str], project_id: str) -> str:
     """One text for the versions of all these secrets, "" for none; one that is gone is a version, too."""
     found = []
-    for reference in sorted(references):
+    for reference in sorted(set(map(identity, references))):
         try:
             version = manager.version(reference, project_id)
         except (NotFound, Invalid):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from datetime import datetime
 
 from cryptography import x509
 from cryptography.hazmat.primitives import serialization
@@ -49,6 +50,11 @@ def of_pkcs12(bundle: bytes) -> Certificate:
     if key is None or certificate is None:
         raise Invalid(_PKCS12_UNREADABLE.format("it has no certificate or no private key"))
     return _certificate(certificate, key, others)
+
+
+def expiry(certificates: bytes) -> datetime:
+    """When the first of these PEM certificates, which have been checked, expires."""
+    return x509.load_pem_x509_certificates(certificates)[0].not_valid_after_utc
 
 
 def checked_text(text: str, kind: SecretKind) -> str:
