@@ -128,6 +128,8 @@ def test_the_lines_of_the_documentation(this_machine: Machine, tmp_path: Path) -
     assert '"name":"by-curl"' in outputs[0]
     balancer = this_machine.openstack("loadbalancer show", "by-client")
     assert set(answers(balancer["vip_address"])) == {"one"}
-    assert "bytes_in" in outputs[2]
+    assert "hydria-vip-v4" in outputs[2]
+    assert f"octavia-lb-{balancer['id']}" in outputs[2]
+    assert "bytes_in" in outputs[3]
     this_machine.openstack("loadbalancer delete", "--cascade", "by-client")
     this_machine.openstack.gone("/loadbalancers")

@@ -4,6 +4,7 @@ What it makes up would mostly not exist, so ids in paths and bodies are replaced
 they are made anew when too many have been deleted.
 """
 
+import dataclasses
 import re
 import uuid
 import zlib
@@ -23,13 +24,16 @@ from schemathesis.specs.openapi import checks
 
 from hydria.api import program
 from hydria.api.app import make_app
+from hydria.drivers.certificates.local_manager import LocalCertificateManager, Secret
 from hydria.messages import LocalWakeups
 from hydria.model.amphora import Amphora
+from hydria.model.secrets import SecretKind
 from hydria.model.statuses import AmphoraRole, AmphoraStatus
-from hydria.settings import ApiSettings, Settings
+from hydria.settings import ApiSettings, DefaultSettings, Settings
 from hydria.store import Store, amphorae, rows, tables
 from hydria.testing import trees
 from hydria.testing.network import FakeNetwork
+from tests import certificates
 from tests.databases import new_store
 from tests.unit.api_writing import GRAPH, embedded_network
 
@@ -83,8 +87,8 @@ OFFERED = {
 }
 
 
-def application(store: Store, network: FakeNetwork) -> Any:
-    return make_app(program.services(SETTINGS, store, network, LocalWakeups()))
+def application(store: Store, network: FakeNetwork, settings: Settings = SETTINGS) -> Any:
+    return make_app(program.services(settings, store, network, LocalWakeups()))
 
 
 def operations() -> Iterator[tuple[str, GenerationMode]]:
@@ -106,9 +110,15 @@ def operations() -> Iterator[tuple[str, GenerationMode]]:
 class World:
     """The application, and what there is in it."""
 
-    def __init__(self, store: Store) -> None:
+    def __init__(self, store: Store, directory: Path) -> None:
+        settings = dataclasses.replace(SETTINGS, DEFAULT=DefaultSettings(state_dir=str(directory)))
+        kept = certificates.make("www.example.org")
+        for project in ("default", "p1"):
+            secret = Secret(project, "web", SecretKind.CERTIFICATE, kept.pem, kept.key_pem)
+            LocalCertificateManager(settings).add(secret)
         self.store = store
-        self.app = application(store, embedded_network())
+        self.network = embedded_network()
+        self.app = application(store, self.network, settings)
         self.client = TestClient(self.app, headers={"Host": "localhost"})
         self.schema = schemathesis.openapi.from_wsgi("/openapi.json", self.app)
         self.document: Any = self.schema.raw_schema
@@ -142,6 +152,18 @@ class World:
                     for key, value in body.items()
                 }
                 self._make(plural, {root: given})
+
+        if not self.ids("/network/v2.0/ports"):
+            self._add_port()
+
+    def _add_port(self) -> None:
+        """Add a load balancer whose VIP has a port; the provider of the others makes none."""
+        network_id = next(iter(self.network.networks())).id
+        port = self.network.create_port(network_id, name=str(uuid.uuid4()), owner="lb-x")
+        number = 1_000_000 + uuid.UUID(port.id).int % 1_000_000
+        balancer = trees.load_balancer(number, provider="noop_driver", vip_port_id=port.id)
+        self.store.transact(lambda tx: rows.insert(tx, [balancer]))
+        self.known.clear()
 
     def _below(self, plural: str, children: str) -> list[str]:
         """Where the children of each are listed."""
@@ -256,7 +278,7 @@ def _give_what_its_action_needs(policy: dict[str, Any]) -> None:
 def world(tmp_path_factory: pytest.TempPathFactory) -> Iterator[World]:
     directory: Path = tmp_path_factory.mktemp("api")
     store = new_store(directory)
-    yield World(store)
+    yield World(store, directory)
     store.close()
 
 
@@ -288,7 +310,9 @@ def test_answers_are_as_the_document_says(world: World, label: str, mode: Genera
     except Unsatisfiable:
         assert mode is GenerationMode.NEGATIVE, "only what takes any text can never be wrong"
         return
-    assert mode is GenerationMode.NEGATIVE or min(codes) < 300, f"nothing was reached: {codes}"
+    responses = world.document["paths"][path][method.lower()]["responses"]
+    refused = min(responses) >= "400"  # whatever is asked
+    assert mode is GenerationMode.NEGATIVE or refused or min(codes) < 300, f"nothing was reached: {codes}"
 
 
 def exactly(document: Any, case: Case, answer: Any) -> None:

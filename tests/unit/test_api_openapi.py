@@ -9,6 +9,7 @@ import pytest
 from jsonschema import Draft202012Validator
 from openapi_spec_validator import validate
 
+from hydria.api import roots
 from hydria.api.openapi import operations
 from hydria.api.openapi.document import canonical, document
 from hydria.api.openapi.schemas import NESTED, Components
@@ -66,6 +67,9 @@ def test_all_that_is_routed_is_in_it_and_the_other_way_round(api: Api) -> None:
     }
     expected = {}
     for path, methods in paths.items():
+        if roots.of(path):
+            expected[path] = methods
+            continue
         versions = [path.replace("/v2", "/v2.0", 1), path] if path.startswith("/v2") else [path]
         suites = [each.replace("/lbaas/", "/", 1) for each in versions]
         for each in (*versions, *suites):

@@ -7,7 +7,7 @@ from typing import Any
 
 import falcon
 
-from hydria.api import faults
+from hydria.api import faults, key_manager, networks, roots
 from hydria.api.amphorae import (
     AmphoraConfig,
     Amphorae,
@@ -22,12 +22,12 @@ from hydria.api.endpoints import Collection, Item, Members, Statistics, Statuses
 from hydria.api.extensions import Extensions
 from hydria.api.healthcheck import Healthcheck
 from hydria.api.middleware import Identification, Transport
-from hydria.api.networks import Networks, Subnets
 from hydria.api.openapi.document import PATH, document
 from hydria.api.openapi.publication import Publication
 from hydria.api.providers import Capabilities, Providers
 from hydria.api.quotas import QuotaDefaults, Quotas, QuotasOfProject, QuotaUsage
 from hydria.api.versions import Discovery, Index
+from hydria.drivers.certificates.manager import Listing
 from hydria.model.health_monitor import HealthMonitor
 from hydria.model.l7policy import L7Policy
 from hydria.model.l7rule import L7Rule
@@ -69,7 +69,10 @@ def make_app(services: Services) -> App:
     app = App(middleware=[Transport(longest_body), identification])
     app.req_options.strip_url_path_trailing_slash = True
     faults.install(app)
-    discovery, index, routes = Discovery(), Index(), list(_routes(services))
+    own = dict(_own_routes(services))
+    discovery, index = Discovery(), Index()
+    # Clients with one endpoint for everything look for networks there.
+    routes = [*_routes(services), *networks.shared(own.get(roots.NETWORK, ()))]
     operator_routes = list(_operator_routes(services))
     publication = Publication(lambda: document(app.routed, settings))
     for service in SERVICES:
@@ -85,6 +88,12 @@ def make_app(services: Services) -> App:
                 app.add_route(f"{service}{version}/octavia{path}", endpoint)
         if settings.healthcheck_enabled:
             app.add_route(f"{service}/healthcheck", _healthcheck(services))
+    for root, found in own.items():
+        versions = roots.Version(settings, root)
+        for path in (root, roots.versioned(root)):
+            app.add_route(path, versions)
+        for path, endpoint in found:
+            app.add_route(f"{roots.versioned(root)}{path}", endpoint)
     return app
 
 
@@ -123,10 +132,14 @@ def _routes(services: Services) -> Iterator[tuple[str, object]]:
     yield "/providers", Providers(services)
     for kind in ("flavor", "availability_zone"):
         yield f"/providers/{{provider}}/{kind}_capabilities", Capabilities(services, kind)
-    if services.network.default_vip_subnet_id is not None:  # networks of Hydria's own
-        for path, endpoint in (("/networks", Networks(services)), ("/subnets", Subnets(services))):
-            yield path, endpoint
-            yield f"{path}/{{identifier}}", endpoint
+
+
+def _own_routes(services: Services) -> Iterator[tuple[str, list[tuple[str, object]]]]:
+    """Root of another service whose part Hydria has itself -> its routes below the version."""
+    if services.network.default_vip_subnet_id is not None:
+        yield roots.NETWORK, list(networks.routes(services))
+    if isinstance(services.certificates, Listing):
+        yield roots.KEY_MANAGER, list(key_manager.routes(services, services.certificates))
 
 
 def _operator_routes(services: Services) -> Iterator[tuple[str, object]]:

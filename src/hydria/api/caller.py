@@ -17,6 +17,7 @@ from urllib.parse import urlsplit
 import falcon
 
 from hydria.api.call import Caller
+from hydria.api.roots import VERSION_PATHS
 from hydria.model import alphabets, kinds
 from hydria.model.errors import Forbidden
 from hydria.model.resource import bad_value
@@ -28,7 +29,7 @@ NOAUTH = "noauth"
 KEYSTONE = "keystone"
 HTTP_BASIC = "http_basic"
 # Anybody may ask for the versions and whether the API is well (contract 1.1).
-OPEN_PATHS = frozenset({"/", "/load-balancer/", "/healthcheck", "/load-balancer/healthcheck"})
+OPEN_PATHS = frozenset({"/", "/load-balancer/", "/healthcheck", "/load-balancer/healthcheck"}) | VERSION_PATHS
 DEFAULT_PROJECT = "default"
 
 

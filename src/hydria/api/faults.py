@@ -1,7 +1,8 @@
 """Errors as HTTP answers (contract 1.5): the one table from domain errors to status codes.
 
 Two shapes of body, as Octavia's clients know them: faults of a handler, and those of routing, which have no
-handler yet (unknown paths, methods, and the pool in the path of its members).
+handler yet (unknown paths, methods, and the pool in the path of its members). Below the roots of other
+services (roots.py) faults have the shape that those services' clients read.
 """
 
 from __future__ import annotations
@@ -12,6 +13,7 @@ from http import HTTPStatus
 import falcon
 import msgspec
 
+from hydria.api import roots
 from hydria.model.errors import (
     Changed,
     Conflict,
@@ -91,14 +93,15 @@ def _refused(req: falcon.Request, resp: falcon.Response, error: HydriaError, _pa
     elif status > HTTPStatus.INTERNAL_SERVER_ERROR:
         LOG.warning("%s: %s", _request(req), error)
     # What a driver says of a failure is for the operator, who finds all of it in the log.
-    _fault(resp, status, discreet(error.message) if isinstance(error, DriverError) else error.message)
+    message = discreet(error.message) if isinstance(error, DriverError) else error.message
+    _fault(req, resp, status, message)
 
 
 def _unexpected(req: falcon.Request, resp: falcon.Response, error: Exception, _params: object) -> None:
     # What went wrong may show what nobody outside should see, so only the log gets it.
     LOG.error("%s: unexpected error", _request(req), exc_info=error)
     message = f"An unexpected error happened; the log of the API controller has it under {_request_id(req)}."
-    _fault(resp, HTTPStatus.INTERNAL_SERVER_ERROR, message)
+    _fault(req, resp, HTTPStatus.INTERNAL_SERVER_ERROR, message)
 
 
 def _unroutable(_req: falcon.Request, resp: falcon.Response, error: HydriaError, _params: object) -> None:
@@ -125,10 +128,17 @@ def _of_routing(_req: falcon.Request, resp: falcon.Response, error: falcon.HTTPE
     resp.data = routing_body(status, error.description or status.description or status.phrase)
 
 
-def _fault(resp: falcon.Response, status: HTTPStatus, message: str) -> None:
-    code = "Server" if status >= HTTPStatus.INTERNAL_SERVER_ERROR else "Client"
+def _fault(req: falcon.Request, resp: falcon.Response, status: HTTPStatus, message: str) -> None:
     resp.status = status
-    resp.data = msgspec.json.encode({"faultcode": code, "faultstring": message, "debuginfo": None})
+    match roots.of(req.path):
+        case roots.NETWORK:
+            body = {"type": status.phrase.replace(" ", ""), "message": message, "detail": ""}
+            resp.data = msgspec.json.encode({"NeutronError": body})
+        case roots.KEY_MANAGER:
+            resp.data = routing_body(status, message)
+        case _:
+            code = "Server" if status >= HTTPStatus.INTERNAL_SERVER_ERROR else "Client"
+            resp.data = msgspec.json.encode({"faultcode": code, "faultstring": message, "debuginfo": None})
 
 
 def routing_body(status: HTTPStatus, description: str, title: str = "") -> bytes:

@@ -50,7 +50,7 @@ def parse(
         order=_order(resource, params) if settings.allow_sorting else last_keys(resource),
         limit=_limit(settings, params),
         marker=None if marker is None else _marker(resource, marker),
-        reverse=settings.allow_pagination and _reverse(params),
+        reverse=settings.allow_pagination and reverse(params),
     )
 
 
@@ -208,7 +208,8 @@ def _marker(resource: type[Declared], text: str) -> str:
         raise Invalid(f"Supplied pagination marker '{kinds.shown(text)}' is not valid.") from None
 
 
-def _reverse(params: Params) -> bool:
+def reverse(params: Params) -> bool:
+    """Whether the page before the marker is asked for."""
     text = params.get("page_reverse", "False")
     try:
         return kinds.Boolean().parse(text)

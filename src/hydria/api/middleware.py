@@ -15,6 +15,7 @@ from hydria.api.envelope import too_large
 from hydria.api.faults import RETRY_SECONDS
 
 _ANYTHING = frozenset({"", "*/*", "application/json"})
+_OTHER_TYPES = ("/healthcheck", "/payload")  # the latter is refused with a sentence of its own
 
 
 class Transport:
@@ -29,7 +30,7 @@ class Transport:
         if req.path.endswith(".json"):
             req.path = req.path.removesuffix(".json")
         accept = req.env.get("HTTP_ACCEPT", "")
-        if accept not in _ANYTHING and not req.path.endswith("/healthcheck") and not _accepts_json(accept):
+        if accept not in _ANYTHING and not req.path.endswith(_OTHER_TYPES) and not _accepts_json(accept):
             raise falcon.HTTPNotAcceptable(description="Only content type application/json is accepted.")
         if req.env.get("CONTENT_LENGTH") and (req.content_length or 0) > self._longest_body:
             raise falcon.HTTPContentTooLarge(description=too_large(self._longest_body))

@@ -9,7 +9,8 @@ from hydria.api.openapi.schemas import Components, Schema, closed
 
 JSON = "application/json"
 
-FAULT = closed(
+FAULT, NEUTRON_FAULT = "Fault", "NeutronFault"
+_FAULT = closed(
     {
         "faultcode": {"type": "string", "enum": ["Client", "Server"]},
         "faultstring": {"type": "string"},
@@ -30,22 +31,26 @@ IDENTITY = closed(
     },
     ["error"],
 )
-_SHAPES = {"Fault": FAULT, "RoutingError": ROUTING, "IdentityError": IDENTITY}
+_NEUTRON_FAULT = closed(
+    {"NeutronError": closed({key: {"type": "string"} for key in ("type", "message", "detail")})},
+    ["NeutronError"],
+)
+_SHAPES = {FAULT: _FAULT, NEUTRON_FAULT: _NEUTRON_FAULT, "RoutingError": ROUTING, "IdentityError": IDENTITY}
 
 # Status -> what it says, and the shapes of its body.
 _ERRORS: dict[HTTPStatus, tuple[str, tuple[str, ...]]] = {
-    HTTPStatus.BAD_REQUEST: ("The request is malformed or breaks a rule.", ("Fault",)),
+    HTTPStatus.BAD_REQUEST: ("The request is malformed or breaks a rule.", (FAULT,)),
     HTTPStatus.UNAUTHORIZED: ("The request says not, or not credibly, who asks.", ("IdentityError",)),
-    HTTPStatus.FORBIDDEN: ("The caller may not do this, or the quota is used up.", ("Fault",)),
-    HTTPStatus.NOT_FOUND: ("There is no such object.", ("Fault",)),
+    HTTPStatus.FORBIDDEN: ("The caller may not do this, or the quota is used up.", (FAULT,)),
+    HTTPStatus.NOT_FOUND: ("There is no such object.", (FAULT,)),
     HTTPStatus.NOT_ACCEPTABLE: ("The client does not accept JSON.", ("RoutingError",)),
-    HTTPStatus.CONFLICT: ("The object is locked, or collides with another one.", ("Fault",)),
-    HTTPStatus.PRECONDITION_FAILED: ("The object is not the one that If-Match names.", ("Fault",)),
+    HTTPStatus.CONFLICT: ("The object is locked, or collides with another one.", (FAULT,)),
+    HTTPStatus.PRECONDITION_FAILED: ("The object is not the one that If-Match names.", (FAULT,)),
     HTTPStatus.REQUEST_ENTITY_TOO_LARGE: ("The body is too long.", ("RoutingError",)),
-    HTTPStatus.UNSUPPORTED_MEDIA_TYPE: ("The body is not announced as JSON.", ("Fault",)),
-    HTTPStatus.INTERNAL_SERVER_ERROR: ("Something failed that the caller cannot help.", ("Fault",)),
-    HTTPStatus.NOT_IMPLEMENTED: ("The load balancer's provider cannot do this.", ("Fault",)),
-    HTTPStatus.SERVICE_UNAVAILABLE: ("Something that is needed is away; try again.", ("Fault",)),
+    HTTPStatus.UNSUPPORTED_MEDIA_TYPE: ("The body is not announced as JSON.", (FAULT,)),
+    HTTPStatus.INTERNAL_SERVER_ERROR: ("Something failed that the caller cannot help.", (FAULT,)),
+    HTTPStatus.NOT_IMPLEMENTED: ("The load balancer's provider cannot do this.", (FAULT,)),
+    HTTPStatus.SERVICE_UNAVAILABLE: ("Something that is needed is away; try again.", (FAULT,)),
 }
 READING = (
     HTTPStatus.BAD_REQUEST,
@@ -69,16 +74,22 @@ _RETRY_AFTER: Schema = {"description": "Seconds to wait before the next try.", "
 
 
 def errors(
-    components: Components, statuses: Collection[HTTPStatus], *, below_parent: bool = False
+    components: Components,
+    statuses: Collection[HTTPStatus],
+    *,
+    below_parent: bool = False,
+    fault: str = FAULT,
 ) -> Iterator[tuple[str, Schema]]:
     """Status -> response for these errors.
 
-    below_parent: the path goes through another object, and its absence is an error of routing.
+    below_parent: the path goes through another object, and its absence is an error of routing. fault: the
+    shape of what a handler refuses.
     """
     for status in sorted(statuses):
         said, shapes = _ERRORS[status]
         if status is HTTPStatus.NOT_FOUND and below_parent:
-            shapes = ("Fault", "RoutingError")
+            shapes = (FAULT, "RoutingError")
+        shapes = tuple(fault if name == FAULT else name for name in shapes)
         refs = [components.ref(name, lambda name=name: _SHAPES[name]) for name in shapes]  # type: ignore[misc]
         response = answer(said, refs[0] if len(refs) == 1 else {"anyOf": refs})
         yield str(int(status)), later(response) if status is HTTPStatus.SERVICE_UNAVAILABLE else response

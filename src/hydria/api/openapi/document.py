@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator, Sequence
 
+from hydria.api import roots
 from hydria.api.openapi.answers import REQUEST_ID
 from hydria.api.openapi.operations import Route, describe
 from hydria.api.openapi.schemas import Components, Schema
@@ -22,7 +23,12 @@ Octavia's load-balancing API v2. Every path below `/v2` is served below `/v2.0` 
 or a slash at the end of a path changes nothing. Requests are described in their canonical form: digits for
 integers, `yes` and `no` for booleans and UUIDs without dashes are accepted, too.
 
-`/` and `/healthcheck` need no identity, `/openapi.json` any that the deployment knows.
+On one machine, `/network` and `/key-manager` stand in for Neutron and Barbican, as far as clients of load
+balancers read them; each path has this one name, but for networks, subnets, ports and floating IPs, which are
+below the versions of the load-balancing API as well.
+
+`/`, `/healthcheck` and the versions of services need no identity, `/openapi.json` any that the deployment
+knows.
 """
 
 
@@ -50,7 +56,10 @@ def document(routed: Routed, settings: ApiSettings) -> dict[str, object]:
 def canonical(routed: Routed) -> Iterator[tuple[str, object]]:
     """The routes by the one name that the document has for each."""
     known = {path for path, _ in routed}
+    elsewhere = {id(endpoint) for path, endpoint in routed if roots.of(path)}
     for path, endpoint in routed:
+        if id(endpoint) in elsewhere and not roots.of(path):
+            continue
         if path.startswith(("/v2.0", "/load-balancer")):
             continue
         suite = path.replace("/v2/", "/v2/lbaas/", 1)

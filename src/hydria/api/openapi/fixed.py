@@ -1,4 +1,4 @@
-"""Schemas of answers that no resource declares: statistics, the status tree, versions, health, networks."""
+"""Schemas of answers that no resource declares: statistics, the status tree, versions, health."""
 
 from __future__ import annotations
 
@@ -55,28 +55,6 @@ def healthcheck_body(description: str) -> Schema:
         "application/json": {"schema": report},
     }
     return {"description": description, "content": content}
-
-
-def network() -> Schema:
-    """A network of this host."""
-    flag: Schema = {"type": "boolean"}
-    return _whole(
-        {
-            "id": _ID, "name": _TEXT, "subnets": _several(_ID), "mtu": {"type": "integer"}, "status": _TEXT,
-            "admin_state_up": flag, "shared": flag,
-        }
-    )  # fmt: skip
-
-
-def subnet() -> Schema:
-    """A subnet of this host."""
-    gateway: Schema = {"type": ["string", "null"]}
-    return _whole(
-        {
-            "id": _ID, "name": _TEXT, "network_id": _ID, "cidr": _TEXT, "ip_version": {"enum": [4, 6]},
-            "gateway_ip": gateway,
-        }
-    )  # fmt: skip
 
 
 def _branch(**more: Schema) -> Schema:

@@ -6,6 +6,7 @@ from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass
 from http import HTTPStatus
 
+from hydria.api import roots
 from hydria.api.amphorae import (
     AmphoraConfig,
     Amphorae,
@@ -18,18 +19,28 @@ from hydria.api.endpoints import Collection as ListEndpoint
 from hydria.api.endpoints import Item, Members, Statistics, Statuses
 from hydria.api.extensions import Extensions
 from hydria.api.healthcheck import Healthcheck
-from hydria.api.networks import Networks, Subnets
-from hydria.api.openapi import amphorae, extensions, queries, quotas
-from hydria.api.openapi.answers import CONDITIONAL, JSON, READING, WITH_BODY, WRITING, answer, errors, later
+from hydria.api.key_manager import Payload, SecretList
+from hydria.api.networks import NetworkExtensions, NetworkList
+from hydria.api.openapi import amphorae, extensions, other_services, queries, quotas
+from hydria.api.openapi.answers import (
+    CONDITIONAL,
+    FAULT,
+    JSON,
+    READING,
+    WITH_BODY,
+    WRITING,
+    answer,
+    errors,
+    later,
+)
 from hydria.api.openapi.fixed import (
     LINKS,
     STATISTICS,
     healthcheck_body,
-    network,
     status_tree,
-    subnet,
     versions,
 )
+from hydria.api.openapi.page import SERVICE
 from hydria.api.openapi.publication import Publication
 from hydria.api.openapi.schemas import Components, Schema, enveloped
 from hydria.api.providers import Capabilities, Providers
@@ -60,6 +71,8 @@ class Route:
         """What names an object of the endpoint in its path; None where it serves no declared ones."""
         if isinstance(self.endpoint, Extensions):
             return extensions.alias()
+        if isinstance(self.endpoint, SecretList | Payload | NetworkExtensions):
+            return other_services.NAME
         resource = getattr(self.endpoint, "resource", None)
         return None if resource is None else dict(attributes(resource)[resource.key].kind.schema())
 
@@ -91,8 +104,11 @@ class Route:
         if body is not None:
             failures = (*failures, *WITH_BODY)
         responses = {str(int(status)): response for status, response in succeeds.items()}
-        responses |= errors(self.components, failures, below_parent=self.below_parent)
+        fault = other_services.FAULTS.get(roots.of(self.path), FAULT)
+        responses |= errors(self.components, failures, below_parent=self.below_parent, fault=fault)
         made: Schema = {"summary": summary, "operationId": name, "tags": [self.tag]}
+        if roots.of(self.path):
+            made["servers"] = [{"url": "/"}]
         if parameters:
             made["parameters"] = list(parameters)
         if body is not None:
@@ -105,7 +121,7 @@ class Route:
     def tag(self) -> str:
         """The heading that the operation stands under."""
         resource = getattr(self.endpoint, "resource", None)
-        return resource.label if resource else "Service"
+        return resource.label if resource else other_services.TAGS.get(roots.of(self.path), SERVICE)
 
 
 Describe = Callable[[Route], Schema]
@@ -277,22 +293,6 @@ def _publication(route: Route) -> Schema:
     )
 
 
-def _network(kind: str, body: Callable[[], Schema]) -> Describe:
-    def describe(route: Route) -> Schema:
-        if route.path.endswith("}"):
-            found = answer("It.", enveloped(kind, body()))
-            return route.operation(f"Show a {kind} of this host", f"show_{kind}", {HTTPStatus.OK: found})
-        named = [
-            queries.parameter(name, {"type": "string"}, f"Only with this {name}.") for name in ("id", "name")
-        ]
-        found = answer("All of them.", enveloped(f"{kind}s", {"type": "array", "items": body()}))
-        return route.operation(
-            f"List the {kind}s of this host", f"list_{kind}s", {HTTPStatus.OK: found}, parameters=named
-        )
-
-    return describe
-
-
 # Class of endpoint -> method -> its description, which classes that derive from it take over.
 DESCRIBED: Mapping[type, Mapping[str, Describe]] = {
     ListEndpoint: {"get": _list, "post": _create},
@@ -322,8 +322,11 @@ DESCRIBED: Mapping[type, Mapping[str, Describe]] = {
     Index: {"get": _index},
     Healthcheck: {"get": _healthcheck, "head": _healthcheck_head},
     Publication: {"get": _publication},
-    Networks: {"get": _network("network", network)},
-    Subnets: {"get": _network("subnet", subnet)},
+    roots.Version: {"get": other_services.versions},
+    NetworkList: {"get": other_services.networks},
+    NetworkExtensions: {"get": other_services.extensions},
+    SecretList: {"get": other_services.secrets},
+    Payload: {"get": other_services.payload},
 }
 
 

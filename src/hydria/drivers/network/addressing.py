@@ -18,6 +18,7 @@ from hydria.model.errors import Invalid
 _NAMESPACE = uuid.UUID("6f0f2f5e-7d43-4c62-9a0c-6d2f6879d7a1")
 _SMALLEST = 8  # addresses in a subnet that is worth having
 _MOST = 1 << 24  # addresses of a subnet that are ever used
+_FIRST = 2  # of a port; the one before is the host's
 # The two halves that VPN clients set in place of a default route, and all of global IPv6.
 _AS_GOOD_AS_DEFAULT = {4: 1, 6: 3}
 
@@ -38,7 +39,7 @@ class Range:
     @property
     def size(self) -> int:
         """How many ports can have an address of it."""
-        return min(self.network.num_addresses, _MOST) - (3 if self.network.version == 4 else 2)
+        return _size(self.network)
 
     def may_be_given(self, address: str) -> bool:
         """Whether an address of the subnet can be a port's."""
@@ -49,7 +50,7 @@ class Range:
     def candidates(self, start: int) -> Iterator[str]:
         """Every address that can be a port's, from somewhere in the middle round to the one before."""
         for step in range(self.size):
-            yield str(self.network[2 + (start + step) % self.size])
+            yield str(self.network[_FIRST + (start + step) % self.size])
 
 
 @dataclass(frozen=True, slots=True)
@@ -81,7 +82,8 @@ def segment(
             subnet_id = _identifier(instance, name, f"v{block.version}")
             host = str(block[1]) if gateway else ""
             title = f"hydria-{name}-v{block.version}"
-            ranges.append(Range(Subnet(subnet_id, network_id, title, str(block), host), block, option))
+            pool = (str(block[_FIRST]), str(block[_FIRST + _size(block) - 1]))
+            ranges.append(Range(Subnet(subnet_id, network_id, title, str(block), host, pool), block, option))
     if not ranges:
         raise Invalid(f"The {name} network has no subnet: set one of {', '.join(o for o, _ in cidrs)}.")
     network = Network(network_id, f"hydria-{name}", tuple(found.subnet.id for found in ranges), mtu)
@@ -131,6 +133,10 @@ def _network(option: str, cidr: str) -> AnyNetwork:
     if network.num_addresses < _SMALLEST:
         raise Invalid(f"[bridge] {option} = {cidr} is too small: at least {_SMALLEST} addresses are needed.")
     return network
+
+
+def _size(network: AnyNetwork) -> int:
+    return min(network.num_addresses, _MOST) - (3 if network.version == 4 else 2)
 
 
 def _identifier(*names: str) -> str:

@@ -9,13 +9,17 @@ from typing import Protocol
 
 @dataclass(frozen=True, slots=True)
 class Subnet:
-    """An address range of a network. cidr: ``10.0.0.0/24``. gateway: "" for none."""
+    """An address range of a network. cidr: ``10.0.0.0/24``. gateway: "" for none.
+
+    pool: first and last address that ports are given; () when nobody says.
+    """
 
     id: str
     network_id: str
     name: str
     cidr: str
     gateway: str = ""
+    pool: tuple[str, ...] = ()
 
     @property
     def version(self) -> int:
