@@ -8,7 +8,6 @@ passes on what each part needs. The fields below are the declarations: oslo.conf
 from __future__ import annotations
 
 import dataclasses
-import os
 import socket
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
@@ -17,6 +16,7 @@ from typing import Any, get_type_hints
 
 from oslo_config import cfg
 
+from hydria import processes
 from hydria.model.errors import Invalid
 from hydria.model.rules.deployment import OWASP_B
 from hydria.wire.logs import LOG_FORMAT, endpoint
@@ -414,8 +414,8 @@ class Settings:
 
     @property
     def controller_name(self) -> str:
-        """The controller's name, unique among all programs of the deployment."""
-        return f"{self.DEFAULT.host or socket.gethostname()}:{os.getpid()}"
+        """The controller's name, unique among all programs of the deployment, and of all times."""
+        return f"{self.DEFAULT.host or socket.gethostname()}:{processes.identity()}"
 
 
 # On one machine silence is news within seconds; across a cloud it is noise.

@@ -27,6 +27,7 @@ from tests import third_party
 from tests.system.deployment import wait_for
 from tests.third_party import Appliance
 from tests.unit.api_writing import Api, everything
+from tests.unit.test_processes import ended
 
 
 @pytest.fixture(scope="session")
@@ -264,10 +265,7 @@ def test_housekeeping_undoes_what_a_dead_program_has_left(
             slow = threads.submit(api.delete, Pool, ids["pools"])
             appliance.wait_for_call("pool_delete")
             assert housekeeping.sweep().handovers == 0
-            host = api.settings.controller_name.rpartition(":")[0]
-            api.store.transact(
-                lambda tx: tx.execute(tables.handovers.update().values(owner=f"{host}:{2**22 + 1}"))
-            )
+            api.store.transact(lambda tx: tx.execute(tables.handovers.update().values(owner=ended())))
             assert housekeeping.sweep().handovers == 1
             assert api.dump(taken_back=True) == before
         slow.result()

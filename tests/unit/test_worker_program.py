@@ -3,9 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
-import os
 import socket
-import subprocess
 import threading
 import time
 from collections.abc import Callable, Iterator
@@ -16,10 +14,12 @@ import sqlalchemy as sa
 
 from hydria.messages import LocalWakeups
 from hydria.model.errors import Unavailable
+from hydria.processes import identity
 from hydria.store import changes, leases, rows, tables
 from hydria.testing import trees as make
 from hydria.worker.program import Worker
 from hydria.worker.tools import Tools
+from tests.unit.test_processes import ended
 from tests.unit.test_worker_converger import Agent, Bench, bench
 from tests.unit.test_worker_races import Booting
 
@@ -156,15 +156,16 @@ def hold(bench: Bench, balancer_id: str, owner: str, ahead: float = 0.0) -> None
 
 
 def test_what_a_killed_worker_of_this_host_held_is_free_at_once(workers: Factory) -> None:
-    ended = subprocess.Popen(["true"])
-    ended.wait()
     balancer_id = workers.bench.add()
-    hold(workers.bench, balancer_id, f"{socket.gethostname()}:{ended.pid}")
+    hold(workers.bench, balancer_id, ended())
     workers.start()
     await_that(lambda: workers.status(balancer_id) == "ACTIVE")
 
 
-@pytest.mark.parametrize("owner", [f"{socket.gethostname()}:{os.getppid()}", "elsewhere:1"])
+# The next to last is of a release that knew its programs by the number alone, which a container has, too.
+@pytest.mark.parametrize(
+    "owner", [f"host:{identity()}", f"{socket.gethostname()}:{2**22 + 1}", "elsewhere:1"]
+)
 def test_what_others_hold_stays_theirs(workers: Factory, owner: str) -> None:
     balancer_id = workers.bench.add()
     hold(workers.bench, balancer_id, owner)

@@ -67,7 +67,6 @@ class Housekeeping:
         renewals: Renewals | None = None,
     ) -> None:
         self._settings = settings.house_keeping
-        self._host = settings.controller_name
         self._store = store
         self._compute = compute
         self._network = network
@@ -145,9 +144,7 @@ class Housekeeping:
     def _undo_abandoned(self) -> int:
         """Take changes back whose API program has ended before the provider had taken them."""
         with self._store.read() as tx:
-            found = handovers.abandoned(
-                tx, lambda owner: has_died(owner, self._host), self._settings.handover_age
-            )
+            found = handovers.abandoned(tx, has_died, self._settings.handover_age)
         undone = 0
         for key in found:
             if self._store.transact(

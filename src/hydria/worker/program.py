@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import logging
-import os
-import socket
 import threading
 import time
 from concurrent.futures import ThreadPoolExecutor
@@ -12,7 +10,7 @@ from contextlib import suppress
 
 from hydria.messages import Wakeups
 from hydria.model.errors import Unavailable
-from hydria.processes import lives
+from hydria.processes import has_died
 from hydria.store import leases, rows, trees
 from hydria.worker.converger import Converger, Outcome, Result
 from hydria.worker.leasekeeper import LeaseKeeper
@@ -108,18 +106,7 @@ class Worker:
             return trees.due(tx, time.time(), rows.now(), _AT_ONCE, self._horizon)
 
     def _release_dead(self) -> None:
-        """Free leases whose owner, a process of this host, no longer lives."""
-        host = self._owner.rpartition(":")[0]
-
-        def dead(owner: str) -> bool:
-            name, _, process = owner.rpartition(":")
-            return name == host and process.isdigit() and not _lives(int(process))
-
-        freed = self._tools.store.transact(lambda tx: leases.release_where(tx, dead))
+        """Free leases whose owner is certain to be dead; others are free when their time is over."""
+        freed = self._tools.store.transact(lambda tx: leases.release_where(tx, has_died))
         if freed:
-            LOG.info("%d leases of dead workers on %s freed", freed, host or socket.gethostname())
-
-
-def _lives(process: int) -> bool:
-    # A lease of an earlier process that had this id is nobody's.
-    return process != os.getpid() and lives(process)
+            LOG.info("%d leases of dead workers on this host freed", freed)
