@@ -406,14 +406,29 @@ class Authority:
         path.write_bytes(text)
 
 
-def start_amphora(namespace: str, directory: Path, *, enclosed: bool = True) -> subprocess.Popen[bytes]:
+# As ``python -m hydria.amphora``, for tests that cannot wait as long for a root part that hangs.
+_IMPATIENT = """
+import sys
+from pathlib import Path
+from hydria.amphora import main, root_part
+root_part.SECONDS = float(sys.argv[2])
+main(Path(sys.argv[1]))
+"""
+
+
+def start_amphora(
+    namespace: str, directory: Path, *, enclosed: bool = True, root_part_seconds: float | None = None
+) -> subprocess.Popen[bytes]:
     """Start an amphora as the netns driver does; or not ``enclosed``, as a virtual machine would."""
     command = ["nsenter", f"--net=/run/netns/{namespace}"]
     if enclosed:
         command += ["unshare", "--mount", "--pid", "--fork", "--kill-child"]
-    command += [sys.executable, "-m", "hydria.amphora", str(directory)]
+    if root_part_seconds is None:
+        command += [sys.executable, "-m", "hydria.amphora", str(directory)]
+    else:
+        command += [sys.executable, "-c", _IMPATIENT, str(directory), str(root_part_seconds)]
     source = Path(hydria.__file__).parent.parent
-    with (directory / "agent.log").open("ab") as log:
+    with (directory / "agent.log").open("a+b") as log:
         return subprocess.Popen(
             command,
             stdin=subprocess.DEVNULL,

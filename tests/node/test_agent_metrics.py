@@ -6,6 +6,7 @@ import os
 import signal
 import socket
 import ssl
+import struct
 import time
 from collections.abc import Iterator
 from dataclasses import replace
@@ -229,3 +230,27 @@ def test_datagram_services_are_told_with_the_others(lab: Lab) -> None:
     assert value(found, "octavia_member_status", **of_member, member="m1", state="UP") == 1
     assert value(found, "octavia_member_status", **of_member, member="m2", state="MAINT") == 1
     assert value(found, "octavia_member_weight", **of_member, member="m1") == 3
+
+
+def test_aborted_scrapes_do_not_decide_how_much_is_logged(lab: Lab) -> None:
+    lab.apply(state(1, served()))
+    reset = struct.pack("ii", 1, 0)  # closing it sends a reset
+
+    def abort() -> None:
+        for _ in range(200):
+            with socket.create_connection((VIP, PORT), timeout=5) as connection:
+                connection.sendall(b"GET /metrics HTTP/1.1\r\nHost: x\r\n\r\n")
+                connection.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, reset)
+
+    before = len(lab.log.splitlines())
+    lab.outside.run(abort)
+    assert families(lab)
+    eventually(lambda: "a scrape of the metrics was not answered" in lab.log)
+    assert len(lab.log.splitlines()) - before <= 3, lab.log
+
+
+def test_what_haproxy_writes_on_its_own_goes_nowhere(lab: Lab) -> None:
+    lab.apply(state(1, served()))
+    (pid,) = lab.haproxy_pids()
+    for descriptor in (0, 1, 2):
+        assert str(Path(f"/proc/{pid}/fd/{descriptor}").readlink()) == "/dev/null"

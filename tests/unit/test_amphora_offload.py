@@ -144,7 +144,7 @@ def test_a_stopped_one_ends(offload: Callable[..., Offload]) -> None:
     eventually(lambda: not threads())
 
 
-def test_where_lines_are_written(capsys: pytest.CaptureFixture[str]) -> None:
+def test_where_lines_are_written(capfd: pytest.CaptureFixture[str]) -> None:
     lines: list[str] = []
     try:
         direct(lines.append, here=False)
@@ -156,6 +156,6 @@ def test_where_lines_are_written(capsys: pytest.CaptureFixture[str]) -> None:
     finally:
         direct(None, here=True)
     assert lines == ["agent: elsewhere | alone", "agent: both"]
-    written = capsys.readouterr().err.splitlines()
+    written = capfd.readouterr().err.splitlines()
     assert [line.partition(" ")[2] for line in written] == ["agent: both", "agent: here"]
     assert amphora_log._output.elsewhere is None

@@ -18,7 +18,7 @@ from dataclasses import dataclass
 
 from hydria.amphora import attempts, workdir
 from hydria.amphora.attempts import Attempt, Unaskable
-from hydria.amphora.log import log
+from hydria.amphora.log import Rare, log
 from hydria.wire.proxies import PING_END, PING_SOCKET, PING_UP, member_of
 from hydria.wire.state import Probe, Server, Target
 
@@ -26,6 +26,8 @@ _PROBE = Probe("PING", delay=1, timeout=1, rise=1, fall=1)  # of which only the 
 _NAME_LENGTH = 256
 _BACKLOG = 1024
 _BREATH = 0.1  # seconds until the next look when there are no more descriptors
+
+_not_taken = Rare("agent")
 
 
 @dataclass(slots=True)
@@ -73,7 +75,7 @@ class Pings:
         except BlockingIOError:
             return
         except OSError as error:
-            log("agent", f"a check that pings was not taken: {error}")
+            _not_taken(f"a check that pings was not taken: {error}")
             time.sleep(_BREATH)
             return
         connection.setblocking(False)

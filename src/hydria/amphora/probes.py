@@ -11,10 +11,11 @@ from dataclasses import dataclass, field
 
 from hydria.amphora import attempts
 from hydria.amphora.attempts import Attempt, Unaskable
-from hydria.amphora.log import log
+from hydria.amphora.log import Rare, log
 from hydria.wire.state import Probe, Service, Target
 
 Key = tuple[str, str]  # listener and target
+_not_probed = Rare("agent")
 
 
 @dataclass(slots=True)
@@ -132,7 +133,7 @@ class Prober:
             watched.askable = False
             return False
         except OSError as error:  # no more sockets: says nothing about the target
-            log("agent", f"cannot probe {watched.target.address}: {error}")
+            _not_probed(f"cannot probe {watched.target.address}: {error}")
             return False
         watched.deadline = now + watched.probe.timeout
         answer = watched.attempt.start()

@@ -15,7 +15,7 @@ from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import suppress
 
 from hydria.amphora import metrics, workdir
-from hydria.amphora.log import log
+from hydria.amphora.log import Rare
 from hydria.amphora.usage import Usage
 from hydria.wire.proxies import EXPORTER_SOCKET, METRICS_SOCKET
 
@@ -28,6 +28,8 @@ _HEAD = (
     b"Transfer-Encoding: chunked\r\nConnection: close\r\n\r\n"
 )
 _FAILED = b"HTTP/1.1 502 Bad Gateway\r\nContent-Length: 0\r\nConnection: close\r\n\r\n"
+
+_unanswered = Rare("agent")  # clients of the listener decide how often
 
 # Family -> samples of what HAProxy does not serve (see metrics.renamed).
 More = Callable[[], Mapping[str, Sequence[str]]]
@@ -62,7 +64,7 @@ class Door:
                 connection.settimeout(_SECONDS)
                 self._respond(connection)
         except (OSError, http.client.HTTPException) as error:
-            log("agent", f"a scrape of the metrics was not answered: {error!r}")
+            _unanswered(f"a scrape of the metrics was not answered: {error!r}")
 
     def _respond(self, connection: socket.socket) -> None:
         """An answer that fails half-way lacks its end, by which Prometheus knows."""
