@@ -19,7 +19,7 @@ from pathlib import Path
 import hydria
 from hydria.amphora import kernel, rest
 from hydria.amphora.apply import Applier
-from hydria.amphora.faults import Refused
+from hydria.amphora.faults import Failed, Refused
 from hydria.amphora.heartbeat import Sender
 from hydria.amphora.log import direct, log
 from hydria.amphora.offload import Offload
@@ -32,6 +32,7 @@ from hydria.wire.state import Heartbeats
 
 _BACK_OFF = (0.0, 0.5, 1.0, 2.0, 5.0, 10.0)  # seconds before each further start of an HAProxy that dies young
 _GROWN_UP = 10.0  # seconds after which HAProxy's death is a new story
+_MEND = 5.0  # seconds between attempts to set back what a failed change has left
 _SWEEPS = (0.02, 0.05, 0.1, 0.2, 0.5, 1.0)  # seconds between attempts to delete servers
 _ANNOUNCE_AGAIN = 1.0
 _BEATS = 0.25  # seconds that lie between two heartbeats, however much changes: each looks at all counters
@@ -70,7 +71,7 @@ class _Agent:
         self._sweep_at = self._announce_at = self._tidy_at = float("inf")
         self._level_at = 0.0
         self._sweeps = 0
-        self._revive_at = 0.0
+        self._revive_at = self._mend_at = 0.0
         self._revived_at = 0.0
         self._deaths = 0
 
@@ -84,6 +85,9 @@ class _Agent:
             now = time.monotonic()
             if not self._applier.healthy:
                 self._revive(now)
+            if self._applier.owes and now >= self._mend_at:
+                self._mend_at = now + _MEND
+                self._mend()
             if now >= self._sweep_at:
                 self._sweep(now)
             if now >= self._level_at:
@@ -110,6 +114,8 @@ class _Agent:
                 poll.register(self._applier.haproxy.pidfd, select.POLLIN)
         else:
             due = min(due, self._revive_at)
+        if self._applier.owes:
+            due = min(due, self._mend_at)
         events = [descriptor for descriptor, _ in poll.poll(max(0.0, due - time.monotonic()) * 1000)]
         if self._door.fileno() in events:
             self._door.answer()
@@ -136,8 +142,15 @@ class _Agent:
         self._revive_at = now + _BACK_OFF[min(self._deaths + 1, len(_BACK_OFF) - 1)]
         try:
             self._applier.revive()
-        except Refused as refusal:
+        except (Refused, Failed, OSError) as refusal:
             log("agent", f"HAProxy does not start: {refusal}")
+
+    def _mend(self) -> None:
+        """Set back what a change has left that failed."""
+        try:
+            self._applier.mend()
+        except (Refused, Failed, OSError) as failure:
+            log("agent", f"not as before yet: {failure}")
 
     def _sweep(self, now: float) -> None:
         self._sweeps += 1

@@ -1,4 +1,8 @@
-"""Making a desired state true: stage, check, switch, confirm; refused means that nothing has changed."""
+"""Making a desired state true: stage, check, switch, confirm; or all is as it was before.
+
+Whatever a change fails of, a refusal, a full disk, a program that was ended: what served goes on serving.
+What cannot be set back at once is owed, and done before anything else is.
+"""
 
 from __future__ import annotations
 
@@ -9,12 +13,12 @@ from contextlib import suppress
 
 from hydria.amphora import files, live, workdir
 from hydria.amphora.counters import Counters, Observation, observe
-from hydria.amphora.faults import Refused, Stale
+from hydria.amphora.faults import Failed, Refused, Stale
 from hydria.amphora.haproxy import Haproxy
 from hydria.amphora.kept import Kept
 from hydria.amphora.leaving import Leaving
 from hydria.amphora.limits import of_frontends
-from hydria.amphora.log import log
+from hydria.amphora.log import Rare, log
 from hydria.amphora.network import Network
 from hydria.amphora.pings import Pings
 from hydria.amphora.root_part import RootPart
@@ -27,6 +31,8 @@ from hydria.wire.heartbeat import ListenerReport
 from hydria.wire.logs import Syslog
 from hydria.wire.state import Applied, DesiredState, Heartbeats
 
+_BROKEN_OFF = (Refused, Failed, OSError)
+Steps = dict[str, Callable[[], object]]  # what -> how to have it as before
 _LOOK_SECONDS = 1.0  # an HAProxy that is slower than this must not keep heartbeats waiting
 
 
@@ -39,9 +45,11 @@ class Applier:
         self._changed = changed  # called after whatever somebody may want to hear of at once
         self._state = DesiredState(generation=0)
         self._structure = ""  # of the process that runs
+        self._owed: Steps = {}  # what could not be set back yet
         self._counters = Counters()
         self._observation = Observation()
         self._reports: dict[str, ListenerReport] = {}
+        self._no_statistics = Rare("agent")
         self._services = Services(root, self._follow)
         self._pings = Pings()
         self._kept = Kept(boot.heartbeat_key)
@@ -69,23 +77,33 @@ class Applier:
         """Whether HAProxy runs, or has nothing to do."""
         return not self._state.haproxy or self.haproxy.running
 
+    @property
+    def owes(self) -> bool:
+        """Whether something is not as it was before a change that failed."""
+        return bool(self._owed)
+
     def apply(self, new: DesiredState) -> Applied:
-        """Apply a state; Stale or Refused when it is not, and the one before still serves."""
+        """Apply a state; Stale, Refused, or whatever it has failed of, when the one before still serves."""
         with self._lock:
             old, began = self._state, time.monotonic()
             if new.generation < old.generation:
                 raise Stale(f"generation {new.generation} is older than {old.generation}, which serves")
+            self._settle_debts()
+            back: Steps = {}
             try:
-                reloaded, summary = self._switch(old, new)
-            except Refused as refusal:
-                log("agent", f"generation {new.generation} refused: {refusal}")
+                self._stage(old, new, back)
+                reloaded, summary = self._switch(old, new, back)
+                self._kept.commit()
+            except Exception as failure:
+                verdict = "refused" if isinstance(failure, Refused) else "failed"
+                log("agent", f"generation {new.generation} {verdict}: {failure}")
+                for what, step in back.items():
+                    self._set_back(what, step)
+                self._clear_up(old)
                 raise
-            finally:
-                workdir.remove(workdir.STAGED)
             self._state = new
             self._pings.know(new.servers)
-            files.tidy(new)
-            self._kept.write(new)
+            self._clear_up(new, staged=True)
             took = (time.monotonic() - began) * 1000
             log("agent", f"generation {new.generation} applied in {took:.0f} ms: {summary}")
         self._changed()
@@ -99,13 +117,11 @@ class Applier:
                 return
             self._state = state
             self._pings.know(state.servers)
-            try:
-                self._network.restore(self._state)
-                self._services.switch(self._state.services)
-            except Refused as refusal:
-                log("agent", f"the network is not as it was: {refusal}")
-            if self._state.haproxy:
-                workdir.write(workdir.CONFIG, self._state.haproxy)
+            self._set_back("network", lambda: self._network.restore(state))
+            self._set_back("datagram services", lambda: self._services.restore(state.services))
+            self._clear_up(state)
+            if state.haproxy:
+                self._set_back("configuration", lambda: workdir.write_changed(workdir.CONFIG, state.haproxy))
                 self._take_over()
             former = Running.read()
             self._services.begin(former.datagrams if former.epoch == self.epoch else None)
@@ -115,8 +131,16 @@ class Applier:
         with self._lock:
             if not self.healthy:
                 log("agent", "HAProxy is not running; starting it")
-                self._start(self._state, workdir.CONFIG)
+                self._have_haproxy(self._state)
         self._changed()
+
+    def mend(self) -> None:
+        """Do what is owed, unless a change is under way, which does it first."""
+        if self._lock.acquire(blocking=False):
+            try:
+                self._settle_debts()
+            finally:
+                self._lock.release()
 
     def sweep(self) -> int:
         """Delete removed servers whose connections have ended; returns how many are still waiting."""
@@ -156,36 +180,78 @@ class Applier:
         reports, seen = self.statistics(_LOOK_SECONDS)
         return self._services.metrics(reports, seen.members)
 
-    def _switch(self, old: DesiredState, new: DesiredState) -> tuple[bool, str]:
-        """Go from one state to the other; returns whether HAProxy was reloaded, and what was done."""
-        if new.haproxy:
-            workdir.write(workdir.STAGED, new.haproxy)
+    def _switch(self, old: DesiredState, new: DesiredState, back: Steps) -> tuple[bool, str]:
+        """Go from one state to the other; returns whether HAProxy was reloaded, and what was done.
+
+        Before each step, the way ``back`` gets longer.
+        """
         stays = self._can_stay(old, new)
         files.switch(old, new)
+        back["pings"] = lambda: self._pings.know(old.servers)
         self._pings.know(old.servers, new.servers)
+        if self.haproxy.running and self._network.differs(old, new):
+            # Otherwise the switch is the check: what is refused there has changed nothing.
+            self._network.check(old, new)
+            if new.haproxy and not stays:
+                self.haproxy.check(workdir.STAGED, new.haproxy)
+        back["network"] = lambda: self._network.switch(new, old)
+        self._network.switch(old, new)
+        back["datagram services"] = lambda: self._services.switch(old.services)
+        self._services.switch(new.services)
+        back["HAProxy"] = lambda: self._have_haproxy(old)
         try:
-            if self.haproxy.running and self._network.differs(old, new):
-                # Otherwise the switch is the check: what is refused there has changed nothing.
-                self._network.check(old, new)
-                if new.haproxy and not stays:
-                    self.haproxy.check(workdir.STAGED, new.haproxy)
-            return self._switch_checked(old, new, stays=stays)
+            return self._switch_haproxy(old, new, stays=stays)
         except Refused:
-            self._pings.know(old.servers)
-            files.switch(new, old)
-            files.tidy(old)
+            if self.haproxy.running and not stays:
+                del back["HAProxy"]  # as it was; one that "stays" may have been changed
             raise
 
-    def _switch_checked(self, old: DesiredState, new: DesiredState, *, stays: bool) -> tuple[bool, str]:
+    def _stage(self, old: DesiredState, new: DesiredState, back: Steps) -> None:
+        """Write all that the new state needs on disk, beside what is in use."""
+        back["files"] = self._kept.give_up
+        self._kept.stage(new)
+        if new.haproxy:
+            workdir.write(workdir.STAGED, new.haproxy)
+        files.stage(old, new)
+
+    def _have_haproxy(self, state: DesiredState) -> None:
+        """A process that serves this state and nothing else; or none, if there is nothing to serve."""
+        if state.haproxy:
+            self._start(state, workdir.CONFIG)
+        else:
+            self._stop()
+
+    def _set_back(self, what: str, step: Callable[[], object]) -> None:
+        """Do a step of the way back; what fails is owed, and does not keep the others from being done."""
         try:
-            self._network.switch(old, new)
-            self._services.switch(new.services)
-            done = self._switch_haproxy(old, new, stays=stays)
-        except Refused:
-            self._services.switch_back(old.services)
-            self._network.switch_back(old, new)
-            raise
-        return done
+            step()
+        except _BROKEN_OFF as failure:
+            log("agent", f"{what}: not as before yet: {failure}")
+            self._owed[what] = step
+
+    def _settle_debts(self) -> None:
+        """Do what is owed; raises what it fails of."""
+        while self._owed:
+            what, step = next(iter(self._owed.items()))
+            step()
+            del self._owed[what]
+            log("agent", f"{what}: as before again")
+
+    def _clear_up(self, state: DesiredState, *, staged: bool = False) -> None:
+        """Leave on disk what this state needs; ``staged``: its configuration is still to be put in place.
+
+        Nothing depends on it. What cannot be done now, the next change does, or the agent's next life.
+        """
+        try:
+            if staged and state.haproxy:
+                workdir.rename(workdir.STAGED, workdir.CONFIG)
+            workdir.remove(workdir.STAGED)
+            if not state.haproxy:
+                for name in (workdir.CONFIG, workdir.PID, workdir.SERVER_STATE):
+                    workdir.remove(name)
+            files.tidy(state)
+        except OSError as error:
+            log("agent", f"the work directory is not tidy: {error}")
 
     def _can_stay(self, old: DesiredState, new: DesiredState) -> bool:
         """Whether the running process can be brought to the new state without another one."""
@@ -212,18 +278,11 @@ class Applier:
             except CommandFailed as failure:
                 log("agent", f"reloading, because HAProxy cannot do it live: {failure}")
             else:
-                workdir.adopt_staged()
                 said = f", {len(renewed)} certificates or lists renewed" if renewed else ""
                 said += f", {len(limits)} connection limits changed" if limits else ""
                 return False, f"{changes}{said}, no reload"
         verb = "reloaded" if self.haproxy.running else "started"
-        try:
-            self._start(new, workdir.STAGED)
-        except Refused:
-            if stays:
-                self._start(old, workdir.CONFIG)  # some of its servers have been changed
-            raise
-        workdir.adopt_staged()
+        self._start(new, workdir.STAGED)
         return True, f"HAProxy {verb}"
 
     def _start(self, state: DesiredState, path: str) -> None:
@@ -232,7 +291,7 @@ class Applier:
             self._observe()
             self._keep_health(state)
         elif not workdir.read(workdir.SERVER_STATE):
-            workdir.write(workdir.SERVER_STATE, "1\n")
+            _note(workdir.SERVER_STATE, "1\n")
         self.haproxy.start(path, state.haproxy)
         self._counters.process_changed()
         self.leaving.clear()
@@ -246,8 +305,6 @@ class Applier:
         self._counters.process_changed()
         self.leaving.clear()
         self._structure, self._observation, self._reports = "", Observation(), {}
-        for name in (workdir.CONFIG, workdir.PID, workdir.SERVER_STATE):
-            workdir.remove(name)
         self._note_running()
 
     def _take_over(self) -> None:
@@ -268,14 +325,14 @@ class Applier:
         try:
             self._start(self._state, workdir.CONFIG)
             log("agent", f"started HAProxy for generation {self.generation}")
-        except Refused as refusal:
+        except _BROKEN_OFF as refusal:
             log("agent", f"cannot start HAProxy for generation {self.generation}: {refusal}")
 
     def _keep_health(self, state: DesiredState) -> None:
         """Tell the next process which servers are known to be down."""
         with suppress(CommandFailed), Runtime() as runtime:
             dump = runtime.ask("show servers state")
-            workdir.write(workdir.SERVER_STATE, carried_over(dump, state.servers, self.leaving))
+            _note(workdir.SERVER_STATE, carried_over(dump, state.servers, self.leaving))
 
     def _observe(self) -> None:
         """Look at HAProxy's statistics; keeps the last look when it does not answer."""
@@ -286,9 +343,22 @@ class Applier:
                 self._observation = observe(runtime.ask("show stat"), self.leaving)
                 self._reports = self._counters.reports(self._observation)
         except (CommandFailed, ValueError, KeyError) as failure:
-            log("agent", f"no statistics: {failure}")
+            self._no_statistics(f"no statistics: {failure}")
 
     def _note_running(self) -> None:
         base = {name: list(totals) for name, totals in self._counters.base.items()}
         datagrams = {name: list(totals) for name, totals in self._services.counters.base.items()}
-        Running(self.haproxy.pid, self._structure, self.epoch, base, datagrams).write()
+        running = Running(self.haproxy.pid, self._structure, self.epoch, base, datagrams)
+        _note(workdir.RUNNING, running.encoded())
+
+
+def _note(name: str, content: str) -> None:
+    """Write what the next process, or the next agent, can do without: a full disk shall not stop it.
+
+    What was noted of an earlier one would be wrong.
+    """
+    try:
+        workdir.write(name, content)
+    except OSError as error:
+        workdir.remove(name)
+        log("agent", f"cannot write {name}: {error}")

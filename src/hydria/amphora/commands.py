@@ -9,7 +9,7 @@ import json
 from collections.abc import Callable, Mapping
 
 from hydria.amphora import announcement, firewall, kernel, links
-from hydria.amphora.faults import Malformed, Refused
+from hydria.amphora.faults import Failed, Malformed, Refused
 from hydria.amphora.forwarding import Forwarding
 
 
@@ -34,8 +34,10 @@ class Commands:
         try:
             request = json.loads(line)
             reply = {"result": self.known[request["command"]](request["arguments"])}
-        except (Refused, Malformed, OSError) as error:
+        except (Refused, Malformed) as error:
             reply = {"fault": str(error)}
+        except (Failed, OSError) as error:
+            reply = {"failure": str(error)}
         except (ValueError, KeyError, TypeError, RecursionError) as error:
             reply = {"fault": f"malformed request: {str(error)[:200]!r}"}
         return json.dumps(reply).encode() + b"\n"

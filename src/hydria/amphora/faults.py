@@ -7,6 +7,10 @@ class Refused(Exception):  # noqa: N818  (a verdict of a daemon, which the contr
     """A desired state that cannot be applied; the text says what a daemon said against it."""
 
 
+class Failed(Exception):  # noqa: N818  (the counterpart of Refused, and named like it)
+    """A step broke off: ended by a signal, out of time. It says nothing about the desired state."""
+
+
 class Stale(Exception):  # noqa: N818  (an answer, not a failure)
     """A desired state older than the applied one."""
 

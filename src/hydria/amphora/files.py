@@ -8,12 +8,14 @@ from __future__ import annotations
 
 import dataclasses
 from collections.abc import Iterator
+from contextlib import suppress
 from pathlib import Path
 
 from hydria.amphora import workdir
 from hydria.wire.state import DesiredState, File
 
 DIRECTORY = "tls"
+_STAGED, _FORMER = ".new", ".old"
 
 
 def path(file: File) -> str:
@@ -21,13 +23,27 @@ def path(file: File) -> str:
     return f"{DIRECTORY}/{file.name}"
 
 
+def stage(old: DesiredState, new: DesiredState) -> None:
+    """Write what is new or has changed beside what is in use."""
+    for file in _changed(old, new):
+        Path(DIRECTORY).mkdir(mode=0o700, exist_ok=True)
+        workdir.write(path(file) + _STAGED, file.content)
+
+
 def switch(old: DesiredState, new: DesiredState) -> None:
-    """Write what is new or has changed; what is not needed any more stays until :func:`tidy`."""
-    there = {file.name: file.content for file in old.files}
-    for file in new.files:
-        if there.get(file.name) != file.content:
-            Path(DIRECTORY).mkdir(mode=0o700, exist_ok=True)
-            workdir.write(path(file), file.content)
+    """Put what was staged in use; what it replaces, and what is not needed, stays until :func:`tidy`."""
+    for file in _changed(old, new):
+        former = Path(path(file) + _FORMER)
+        former.unlink(missing_ok=True)
+        with suppress(FileNotFoundError):
+            former.hardlink_to(path(file))
+        workdir.rename(path(file) + _STAGED, path(file))
+
+
+def switch_back() -> None:
+    """Put back what a change that is not finished has replaced; takes no space on the disk."""
+    for former in Path(DIRECTORY).glob(f"*{_FORMER}"):
+        former.replace(str(former).removesuffix(_FORMER))
 
 
 def tidy(state: DesiredState) -> None:
@@ -48,6 +64,12 @@ def patterns(content: str) -> list[str]:
     """What HAProxy reads in a file of patterns: a line each, but for comments and blanks at its beginning."""
     lines = (line.lstrip(" ") for line in content.split("\n") if not line.startswith("#"))
     return [line for line in lines if line]
+
+
+def _changed(old: DesiredState, new: DesiredState) -> Iterator[File]:
+    """The files of the new state that are not as they are in the old one."""
+    there = {file.name: file.content for file in old.files}
+    return (file for file in new.files if there.get(file.name) != file.content)
 
 
 def without_contents(state: DesiredState) -> DesiredState:

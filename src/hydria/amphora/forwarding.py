@@ -9,7 +9,7 @@ from collections.abc import Collection, Iterable, Mapping, Sequence
 from collections.abc import Set as AbstractSet
 
 from hydria.amphora import conntrack, datagrams, kernel, program
-from hydria.amphora.faults import Malformed, Refused
+from hydria.amphora.faults import Failed, Malformed, Refused
 from hydria.amphora.payload import decode_services
 from hydria.wire.state import Service
 
@@ -31,13 +31,17 @@ class Forwarding:
         self._answering: set[Endpoint] = set()  # who may have something to say to flows that were moved
         self._moves = 0
 
-    def apply(self, arguments: object) -> None:
-        """``{"services": […], "down": {listener: [target]}}``: serve these, and no flow to who does not."""
+    def apply(self, arguments: object) -> bool:
+        """``{"services": […], "down": {listener: [target]}}``: serve these, and no flow to who does not.
+
+        Returns whether the counters began again at zero.
+        """
         if not isinstance(arguments, dict):
             raise Malformed("datagrams: expected an object")
         services, down = decode_services(arguments.get("services")), _down(arguments.get("down"))
-        if not services and not self._made:
-            return
+        if not services and self._made == []:
+            return False
+        anew = self._made is None
         serving = _serving(services, down)
         flows = _flows() if datagrams.leveled(services) else datagrams.NONE
         script = datagrams.script(services, down, self._closed, flows)
@@ -53,6 +57,7 @@ class Forwarding:
         self._let_go(self._serving.keys() - serving.keys(), _dead(services, down))
         self._cut_off(former, services)
         self._serving = serving
+        return anew
 
     def level(self, _arguments: object) -> None:
         """Send new flows to who has the fewest now, where services balance by that."""
@@ -94,7 +99,11 @@ class Forwarding:
         )
 
     def _load(self, text: str) -> None:
-        status, said = program.run("nft", "-f", "-", text=text)
+        try:
+            status, said = program.run("nft", "-f", "-", text=text)
+        except Failed:
+            self._made, self._levels = None, ""  # it may have been loaded, or not
+            raise
         if status:
             raise Refused(f"nft: {said.strip()[:1000]}")
 

@@ -11,7 +11,7 @@ from contextlib import suppress
 from pathlib import Path
 
 from hydria.amphora import peers, program, workdir
-from hydria.amphora.faults import Refused
+from hydria.amphora.faults import Failed, Refused
 from hydria.amphora.limits import fitted_maxconn
 from hydria.amphora.log import log
 from hydria.amphora.retired import Retired
@@ -59,7 +59,8 @@ class Haproxy:
     def start(self, path: str, config: str) -> None:
         """Start a process with a configuration; the one that runs hands over its sockets and retires.
 
-        When this returns the new one serves; when it raises Refused, the old one still does.
+        When this returns the new one serves; when it raises Refused, the old one still does. Failed: nobody
+        knows.
         """
         arguments = ["-D", "-f", path, "-p", workdir.PID, "-n", str(self._fit(config))]
         taught = False
@@ -68,18 +69,25 @@ class Haproxy:
             arguments += ["-x", workdir.STATS_SOCKET, "-sf", str(self.pid)]
         else:
             workdir.remove(workdir.STATS_SOCKET)
-        self._run(*arguments)
-        self._watch(int(workdir.read(workdir.PID) or b"0"))
+        try:
+            self._run(*arguments)
+        except Failed:
+            # Whoever was ended may have begun already to let another one serve, which is then to be replaced.
+            with suppress(Refused):
+                self._watch(self._successor())
+                self._taught = taught
+            raise
+        self._watch(int(workdir.read(workdir.PID) or b"0") or self._successor())
         self._taught = taught
         self._await_answer()
 
     def adopt(self, config: str) -> bool:
         """Take over the process that a previous life of the agent started, if it still serves."""
         try:
-            pid = int(workdir.read(workdir.PID) or b"0")
-            # Opened before it is verified: a pid that is given away later cannot be mistaken for it.
-            self._watch(pid)
             with Runtime() as runtime:
+                pid = runtime.pid()
+                # Opened before it is verified: a pid that is given away later cannot be mistaken for it.
+                self._watch(pid)
                 if runtime.pid() == pid and Path(f"/proc/{pid}/comm").read_text().strip() == "haproxy":
                     self._fit(config)
                     return True
@@ -110,6 +118,16 @@ class Haproxy:
             self._retired.add(self._pidfd)
         self.pid, self._pidfd = pid, pidfd
 
+    def _successor(self) -> int:
+        """The new process by its own word: on a full disk, the file with its pid is empty."""
+        deadline = time.monotonic() + _ANSWER_SECONDS
+        while time.monotonic() < deadline:
+            with suppress(CommandFailed), Runtime(_ANSWER_SECONDS) as runtime:
+                if (pid := runtime.pid()) not in (0, self.pid):
+                    return pid
+            time.sleep(0.005)
+        raise Refused("HAProxy ended as soon as it had started")
+
     def _await_answer(self) -> None:
         """Until it is the new process that answers on the stats socket, which both may have for a moment."""
         deadline = time.monotonic() + _ANSWER_SECONDS
@@ -124,7 +142,10 @@ class Haproxy:
 
     def version(self) -> str:
         """HAProxy's own word for its version, "" when it is not installed."""
-        status, said = program.run(self._command, "-v")
+        try:
+            status, said = program.run(self._command, "-v")
+        except Failed:
+            return ""
         return said.split()[2] if status == 0 else ""
 
     def _run(self, *arguments: str) -> None:

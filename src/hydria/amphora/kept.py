@@ -24,13 +24,26 @@ class Kept:
     def __init__(self, key: str) -> None:
         self._key = hmac.digest(key.encode(), b"hydria-kept-state", _DIGEST)
 
-    def write(self, state: DesiredState) -> None:
-        """Keep it; of its files, which may be secret, the names."""
+    def stage(self, state: DesiredState) -> None:
+        """Write it beside the one that is kept; of its files, which may be secret, the names."""
         body = encode(files.without_contents(state))
-        workdir.write(workdir.STATE, self._seal(body) + b"\n" + body)
+        workdir.write(workdir.STAGED_STATE, self._seal(body) + b"\n" + body)
+
+    @staticmethod
+    def commit() -> None:
+        """Keep the staged one from now on."""
+        workdir.rename(workdir.STAGED_STATE, workdir.STATE)
+
+    @staticmethod
+    def give_up() -> None:
+        """Stay with the one that is kept; its files are those of before again."""
+        files.switch_back()
+        workdir.remove(workdir.STAGED_STATE)
 
     def read(self) -> DesiredState | None:
         """What was kept last; None, and a word in the log, when nothing of it can be used."""
+        if workdir.read(workdir.STAGED_STATE) is not None:
+            self.give_up()
         kept = workdir.read(workdir.STATE)
         if kept is None:
             return None

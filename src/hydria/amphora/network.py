@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from hydria.amphora.faults import Refused
+from hydria.amphora.faults import Failed, Refused
 from hydria.amphora.log import log
 from hydria.amphora.root_part import RootPart
 from hydria.wire.state import DesiredState, Interface
@@ -26,18 +26,11 @@ class Network:
             self._root.ask("nftables", {"ruleset": new.nftables, "check": True})
 
     def switch(self, old: DesiredState, new: DesiredState) -> None:
-        """Go from one state to the other; Refused may leave some of it done."""
+        """Go from one state to the other; Refused and Failed may leave some of it done."""
         if old.interfaces != new.interfaces:
             self._interfaces(_with_leaving(old.interfaces, new.interfaces))
         if old.nftables != new.nftables:
             self._root.ask("nftables", {"ruleset": new.nftables})
-
-    def switch_back(self, old: DesiredState, new: DesiredState) -> None:
-        """After a refusal: be as before."""
-        try:
-            self.switch(new, old)
-        except Refused as refusal:
-            log("agent", f"the network could not be set back: {refusal}")
 
     def restore(self, state: DesiredState) -> None:
         """Make all of a state true, whatever is there."""
@@ -59,7 +52,7 @@ class Network:
         try:
             if added:
                 self._root.ask("announce", added)
-        except Refused as refusal:
+        except (Refused, Failed) as refusal:
             log("agent", f"could not announce {added}: {refusal}")
 
 

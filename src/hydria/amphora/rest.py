@@ -13,7 +13,6 @@ import socketserver
 import ssl
 import sys
 import threading
-import time
 from collections.abc import Callable
 from dataclasses import dataclass
 from http.server import BaseHTTPRequestHandler
@@ -21,8 +20,8 @@ from pathlib import Path
 from typing import Any
 
 from hydria.amphora import kernel, payload
-from hydria.amphora.faults import Malformed, Refused, Stale
-from hydria.amphora.log import log
+from hydria.amphora.faults import Failed, Malformed, Refused, Stale
+from hydria.amphora.log import Rare
 from hydria.wire import boot
 from hydria.wire.encoding import encode
 from hydria.wire.state import Applied, DesiredState
@@ -66,7 +65,7 @@ class Server(socketserver.ThreadingTCPServer):
         self.service: Service
         self._context = context
         self._free = threading.BoundedSemaphore(_CONNECTIONS)
-        self._told_at = 0.0
+        self._not_served = Rare("agent")
 
     def server_bind(self) -> None:
         """Listen on the LB network alone: the kernel takes a packet for any address on any interface.
@@ -108,10 +107,7 @@ class Server(socketserver.ThreadingTCPServer):
 
     def handle_error(self, request: Any, client_address: Any) -> None:  # noqa: ARG002  (as inherited)
         """Note who is not let in, but let nobody fill the log by trying."""
-        now = time.monotonic()
-        if now > self._told_at + 1:
-            self._told_at = now
-            log("agent", f"connection from {client_address[0]} ended: {sys.exception()!r}")
+        self._not_served(f"connection from {client_address[0]} ended: {sys.exception()!r}")
 
 
 class _Handler(BaseHTTPRequestHandler):
@@ -148,6 +144,8 @@ class _Handler(BaseHTTPRequestHandler):
             self._answer(409, encode(Applied(service.generation(), fault=str(error))))
         except Refused as error:
             self._answer(422, encode(Applied(service.generation(), fault=str(error))))
+        except Failed as error:
+            self._answer(500, _error(str(error)))
         except Exception as error:  # the agent goes on; the controller tries again
             self._answer(500, _error(f"{type(error).__name__}: {error}"))
             raise

@@ -23,9 +23,9 @@ class Running:
     base: dict[str, list[int]] = field(default_factory=dict)
     datagrams: dict[str, list[int]] = field(default_factory=dict)
 
-    def write(self) -> None:
-        """Keep it."""
-        workdir.write(workdir.RUNNING, encode(self).decode())
+    def encoded(self) -> str:
+        """What to keep of it."""
+        return encode(self).decode()
 
     @classmethod
     def read(cls) -> Running:

@@ -9,8 +9,8 @@ from typing import Any
 
 from hydria.amphora import datagrams
 from hydria.amphora.counters import Counters, Observation
-from hydria.amphora.faults import Refused
-from hydria.amphora.log import log
+from hydria.amphora.faults import Failed, Refused
+from hydria.amphora.log import Rare
 from hydria.amphora.probes import Key, Prober
 from hydria.amphora.root_part import RootPart
 from hydria.wire.heartbeat import ListenerReport
@@ -30,32 +30,28 @@ class Services:
         self._prober = Prober(follow)
         self.counters = Counters()
         self._told: tuple[Sequence[Service], Mapping[str, Sequence[str]]] = ((), {})
+        self._unsure = False  # whether the packet filter may have been told something else
+        self._not_done = Rare("agent")
         self._counted: Mapping[str, Sequence[int]] = {}
         self._counted_until = 0.0
         self._states: Mapping[Key, str] = {}  # those that the packet filter was last told to follow
 
     def switch(self, services: Sequence[Service]) -> None:
-        """Serve these and no others; Refused leaves those of before."""
+        """Serve these and no others; after Refused and Failed, some of it may be done."""
         self._prober.watch(services)
-        try:
-            self._tell(services)
-        except Refused:
-            self._prober.watch(self._told[0])
-            raise
+        self._tell(services)
 
-    def switch_back(self, services: Sequence[Service]) -> None:
-        """After a refusal: serve as before."""
-        try:
-            self.switch(services)
-        except Refused as refusal:
-            log("agent", f"the datagram services could not be set back: {refusal}")
+    def restore(self, services: Sequence[Service]) -> None:
+        """Serve these and no others, whatever is there."""
+        self._unsure = True
+        self.switch(services)
 
     def follow(self) -> None:
         """Send new flows, and those of who went down, to who is up."""
         try:
             self._tell(self._told[0])
-        except Refused as refusal:
-            log("agent", f"the packet filter does not follow the probes: {refusal}")
+        except (Refused, Failed) as refusal:
+            self._not_done(f"the packet filter does not follow the probes: {refusal}")
 
     def level(self) -> bool:
         """Have new flows go to who has the fewest; whether that is to be done again."""
@@ -139,23 +135,25 @@ class Services:
         for (listener, name), state in self._states.items():
             if state == "DOWN":
                 down.setdefault(listener, []).append(name)
-        if (services, down) == self._told:
+        if (services, down) == self._told and not self._unsure:
             return
-        self._root.ask("datagrams", {"services": services, "down": down})
+        self._unsure = True  # until the root part has said that it is done
+        anew = self._root.ask("datagrams", {"services": services, "down": down})
+        self._unsure = False
         kept = {service.listener for service in services}
         for service in self._told[0]:
-            if service.listener not in kept:
+            if anew or service.listener not in kept:
                 self.counters.ended(service.listener)
-        if services != self._told[0]:
+        if anew or services != self._told[0]:
             self._counted_until = 0.0
         self._told = (services, down)
 
     def _ask(self, command: str, arguments: object) -> Any:
-        """What the root part answers; None, and a word in the log, when it refuses."""
+        """What the root part answers; None, and a word in the log, when it does not do it."""
         try:
             return self._root.ask(command, arguments)
-        except Refused as refusal:
-            log("agent", f"{command}: {refusal}")
+        except (Refused, Failed) as refusal:
+            self._not_done(f"{command}: {refusal}")
             return None
 
 

@@ -1,6 +1,8 @@
 """The files of the agent in its work directory, which is its current directory.
 
-``state`` is the truth: what was applied last. Everything else can be made again from it.
+``state`` is the truth: what was applied last. Everything else can be made again from it. A change first
+writes what it needs beside what is in use, then renames: a full disk fails it before anything is switched.
+While there is ``state.new``, it is not finished.
 """
 
 from __future__ import annotations
@@ -9,6 +11,7 @@ import os
 from pathlib import Path
 
 STATE = "state"  # the desired state that was applied last (:mod:`.kept`)
+STAGED_STATE = "state.new"  # the one that is being applied
 RUNNING = "running.json"  # what the agent knows about the HAProxy process that runs
 CONFIG = "haproxy.cfg"
 STAGED = "haproxy.cfg.new"
@@ -20,8 +23,18 @@ SERVER_STATE = "server-state"
 def write(name: str, content: bytes | str) -> None:
     """Replace a file as a whole: a reader, or a crash, finds the old content or the new one."""
     unfinished = Path(f"{name}.tmp")
-    unfinished.write_bytes(content.encode() if isinstance(content, str) else content)
+    try:
+        unfinished.write_bytes(content.encode() if isinstance(content, str) else content)
+    except OSError:
+        unfinished.unlink(missing_ok=True)  # what a full disk has taken of it
+        raise
     unfinished.replace(name)
+
+
+def write_changed(name: str, content: bytes | str) -> None:
+    """The same, but a file that is so already needs no space."""
+    if read(name) != (content.encode() if isinstance(content, str) else content):
+        write(name, content)
 
 
 def read(name: str) -> bytes | None:
@@ -37,6 +50,6 @@ def remove(name: str) -> None:
     Path(name).unlink(missing_ok=True)
 
 
-def adopt_staged() -> None:
-    """Make the staged configuration the current one."""
-    os.replace(STAGED, CONFIG)  # noqa: PTH105  (two names, no path to speak of)
+def rename(name: str, other: str) -> None:
+    """Give a file another name, in place of what has it."""
+    os.replace(name, other)  # noqa: PTH105  (two names, no path to speak of)
