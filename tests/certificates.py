@@ -15,6 +15,18 @@ from cryptography.x509.oid import NameOID
 
 _PEM = serialization.Encoding.PEM
 _DAY = timedelta(days=1)
+# What a CA's key is for: strict verification asks for it.
+SIGNS = x509.KeyUsage(
+    digital_signature=False,
+    content_commitment=False,
+    key_encipherment=False,
+    data_encipherment=False,
+    key_agreement=False,
+    key_cert_sign=True,
+    crl_sign=True,
+    encipher_only=False,
+    decipher_only=False,
+)
 
 
 @dataclass(frozen=True)
@@ -58,6 +70,15 @@ class Made:
         return builder.sign(self.key, hashes.SHA256()).public_bytes(_PEM).decode()
 
 
+def identified(
+    builder: x509.CertificateBuilder, key: ec.EllipticCurvePrivateKey, issuer: ec.EllipticCurvePrivateKey
+) -> x509.CertificateBuilder:
+    """With the identifiers of both keys, without which Python 3.13's default contexts refuse it (RFC 5280)."""
+    of_subject = x509.SubjectKeyIdentifier.from_public_key(key.public_key())
+    of_issuer = x509.AuthorityKeyIdentifier.from_issuer_public_key(issuer.public_key())
+    return builder.add_extension(of_subject, critical=False).add_extension(of_issuer, critical=False)
+
+
 def make(name: str, issuer: Made | None = None, *, ca: bool = False, names: Sequence[str] = ()) -> Made:
     """A certificate of a host or a client, or with ``ca`` of a CA; ``names``: more DNS names."""
     key = ec.generate_private_key(ec.SECP256R1())
@@ -73,7 +94,10 @@ def make(name: str, issuer: Made | None = None, *, ca: bool = False, names: Sequ
         .not_valid_after(now + _DAY)
         .add_extension(x509.BasicConstraints(ca=ca, path_length=None), critical=True)
     )
-    if not ca:
+    builder = identified(builder, key, issuer.key if issuer else key)
+    if ca:
+        builder = builder.add_extension(SIGNS, critical=True)
+    else:
         dns = [x509.DNSName(each) for each in (name, *names)]
         builder = builder.add_extension(x509.SubjectAlternativeName(dns), critical=False)
     return Made(builder.sign(issuer.key if issuer else key, hashes.SHA256()), key)

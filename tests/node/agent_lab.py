@@ -37,6 +37,7 @@ from hydria.wire import heartbeat
 from hydria.wire.boot import Boot
 from hydria.wire.encoding import encode
 from hydria.wire.state import Applied, DesiredState, Interface, Server, decode_applied
+from tests.certificates import SIGNS, identified
 
 T = TypeVar("T")
 
@@ -365,6 +366,7 @@ class Authority:
         self._name = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, "test CA")])
         self.certificate = directory / "ca.pem"
         builder = self._builder("test CA", self._key).add_extension(x509.BasicConstraints(True, None), True)
+        builder = builder.add_extension(SIGNS, True)
         self._write(self.certificate, builder.sign(self._key, hashes.SHA256()))
 
     def issue(self, name: str, address: str = "") -> Path:
@@ -383,7 +385,7 @@ class Authority:
 
     def _builder(self, name: str, key: ec.EllipticCurvePrivateKey) -> x509.CertificateBuilder:
         now = datetime.now(UTC)
-        return x509.CertificateBuilder(
+        builder = x509.CertificateBuilder(
             issuer_name=self._name,
             subject_name=x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, name)]),
             public_key=key.public_key(),
@@ -391,6 +393,7 @@ class Authority:
             not_valid_before=now - timedelta(hours=1),
             not_valid_after=now + timedelta(hours=1),
         )
+        return identified(builder, key, self._key)
 
     @staticmethod
     def _write(

@@ -119,6 +119,19 @@ def test_fault_keeps_the_reasons() -> None:
     assert fault(said) == (
         "haproxy: config : parsing [haproxy.cfg.new:3] : unknown keyword 'x' in 'global' section"
     )
+    over_lines = """[NOTICE]   (15) : haproxy version is 3.0.11
+[ALERT]    (15) : config : parsing [haproxy.cfg:23] : 'bind 10.78.0.10:443' in section 'frontend' :
+  'crt-list' : error processing line 1 in file 'web.list' : inconsistencies in 'web.pem'.
+  unable to load it.
+[WARNING]  (15) : config : something else
+  that goes on
+[ALERT]    (15) : config : Fatal errors found in configuration.
+"""
+    assert fault(over_lines) == (
+        "haproxy: config : parsing [haproxy.cfg:23] : 'bind 10.78.0.10:443' in section 'frontend' :"
+        " 'crt-list' : error processing line 1 in file 'web.list' : inconsistencies in 'web.pem'."
+        " unable to load it."
+    )
     assert fault("Killed") == "haproxy: Killed"
     assert fault("") == "haproxy: refused without a reason"
     assert len(fault("[ALERT] (1) : " + "x" * 9999)) < 1100

@@ -172,8 +172,14 @@ def _open_files() -> int:
 
 def fault(said: str) -> str:
     """The reasons in what HAProxy printed, without pids and generalities."""
-    alerts = [line.partition(") : ")[2] for line in said.splitlines() if line.startswith("[ALERT]")]
-    reasons = [
-        text.strip() for text in alerts if "rror(s) found in" not in text and "Fatal errors" not in text
-    ]
+    alerts: list[str] = []
+    kind = ""
+    for line in said.splitlines():
+        if line.startswith("["):
+            kind, _, text = line.partition(") : ")
+            if kind.startswith("[ALERT]"):
+                alerts.append(text.strip())
+        elif kind.startswith("[ALERT]"):
+            alerts[-1] = f"{alerts[-1]} {line.strip()}".strip()  # HAProxy 3 goes on with it, indented
+    reasons = [text for text in alerts if "rror(s) found in" not in text and "Fatal errors" not in text]
     return "haproxy: " + ("; ".join(reasons) or said.strip() or "refused without a reason")[:_FAULT_LENGTH]
