@@ -6,10 +6,11 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
+from typing import TypeAlias
 
 from cryptography import x509
 from cryptography.hazmat.primitives import hashes, serialization
-from cryptography.hazmat.primitives.asymmetric import ec
+from cryptography.hazmat.primitives.asymmetric import ec, rsa
 from cryptography.hazmat.primitives.serialization import pkcs12
 from cryptography.x509.oid import NameOID
 
@@ -27,6 +28,7 @@ SIGNS = x509.KeyUsage(
     encipher_only=False,
     decipher_only=False,
 )
+Key: TypeAlias = ec.EllipticCurvePrivateKey | rsa.RSAPrivateKey
 
 
 @dataclass(frozen=True)
@@ -34,7 +36,7 @@ class Made:
     """A certificate and its key; ``issuer`` is None for one that signed itself."""
 
     certificate: x509.Certificate
-    key: ec.EllipticCurvePrivateKey
+    key: Key
 
     @property
     def pem(self) -> str:
@@ -70,9 +72,7 @@ class Made:
         return builder.sign(self.key, hashes.SHA256()).public_bytes(_PEM).decode()
 
 
-def identified(
-    builder: x509.CertificateBuilder, key: ec.EllipticCurvePrivateKey, issuer: ec.EllipticCurvePrivateKey
-) -> x509.CertificateBuilder:
+def identified(builder: x509.CertificateBuilder, key: Key, issuer: Key) -> x509.CertificateBuilder:
     """With the identifiers of both keys, without which Python 3.13's default contexts refuse it (RFC 5280)."""
     of_subject = x509.SubjectKeyIdentifier.from_public_key(key.public_key())
     of_issuer = x509.AuthorityKeyIdentifier.from_issuer_public_key(issuer.public_key())
@@ -81,7 +81,13 @@ def identified(
 
 def make(name: str, issuer: Made | None = None, *, ca: bool = False, names: Sequence[str] = ()) -> Made:
     """A certificate of a host or a client, or with ``ca`` of a CA; ``names``: more DNS names."""
-    key = ec.generate_private_key(ec.SECP256R1())
+    return signed(name, ec.generate_private_key(ec.SECP256R1()), issuer, ca=ca, names=names)
+
+
+def signed(
+    name: str, key: Key, issuer: Made | None = None, *, ca: bool = False, names: Sequence[str] = ()
+) -> Made:
+    """The same with a key that is there."""
     subject = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, name)])
     now = datetime.now(UTC)
     builder = (

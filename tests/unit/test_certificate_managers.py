@@ -7,6 +7,7 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import pytest
+from cryptography.hazmat.primitives.asymmetric import ec, rsa
 from openstack.key_manager.v1._format import HREFToUUID
 
 from hydria.drivers.certificates import material
@@ -205,6 +206,40 @@ def test_a_list_of_another_ca() -> None:
     with pytest.raises(Invalid, match="not valid for client certificate authority"):
         material.check_crl_of(stranger.revoking(), CA.pem)
     material.check_crl_of(stranger.revoking(), CA.pem + stranger.pem)
+
+
+@pytest.mark.parametrize(
+    "key", [rsa.generate_private_key(65537, 1024), ec.generate_private_key(ec.SECP192R1())]
+)
+def test_openssl_judges_certificates(key: rsa.RSAPrivateKey | ec.EllipticCurvePrivateKey) -> None:
+    """HAProxy would refuse its configuration with a key that is too short."""
+    weak = certificates.signed("weak", key)
+    chained = certificates.make("www.example.org", certificates.signed("CA", key, ca=True))
+    for pem, key_pem in ((weak.pem, weak.key_pem), (chained.pem + weak.pem, chained.key_pem)):
+        with pytest.raises(Invalid, match=r"^OpenSSL cannot serve with the certificate .* key too small\.$"):
+            material.of_pem(pem.encode(), key_pem.encode())
+    with pytest.raises(Invalid, match=r"key too small\.$"):
+        material.of_pkcs12(weak.pkcs12())
+    assert material.of_pem(weak.pem.encode(), weak.key_pem.encode(), kept=True)
+
+
+def test_nothing_but_certificates_and_lists_goes_along() -> None:
+    other = certificates.make("Another CA", ca=True)
+    broken = "".join(
+        f"-----BEGIN {what}-----\nAAAA\n-----END {what}-----\n"
+        for what in ("RSA PRIVATE KEY", "TRUSTED CERTIFICATE", "FOO")
+    )
+    text = f"Our CAs\n\n{CA.pem}\n{broken}{CA.key_pem}{other.pem}"
+    assert material.checked_text(text, SecretKind.CA) == CA.pem + other.pem
+    lists = [CA.revoking(WEB), other.revoking()]
+    text = f"Lists\n{lists[0]}{broken}{CA.key_pem}\n{lists[1]}"
+    assert material.checked_text(text, SecretKind.CRL) == "".join(lists)
+    material.check_crl_of(text, CA.pem)
+    material.check_crl_of(text, other.pem)
+    with pytest.raises(Invalid, match="must be in PEM format"):
+        material.checked_text(
+            f"{lists[0]}-----BEGIN X509 CRL-----\nAAAA\n-----END X509 CRL-----\n", SecretKind.CRL
+        )
 
 
 def test_texts_are_looked_at() -> None:

@@ -2,8 +2,12 @@
 
 from __future__ import annotations
 
+import os
+import re
+import ssl
 from collections.abc import Iterator
 from datetime import datetime
+from io import FileIO
 
 from cryptography import x509
 from cryptography.hazmat.primitives import serialization
@@ -16,6 +20,7 @@ from hydria.model.errors import Invalid, validation
 from hydria.model.secrets import SecretKind
 
 _PEM = serialization.Encoding.PEM
+_CRL = re.compile(r"-----BEGIN X509 CRL-----.*?-----END X509 CRL-----", re.DOTALL)
 _PKCS12_UNREADABLE = (
     "The PKCS12 bundle is unreadable. Please check the PKCS12 bundle validity. In addition, make sure it does"
     " not require a pass phrase. Error: {}"
@@ -38,7 +43,10 @@ def of_pem(certificates: bytes, private_key: bytes, *, kept: bool = False) -> Ce
             f"The certificate or its private key is unreadable: {error}. Give PEM files, the key without a"
             " pass phrase."
         ) from error
-    return _certificate(chain[0], key, chain[1:])
+    made = _certificate(chain[0], key, chain[1:])
+    if not kept:
+        _judge(made)
+    return made
 
 
 def of_pkcs12(bundle: bytes) -> Certificate:
@@ -49,7 +57,9 @@ def of_pkcs12(bundle: bytes) -> Certificate:
         raise Invalid(_PKCS12_UNREADABLE.format(error)) from error
     if key is None or certificate is None:
         raise Invalid(_PKCS12_UNREADABLE.format("it has no certificate or no private key"))
-    return _certificate(certificate, key, others)
+    made = _certificate(certificate, key, others)
+    _judge(made)
+    return made
 
 
 def expiry(certificates: bytes) -> datetime:
@@ -58,19 +68,20 @@ def expiry(certificates: bytes) -> datetime:
 
 
 def checked_text(text: str, kind: SecretKind) -> str:
-    """A CA or CRL as it is; Invalid when it is none."""
-    if kind is SecretKind.CRL:
-        _crl(text)
-    else:
-        _ca(text)
-    return text
+    """The certificates of CAs or the CRLs of a text, and nothing else of it; Invalid when there are none.
+
+    OpenSSL reads everything else that looks like PEM, and HAProxy refuses what it cannot make sense of. Keys
+    of CAs are nothing for amphorae.
+    """
+    found = _crls(text) if kind is SecretKind.CRL else _ca(text)
+    return "".join(each.public_bytes(_PEM).decode() for each in found)
 
 
 def check_crl_of(crl: str, ca: str) -> None:
-    """Raise Invalid unless one of the CA's certificates has signed the list."""
-    revoked = _crl(crl)
-    for certificate in _ca(ca):
-        if revoked.is_signature_valid(certificate.public_key()):  # type: ignore[arg-type]  # of any CA
+    """Raise Invalid unless one of the CA's certificates has signed the list, or one of several."""
+    keys = [certificate.public_key() for certificate in _ca(ca)]
+    for revoked in _crls(crl):
+        if any(revoked.is_signature_valid(key) for key in keys):  # type: ignore[arg-type]  # of any CA
             return
     raise validation("The CRL specified is not valid for client certificate authority reference supplied.")
 
@@ -94,6 +105,20 @@ def _certificate(
     )
 
 
+def _judge(made: Certificate) -> None:
+    """Have OpenSSL, with which HAProxy serves, say whether it is good enough: by its security level."""
+    # The module ssl reads files alone; this one is in memory.
+    with FileIO(os.memfd_create("certificate"), "w") as file:
+        file.write(f"{made.certificate}{made.intermediates}{made.private_key}".encode())
+        try:
+            ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER).load_cert_chain(f"/proc/self/fd/{file.fileno()}")
+        except ssl.SSLError as error:
+            reason = (error.reason or str(error)).lower().replace("_", " ")
+            raise Invalid(
+                f"OpenSSL cannot serve with the certificate and its private key: {reason}."
+            ) from error
+
+
 def _names(certificate: x509.Certificate) -> Iterator[str]:
     for attribute in certificate.subject.get_attributes_for_oid(NameOID.COMMON_NAME):
         yield str(attribute.value)
@@ -114,9 +139,9 @@ def _ca(text: str) -> list[x509.Certificate]:
         ) from error
 
 
-def _crl(text: str) -> x509.CertificateRevocationList:
+def _crls(text: str) -> list[x509.CertificateRevocationList]:
     try:
-        return x509.load_pem_x509_crl(text.encode())
+        return [x509.load_pem_x509_crl(each.encode()) for each in _CRL.findall(text) or [text]]
     except ValueError as error:
         raise validation(
             f"The certificate revocation list is invalid. It must be in PEM format. Error: {error}"
