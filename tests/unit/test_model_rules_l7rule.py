@@ -207,7 +207,9 @@ def test_values_of_tls():
         assert "is not a boolean True string" in refused(
             RuleType.SSL_CONN_HAS_CERT, CompareType.EQUAL_TO, value=value
         )
-    for value in ("-1", "1.0", "x", "\u0663"):
+    for value in ("0", "007", str(2**63 - 1)):
+        assert created(RuleType.SSL_VERIFY_RESULT, CompareType.EQUAL_TO, value=value)
+    for value in ("-1", "1.0", "x", "\u0663", str(2**63), "9" * 255):
         assert "whole number" in refused(RuleType.SSL_VERIFY_RESULT, CompareType.EQUAL_TO, value=value)
 
 

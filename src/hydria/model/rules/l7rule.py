@@ -17,6 +17,7 @@ _COOKIE_VALUE = re.compile(r"[!-~]+", re.ASCII)
 _NOT_IN_COOKIES = frozenset('",;\\')
 _TOKEN = re.compile(r"[A-Za-z0-9!#$%&'*+\-.^_`|~]+", re.ASCII)
 _PARAMETER = re.compile(r"[A-Za-z0-9\-._~%!$'()*,:;@\[\]/+]+", re.ASCII)
+_MOST = 2**63 - 1  # of HAProxy's numbers
 _DN_FIELD = re.compile(r"[a-zA-Z][A-Za-z0-9-]*", re.ASCII)
 
 
@@ -103,6 +104,8 @@ def _verification(rule: L7Rule) -> None:
     _no_key(rule)
     if not re.fullmatch(r"[0-9]+", rule.value, re.ASCII):
         raise _Unfit(f"L7 rule type {rule.type} needs a whole number >= 0 as its value")
+    if int(rule.value) > _MOST:
+        raise _Unfit(f"L7 rule type {rule.type} needs a whole number <= {_MOST} as its value")
     _equality_alone(rule)
 
 
