@@ -38,5 +38,12 @@ clean:  ## remove what was built; .venv and .state stay
 	rm -rf build dist src/*.egg-info .*_cache .hypothesis
 	find src tests bench -name __pycache__ -prune -exec rm -rf {} +
 
+# Before anything is installed.
+setup-demo: as-root
+
+.PHONY: as-root
+as-root:
+	@[ "$$(id -u)" -eq 0 ] || { echo 'make $(firstword $(MAKECMDGOALS)) needs root, for load balancers on this machine are namespaces and bridges: run it as root.' >&2; exit 1; }
+
 setup-%:
 	@scripts/setup $*

@@ -106,7 +106,7 @@ def amphora(amphora_id: str, address: str) -> Amphora:
     )
 
 
-def run_alone(scenario: Callable[..., None], *arguments: object, user: int = 0) -> None:
+def run_alone(scenario: Callable[..., None], *arguments: object, user: int = 0, seconds: float = 60) -> None:
     """Run a function of a test module on a host of its own: a new network namespace and its own mounts.
 
     There it may do to the network what would be rude, or in the way of others, on this machine.
@@ -121,7 +121,7 @@ def run_alone(scenario: Callable[..., None], *arguments: object, user: int = 0) 
         capture_output=True,
         text=True,
         check=False,
-        timeout=60,
+        timeout=seconds,
     )
     assert done.returncode == 0, done.stderr
 

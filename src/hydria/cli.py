@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 import functools
 import logging
+import os
 import sys
 import tempfile
 import warnings
@@ -17,6 +18,7 @@ from hydria.ending import Ending
 if TYPE_CHECKING:
     from hydria.settings import Settings
 
+STATE_DIR = "HYDRIA_STATE_DIR"
 _PROGRAMS = ("api", "worker", "health-manager", "housekeeping", "driver-agent")
 
 
@@ -49,7 +51,12 @@ def _parser() -> argparse.ArgumentParser:
     shared.add_argument(
         "--config-file", action="append", default=[], metavar="FILE", help="oslo.config INI file; repeatable"
     )
-    shared.add_argument("--state-dir", metavar="DIR", help="where the embedded drivers keep what they make")
+    shared.add_argument(
+        "--state-dir",
+        metavar="DIR",
+        default=os.environ.get(STATE_DIR) or None,
+        help=f"where the embedded drivers keep what they make; otherwise ${STATE_DIR}, or as configured",
+    )
     everything = commands.add_parser(
         "all", parents=[shared], help="all five programs in one, on this machine"
     )
@@ -61,9 +68,17 @@ def _parser() -> argparse.ArgumentParser:
         program = commands.add_parser(name, parents=[shared], help=f"the {name.replace('-', ' ')} alone")
         program.set_defaults(run=_one)
     clean = commands.add_parser(
-        "cleanup", parents=[shared], help="end all amphorae and leave the host as it was"
+        "cleanup", parents=[shared], help="end all amphorae of a state directory and leave the host as it was"
+    )
+    which = clean.add_mutually_exclusive_group()
+    which.add_argument("--all", action="store_true", dest="every", help="of every instance on this host")
+    which.add_argument(
+        "--instance", action="append", default=[], metavar="ID", help="of one by its id; repeatable"
     )
     clean.set_defaults(run=_cleanup)
+    commands.add_parser(
+        "instances", parents=[shared], help="what there is of Hydria on this host, by instance"
+    ).set_defaults(run=_instances)
     agent = commands.add_parser("amphora-agent", help="the agent inside an amphora")
     agent.add_argument("boot_dir", help="directory with boot.json and the certificates")
     database = commands.add_parser("db", help="the database").add_subparsers(required=True, metavar="COMMAND")
@@ -144,7 +159,8 @@ def _all_on(options: argparse.Namespace, ending: Ending) -> int:
     from hydria.store import Store, schema
 
     controllers.check(settings)
-    controllers.hold_state_dir(settings)
+    controllers.require_root(settings, "all")
+    controllers.hold_state_dir(settings.state_dir)
     if ending:
         return 0
     parts = controllers.Parts(settings)
@@ -160,7 +176,8 @@ def _all_on(options: argparse.Namespace, ending: Ending) -> int:
         subnet = parts.network.default_vip_subnet_id
         hint = f", VIPs come from subnet {parts.network.subnet(subnet).name}" if subnet else ""
         ready = functools.partial(print, f"Hydria serves at {url}{hint}", flush=True)
-        return controllers.run(programs, ready, ending)
+        with controllers.announced(settings):
+            return controllers.run(programs, ready, ending)
     finally:
         if options.ephemeral:
             controllers.clean_up(settings)
@@ -172,26 +189,70 @@ def _one(options: argparse.Namespace) -> int:
     from hydria import controllers
 
     controllers.check(settings)
+    controllers.require_root(settings, options.command)
     program = controllers.PROGRAMS[options.command](controllers.Parts(settings))
     ready = functools.partial(print, f"hydria {options.command} is running", flush=True)
-    return controllers.run([program], ready, ending)
+    with controllers.announced(settings):
+        return controllers.run([program], ready, ending)
 
 
 def _cleanup(options: argparse.Namespace) -> int:
     settings = _settings(options)
     from hydria import controllers
 
-    controllers.hold_state_dir(settings)
+    controllers.require_root(settings, "cleanup")
+    if options.every or options.instance:
+        return _end_instances(options, settings)
+    controllers.require_state_dir(settings)
+    controllers.hold_state_dir(settings.state_dir)
     controllers.clean_up(settings)
     print(f"All that {settings.state_dir} had on this host is gone.")
     return 0
 
 
+def _end_instances(options: argparse.Namespace, settings: Settings) -> int:
+    from hydria import controllers
+    from hydria.drivers import instances
+    from hydria.model.errors import HydriaError, Invalid
+
+    found = instances.found()
+    if unknown := set(options.instance) - {each.id for each in found}:
+        raise Invalid(
+            f"There is no instance {', '.join(sorted(unknown))} on this host: 'hydria instances' lists them."
+        )
+    failed = False
+    for each in found:
+        if options.every or each.id in options.instance:
+            try:
+                controllers.end_instance(settings, each)
+                print(f"All that instance {each.id} had on this host is gone.")
+            except HydriaError as error:
+                failed = True
+                print(f"hydria: {error}", file=sys.stderr)
+    if not found:
+        print("There is no instance of Hydria on this host.")
+    return int(failed)
+
+
+def _instances(options: argparse.Namespace) -> int:
+    settings = _settings(options)
+    from hydria import controllers
+    from hydria.drivers import instances
+
+    controllers.require_root(settings, "instances")
+    for line in instances.table(instances.found()):
+        print(line)
+    return 0
+
+
 def _upgrade(options: argparse.Namespace) -> int:
     settings = _settings(options)
+    from hydria.drivers import state_dir
     from hydria.store import Store, schema
 
-    settings.state_dir.mkdir(mode=0o711, parents=True, exist_ok=True)
+    if not settings.database.connection:
+        with state_dir.writing(settings.state_dir):
+            settings.state_dir.mkdir(mode=0o711, parents=True, exist_ok=True)
     store = Store(settings.database_url)
     before = schema.current(store)
     schema.upgrade(store)

@@ -7,21 +7,22 @@ import logging
 import os
 import secrets
 import threading
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
 from typing import Protocol
 
 from hydria import messages, notifications
-from hydria.drivers import loading
+from hydria.drivers import instances, loading, state_dir
 from hydria.drivers.amphora.interface import AmphoraDriver
 from hydria.drivers.certificates.local_ca import LocalCertificateAuthority
 from hydria.drivers.certificates.manager import CertificateManager
 from hydria.drivers.compute.interface import ComputeDriver
 from hydria.drivers.network.interface import NetworkDriver
 from hydria.ending import Ending
-from hydria.model.errors import Conflict
+from hydria.model.errors import Conflict, DriverError, Invalid
 from hydria.settings import Settings
 from hydria.store import Store, schema
 
@@ -211,15 +212,71 @@ def run(
     return int(ending.failed)
 
 
-def hold_state_dir(settings: Settings) -> int:
+def require_root(settings: Settings, program: str) -> None:
+    """Raise DriverError, before anything is made, when a program has to do what only root may."""
+    worker = settings.controller_worker
+    amphorae_here = worker.compute_driver == "netns"
+    needed = {
+        "all": amphorae_here or worker.network_driver == "bridge",
+        "worker": amphorae_here,
+        "housekeeping": amphorae_here,
+        "cleanup": amphorae_here or worker.network_driver == "bridge",
+        "instances": True,
+    }
+    if os.geteuid() != 0 and needed.get(program):
+        raise DriverError(
+            f"'hydria {program}' needs root, for amphorae on this host are namespaces, bridges and packet"
+            " filter rules: start it as root."
+        )
+
+
+def require_state_dir(settings: Settings) -> None:
+    """Raise Invalid for a directory that does not say which instance on this host is its own."""
+    worker = settings.controller_worker
+    if worker.compute_driver != "netns" and worker.network_driver != "bridge":
+        return
+    if state_dir.existing_instance_id(settings.state_dir) is None:
+        raise Invalid(
+            f"{settings.state_dir} is no state directory: the file '{state_dir.INSTANCE}' with an"
+            " instance's id is not there. 'hydria instances' lists what is on this host, also of lost ones;"
+            " 'hydria cleanup --instance ID' ends one instance, 'hydria cleanup --all' every one."
+        )
+
+
+@contextmanager
+def announced(settings: Settings) -> Iterator[None]:
+    """Have this program be found as one of its instance's, if that has something on this host."""
+    if settings.controller_worker.network_driver != "bridge":
+        yield
+        return
+    with instances.announce(settings.state_dir):
+        yield
+
+
+def end_instance(settings: Settings, instance: instances.HostInstance) -> None:
+    """End an instance that was found on this host. Raises Conflict while a program of it runs."""
+    if instance.programs:
+        pids = ", ".join(str(pid) for pid in instance.programs)
+        raise Conflict(f"Programs of instance {instance.id} are running (process {pids}): stop them first.")
+    directory = instance.found_directory
+    held = None if directory is None else hold_state_dir(directory)
+    try:
+        instances.end(instance, settings)
+    finally:
+        if held is not None:
+            os.close(held)
+
+
+def hold_state_dir(directory: Path) -> int:
     """Make the state directory and hold it for this process; Conflict when another one does."""
-    settings.state_dir.mkdir(mode=0o711, parents=True, exist_ok=True)
-    held = os.open(settings.state_dir / "lock", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+    with state_dir.writing(directory):
+        directory.mkdir(mode=0o711, parents=True, exist_ok=True)
+        held = os.open(directory / "lock", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
     try:
         fcntl.flock(held, fcntl.LOCK_EX | fcntl.LOCK_NB)
     except BlockingIOError as error:
         raise Conflict(
-            f"Another 'hydria all' is running on {settings.state_dir}; stop it or choose another --state-dir."
+            f"Another 'hydria all' is running on {directory}; stop it or choose another --state-dir."
         ) from error
     return held
 

@@ -40,6 +40,9 @@ def main() -> int:
         "--state-dir", default="", help="keep state and logs here; otherwise a temporary directory"
     )
     options = parser.parse_args()
+    if os.geteuid() != 0:
+        print("The demo needs root, for it makes namespaces and bridges: run it as root.", file=sys.stderr)
+        return 1
     directory = Path(options.state_dir or tempfile.mkdtemp(prefix="hydria-demo-"))
     for number in (signal.SIGINT, signal.SIGTERM):  # explicitly: a shell may have had SIGINT ignored
         signal.signal(number, _interrupt)

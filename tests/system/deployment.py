@@ -150,6 +150,8 @@ get_socket_path = {self.state_dir}/get.sock
                 process.wait()
 
     def cleanup(self) -> None:
+        if not (self.state_dir / "instance").exists():  # it was ended before it made anything
+            return
         subprocess.run([*HYDRIA, "cleanup", "--config-file", str(self.config)], check=True, timeout=120)
 
     # --- the API

@@ -2,17 +2,22 @@
 
 from __future__ import annotations
 
+import os
 import signal
 import subprocess
+import tempfile
 import time
 from pathlib import Path
 
 import pytest
 
 from hydria import __version__
+from tests.driver_lab import ROOT
 from tests.system.deployment import HYDRIA, Deployment, free_port, wait_for
 
 pytestmark = pytest.mark.system
+NOBODY = 65534
+UNPRIVILEGED = ["setpriv", f"--reuid={NOBODY}", f"--regid={NOBODY}", "--clear-groups"]
 # uid 0 without a single capability: what root could do is refused, files of the checkout stay readable.
 POWERLESS = ["setpriv", "--bounding-set=-all", "--inh-caps=-all", "--no-new-privs"]
 
@@ -83,9 +88,78 @@ def test_a_taken_port_is_named(tmp_path: Path) -> None:
     assert "Traceback" not in done.stderr
 
 
-def test_cleanup_of_nothing_is_fine(tmp_path: Path) -> None:
-    done = hydria("cleanup", "--state-dir", str(tmp_path))
-    assert done.returncode == 0, done.stderr
+@pytest.mark.parametrize("there", [True, False], ids=["an empty directory", "no directory"])
+def test_cleanup_of_what_is_no_state_directory_says_so_and_makes_nothing(
+    tmp_path: Path, *, there: bool
+) -> None:
+    directory = tmp_path if there else tmp_path / "lost"
+    done = hydria("cleanup", "--state-dir", str(directory))
+    assert (done.returncode, done.stdout) == (1, "")
+    assert f"{directory} is no state directory" in done.stderr
+    assert "hydria instances" in done.stderr
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_an_instance_that_is_not_there_is_named() -> None:
+    done = hydria("cleanup", "--instance", "zzzzzz")
+    assert (done.returncode, done.stdout) == (1, "")
+    assert "There is no instance zzzzzz on this host" in done.stderr
+
+
+def test_the_state_directory_may_come_from_the_environment(tmp_path: Path) -> None:
+    one, other = tmp_path / "one", tmp_path / "other"
+    environment = {**os.environ, "HYDRIA_STATE_DIR": str(one)}
+
+    def run(*arguments: str) -> str:
+        done = subprocess.run(
+            [*HYDRIA, *arguments], env=environment, capture_output=True, text=True, timeout=60, check=False
+        )
+        return done.stdout + done.stderr
+
+    assert "was none" in run("db", "upgrade")
+    assert (one / "hydria.db").exists()
+    assert run("status", "check") == "ok\n"
+    assert f"{one} is no state directory" in run("cleanup")
+    # What the command line says counts for more.
+    assert "was none" in run("db", "upgrade", "--state-dir", str(other))
+    assert (other / "hydria.db").exists()
+
+
+@pytest.mark.parametrize(
+    "command",
+    ["all", "worker", "housekeeping", "cleanup", "cleanup --all", "cleanup --instance 1a2b3c", "instances"],
+)
+def test_without_root_one_sentence_says_so_before_anything_is_made(command: str) -> None:
+    with tempfile.TemporaryDirectory(prefix="hydria-") as name:
+        os.chown(name, NOBODY, NOBODY)
+        done = subprocess.run(
+            [*UNPRIVILEGED, *HYDRIA, *command.split(), "--state-dir", name],
+            capture_output=True, text=True, timeout=60, check=False,
+        )  # fmt: skip
+        assert (done.returncode, done.stdout) == (1, "")
+        assert done.stderr.startswith(f"hydria: 'hydria {command.split(maxsplit=1)[0]}' needs root")
+        assert done.stderr.count("\n") == 1
+        assert list(Path(name).iterdir()) == []
+
+
+def test_a_state_directory_that_cannot_be_made_is_named() -> None:
+    done = subprocess.run(
+        [*UNPRIVILEGED, *HYDRIA, "db", "upgrade", "--state-dir", "/proc/nothing"],
+        capture_output=True, text=True, timeout=60, check=False,
+    )  # fmt: skip
+    assert done.returncode == 1
+    assert "Cannot write below /proc/nothing" in done.stderr
+    assert "Traceback" not in done.stderr
+
+
+@pytest.mark.parametrize("target", ["run", "demo"])
+def test_make_says_that_it_needs_root_before_it_sets_up_anything(target: str) -> None:
+    done = subprocess.run(
+        [*UNPRIVILEGED, "make", "-C", str(ROOT), "--no-print-directory", target],
+        capture_output=True, text=True, timeout=60, check=False,
+    )  # fmt: skip
+    assert (done.returncode, done.stdout) == (2, "")
+    assert done.stderr.startswith(f"make {target} needs root")
 
 
 def noop_config(directory: Path, port: int) -> Path:

@@ -106,6 +106,13 @@ def test_commands_are_accepted(page: Path) -> None:
         accepted(words, cli._parser())
 
 
+def test_the_readme_works_from_any_shell() -> None:
+    """Nobody has told a shell where Hydria's commands are."""
+    page = (ROOT / "README.md").read_text()
+    assert "\n    .venv/bin/hydria cleanup --state-dir .state\n" in page
+    assert not re.findall(r"^    hydria .*", page, re.MULTILINE)
+
+
 def test_the_pages_have_what_is_looked_for() -> None:
     text = "\n".join(page.read_text() for page in PAGES)
     assert len(set(mentioned_options(text))) > 40
@@ -119,7 +126,9 @@ def test_the_pages_have_what_is_looked_for() -> None:
     }
 
 
-@pytest.mark.parametrize("words", ["certificat list", "certificate lst", "all --state DIR", "cleanup --all"])
+@pytest.mark.parametrize(
+    "words", ["certificat list", "certificate lst", "all --state DIR", "cleanup --everything"]
+)
 def test_what_is_no_command_is_found(words: str) -> None:
     with pytest.raises(AssertionError):
         accepted(words.split(), cli._parser())

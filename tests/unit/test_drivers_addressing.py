@@ -93,6 +93,17 @@ def test_what_the_host_has_is_left_alone(known: HostNetwork, words: str) -> None
 
 
 @pytest.mark.parametrize(
+    ("interface", "instance"), [("hy1a2b3cvip", "1a2b3c"), ("hy1a2b3clb", "1a2b3c"), ("hypervip", "")]
+)
+def test_a_range_that_another_instance_has_leads_to_it(interface: str, instance: str) -> None:
+    """As when its state directory is lost and the next start has another one."""
+    with pytest.raises(Invalid) as refused:
+        addressing.check([segment("10.0.0.0/24")], [address("10.0.0.1/24", interface)])
+    end = f"or end instance {instance} of Hydria, which has it: 'hydria instances' tells more."
+    assert refused.value.message.endswith(end if instance else "to a range that is free here.")
+
+
+@pytest.mark.parametrize(
     "known",
     [
         address("10.0.1.1/24"),

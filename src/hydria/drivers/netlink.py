@@ -41,6 +41,7 @@ class Link:
     mtu: int
     up: bool
     group: int
+    alias: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -75,8 +76,8 @@ class Netlink:
         """Every link of the host."""
         return [_link(found) for found in self._ask("list links", lambda route: list(route.get_links()))]
 
-    def make_bridge(self, name: str, *, mac: str, mtu: int) -> Link:
-        """Make a bridge, or bring an existing one into shape, and set it up.
+    def make_bridge(self, name: str, *, mac: str, mtu: int, alias: str = "") -> Link:
+        """Make a bridge, or bring an existing one into shape, and set it up; ``alias``: a note for operators.
 
         The address is its own: without one a bridge takes the lowest of its ports', so that the gateway's
         MAC would change under the amphorae.
@@ -95,7 +96,7 @@ class Netlink:
             raise DriverError(f"The bridge {name} has vanished while it was made.")
         self._ask(
             f"set up the bridge {name}",
-            lambda route: route.link("set", index=made.index, mtu=mtu, state="up"),
+            lambda route: route.link("set", index=made.index, mtu=mtu, state="up", ifalias=alias),
         )
         return made
 
@@ -230,6 +231,7 @@ def _link(message: Any) -> Link:
         message.get_attr("IFLA_MTU") or 0,
         message["state"] == "up",
         message.get_attr("IFLA_GROUP") or 0,
+        message.get_attr("IFLA_IFALIAS") or "",
     )
 
 

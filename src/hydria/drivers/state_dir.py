@@ -28,18 +28,25 @@ def instance_id(state_dir: Path) -> str:
     """
     path = state_dir / INSTANCE
     if not path.exists():
-        try:
+        with writing(state_dir):
             make_directory(state_dir, state_dir)
             create_once(path, secrets.token_hex(3).encode(), mode=0o644)
-        except OSError as error:
-            raise DriverError(
-                f"Cannot write below {state_dir}: {error.strerror}. Let this user write there, or set"
-                " [DEFAULT] state_dir to a directory of its own."
-            ) from error
     found = existing_instance_id(state_dir)
     if found is None:
         raise DriverError(f"{path} is not six hex digits; remove it if nothing of this deployment runs.")
     return found
+
+
+@contextmanager
+def writing(state_dir: Path) -> Iterator[None]:
+    """Turn what keeps this user from writing in a state directory into a DriverError that says so."""
+    try:
+        yield
+    except OSError as error:
+        raise DriverError(
+            f"Cannot write below {state_dir}: {error.strerror}. Let this user write there, or set --state-dir"
+            " or [DEFAULT] state_dir to a directory of its own."
+        ) from error
 
 
 def existing_instance_id(state_dir: Path) -> str | None:

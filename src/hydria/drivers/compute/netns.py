@@ -99,8 +99,7 @@ class NetnsComputeDriver:
             return
         for instance in self.instances():
             self.delete(instance.compute_id)
-        self._groups.cleanup()
-        self._remove_links()
+        dismantle(self._instance_id, self._netlink)
 
     @cached_property
     def _instance_id(self) -> str:
@@ -108,11 +107,7 @@ class NetnsComputeDriver:
 
     @property
     def _prefix(self) -> str:
-        return f"hy{self._instance_id}-"
-
-    @property
-    def _link_group(self) -> int:
-        return 1 << 24 | int(self._instance_id, 16)
+        return prefix(self._instance_id)
 
     @cached_property
     def _groups(self) -> ControlGroups:
@@ -164,7 +159,7 @@ class NetnsComputeDriver:
         try:
             self._netlink.make_veth(
                 _link_name(port.id),
-                group=self._link_group,
+                group=link_group(self._instance_id),
                 bridge=bridge,
                 peer=interface,
                 mac=port.mac,
@@ -187,22 +182,6 @@ class NetnsComputeDriver:
         for amphora_id in self._amphorae(name):
             self._records.remove(amphora_id)
 
-    def _remove_links(self) -> None:
-        """Wait for the kernel to remove the amphorae's links; remove those that it does not."""
-        deadline = time.monotonic() + _LINK_SECONDS
-        while left := self._links():
-            if time.monotonic() > deadline:
-                for name in left:
-                    self._netlink.delete(name)
-            time.sleep(0.005)
-
-    def _links(self) -> list[str]:
-        return [
-            link.name
-            for link in self._netlink.links()
-            if link.group == self._link_group and link.name.startswith("hy")
-        ]
-
     def _find(self, name: str, inhabitants: Mapping[int, list[int]]) -> Instance | None:
         """What there is of an amphora; None when nothing is."""
         amphora_id = next(iter(self._amphorae(name)), "")
@@ -215,6 +194,37 @@ class NetnsComputeDriver:
             return Instance(name, title, ComputeStatus.RUNNING, address)
         fault = self._records.last_words(amphora_id) or "nothing in its log"
         return Instance(name, title, ComputeStatus.STOPPED, address, f"No process runs in it: {fault}")
+
+
+def prefix(instance: str) -> str:
+    """What the names of an instance's namespaces begin with."""
+    return f"hy{instance}-"
+
+
+def link_group(instance: str) -> int:
+    """The number that an instance's links to amphorae are found by."""
+    return 1 << 24 | int(instance, 16)
+
+
+def dismantle(instance: str, netlink: Netlink) -> None:
+    """Remove an instance's amphorae from the host, whatever its state directory knows of them."""
+    groups = ControlGroups(instance, cgroups.hierarchies())
+    for name in sorted({*namespaces.names(prefix(instance)), *groups.names()}):
+        namespaces.dismantle(name)
+        groups.remove(name)
+    groups.cleanup()
+    # The kernel removes a namespace's links along with it, a little later.
+    deadline = time.monotonic() + _LINK_SECONDS
+    while left := _links(instance, netlink):
+        if time.monotonic() > deadline:
+            for name in left:
+                netlink.delete(name)
+        time.sleep(0.005)
+
+
+def _links(instance: str, netlink: Netlink) -> list[str]:
+    group = link_group(instance)
+    return [link.name for link in netlink.links() if link.group == group and link.name.startswith("hy")]
 
 
 def _inhabitants(name: str) -> Mapping[int, list[int]]:

@@ -6,6 +6,7 @@ Every program works out the same, so that only ports need to be kept anywhere.
 from __future__ import annotations
 
 import ipaddress
+import re
 import uuid
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
@@ -15,6 +16,7 @@ from hydria.drivers.netlink import AnyInterface, AnyNetwork, HostNetwork
 from hydria.drivers.network.interface import Network, Subnet
 from hydria.model.errors import Invalid
 
+_BRIDGE = re.compile(r"hy([0-9a-f]{6})(?:lb|vip)")
 _NAMESPACE = uuid.UUID("6f0f2f5e-7d43-4c62-9a0c-6d2f6879d7a1")
 _SMALLEST = 8  # addresses in a subnet that is worth having
 _MOST = 1 << 24  # addresses of a subnet that are ever used
@@ -65,6 +67,17 @@ class Segment:
     def range_of(self, subnet_id: str) -> Range | None:
         """Look up a subnet of this network."""
         return next((found for found in self.ranges if found.subnet.id == subnet_id), None)
+
+
+def bridges(instance: str) -> list[str]:
+    """The names of an instance's bridges."""
+    return [f"hy{instance}{name}" for name in ("lb", "vip")]
+
+
+def instance_of(bridge: str) -> str | None:
+    """The instance that a bridge of this name is of; None when it is no such bridge."""
+    known = _BRIDGE.fullmatch(bridge)
+    return known[1] if known else None
 
 
 def segment(
@@ -119,9 +132,12 @@ def check(segments: Iterable[Segment], host: Iterable[HostNetwork]) -> None:
             if _overlap(found.network, known.network):
                 what = f"the address {known.address}" if known.address else f"the route to {known.network}"
                 where = f"the interface {known.interface}" if known.interface else "no single interface"
+                holder = instance_of(known.interface)
+                more = "'hydria instances' tells more"
+                or_end = f", or end instance {holder} of Hydria, which has it: {more}" if holder else ""
                 raise Invalid(
                     f"[bridge] {found.option} = {found.network} overlaps with {what} of this host on"
-                    f" {where}: set [bridge] {found.option} to a range that is free here."
+                    f" {where}: set [bridge] {found.option} to a range that is free here{or_end}."
                 )
 
 

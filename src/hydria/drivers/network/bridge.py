@@ -26,7 +26,7 @@ from hydria.settings import Settings
 
 _log = logging.getLogger(__name__)
 _HOST_NETWORK = Path("/proc/self/ns/net")  # its lock is one per host network, whatever the deployment
-_OWN_BRIDGE = "hy{}{}"
+_LONGEST_ALIAS = 255  # bytes
 
 
 class BridgeNetworkDriver:
@@ -68,14 +68,11 @@ class BridgeNetworkDriver:
         if instance is None:
             return
         kept = self._root / "network" / "host.json"
-        bridges = [_OWN_BRIDGE.format(instance, name) for name in ("lb", "vip")]
-        if os.geteuid() != 0 and any(self._netlink.link(name) for name in bridges):
-            raise DriverError(f"Removing the bridges {' and '.join(bridges)} needs root.")
+        names = addressing.bridges(instance)
+        if os.geteuid() != 0 and any(self._netlink.link(name) for name in names):
+            raise DriverError(f"Removing the bridges {' and '.join(names)} needs root.")
         if os.geteuid() == 0:
-            with state_dir.exclusive(_HOST_NETWORK):
-                for name in bridges:
-                    self._netlink.delete(name)
-                self._unmake_forwarding(firewall.PREFIX + instance, kept)
+            dismantle(instance, self._netlink, kept)
         if kept.parent.exists():
             shutil.rmtree(kept.parent)
 
@@ -232,7 +229,11 @@ class BridgeNetworkDriver:
                     )
 
     def _make_bridge(self, segment: Segment) -> None:
-        link = self._netlink.make_bridge(segment.bridge, mac=segment.mac, mtu=segment.network.mtu)
+        # Whoever finds the bridge finds the state directory (:mod:`hydria.drivers.instances`).
+        directory = str(self._root.absolute())
+        alias = directory if len(os.fsencode(directory)) <= _LONGEST_ALIAS else ""
+        mtu = segment.network.mtu
+        link = self._netlink.make_bridge(segment.bridge, mac=segment.mac, mtu=mtu, alias=alias)
         for found in segment.ranges:
             self._netlink.add_address(link, found.host)
 
@@ -267,10 +268,16 @@ class BridgeNetworkDriver:
             if port.isascii() and port.isdigit():
                 yield int(port)
 
-    def _unmake_forwarding(self, table: str, kept: Path) -> None:
+
+def dismantle(instance: str, netlink: Netlink, kept: Path | None = None) -> None:
+    """Remove an instance's networks from the host. kept: the file with the host's settings from before."""
+    with state_dir.exclusive(_HOST_NETWORK):
+        for name in addressing.bridges(instance):
+            netlink.delete(name)
+        table = firewall.PREFIX + instance
         others = firewall.deployments()
         mine = others.pop(table, None)
-        before = forwarding.recall(kept) or forwarding.unpack(mine or "")
+        before = (forwarding.recall(kept) if kept else None) or forwarding.unpack(mine or "")
         if before and not others:
             forwarding.restore(before)
         if mine is not None:
