@@ -245,11 +245,12 @@ def require_state_dir(settings: Settings) -> None:
 
 @contextmanager
 def announced(settings: Settings) -> Iterator[None]:
-    """Have this program be found as one of its instance's, if that has something on this host."""
-    if settings.controller_worker.network_driver != "bridge":
+    """Have this program be found as one of its instance's, if that has made anything on this host."""
+    instance = state_dir.existing_instance_id(settings.state_dir)
+    if instance is None:
         yield
         return
-    with instances.announce(settings.state_dir):
+    with instances.announce(instance):
         yield
 
 

@@ -89,7 +89,7 @@ def _programs_run(directory: str) -> None:
     driver = BridgeNetworkDriver(driver_lab.settings(Path(directory)))
     driver.prepare()
     before = _left()
-    with instances.announce(Path(directory)):
+    with controllers.announced(driver_lab.settings(Path(directory))):
         (found,) = instances.found()
         assert found.programs == [os.getpid()]
         with pytest.raises(Conflict, match=f"running \\(process {os.getpid()}\\)"):

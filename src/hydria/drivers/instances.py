@@ -48,10 +48,10 @@ class HostInstance:
         return self.directory
 
 
-def announce(root: Path) -> socket.socket:
-    """Have this program be found as one of the instance's for as long as the socket is open."""
+def announce(instance: str) -> socket.socket:
+    """Have this program be found as one of an instance's for as long as the socket is open."""
     announced = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
-    announced.bind(f"\0hydria-{state_dir.instance_id(root)}-{os.getpid()}")
+    announced.bind(f"\0hydria-{instance}-{os.getpid()}")
     return announced
 
 
