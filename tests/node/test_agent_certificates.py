@@ -8,7 +8,8 @@ import ssl
 
 import pytest
 
-from hydria.wire.state import DesiredState, File
+from hydria.wire.encoding import encode
+from hydria.wire.state import DesiredState, File, Lacking, decode_lacking
 from tests import certificates
 from tests.node import agent_lab
 from tests.node.agent_lab import VIP, Lab, eventually, server, state
@@ -78,6 +79,27 @@ def test_a_bad_certificate_is_refused_and_the_old_one_serves_on(lab: Lab) -> Non
     # Nor is it there when HAProxy has to be started again.
     (pid,) = lab.haproxy_pids()
 
+    os.kill(pid, signal.SIGKILL)
+    eventually(lambda: lab.haproxy_pids() - {pid})
+    eventually(lambda: _serves(lab))
+    assert served(lab) == good.certificate.serial_number
+
+
+def test_an_amphora_goes_on_with_what_it_has_and_says_what_it_lacks(lab: Lab) -> None:
+    good = certificates.make(HOST, CA)
+    lab.apply(encrypted(1, good))
+    pids = lab.haproxy_pids()
+    as_it_is = File("web.pem", None)
+    assert not lab.apply(encrypted(2, good, files=(as_it_is, LIST))).reloaded, lab.log
+    assert served(lab) == good.certificate.serial_number
+    assert lab.haproxy_pids() == pids
+    # What is to go on with something that is not here changes nothing.
+    lacking = (as_it_is, File("other.ca", None), LIST)
+    status, body = lab.request("PUT", "/v1/state", encode(encrypted(3, good, files=lacking)))
+    assert (status, decode_lacking(body)) == (424, Lacking(("other.ca",)))
+    assert lab.info()["generation"] == 2
+    # It is what HAProxy starts from, and the agent, too.
+    (pid,) = pids
     os.kill(pid, signal.SIGKILL)
     eventually(lambda: lab.haproxy_pids() - {pid})
     eventually(lambda: _serves(lab))

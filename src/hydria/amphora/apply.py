@@ -83,12 +83,13 @@ class Applier:
         return bool(self._owed)
 
     def apply(self, new: DesiredState) -> Applied:
-        """Apply a state; Stale, Refused, or whatever it has failed of, when the one before still serves."""
+        """Apply a state; Stale, Lacking, Refused or what it has failed of, and the one before still serves."""
         with self._lock:
             old, began = self._state, time.monotonic()
             if new.generation < old.generation:
                 raise Stale(f"generation {new.generation} is older than {old.generation}, which serves")
             self._settle_debts()
+            new = files.completed(old, new)
             back: Steps = {}
             try:
                 self._stage(old, new, back)

@@ -15,5 +15,13 @@ class Stale(Exception):  # noqa: N818  (an answer, not a failure)
     """A desired state older than the applied one."""
 
 
+class Lacking(Exception):  # noqa: N818  (an answer, not a failure)
+    """A desired state that goes on with files that are not here; ``names`` says which."""
+
+    def __init__(self, names: tuple[str, ...]) -> None:
+        super().__init__(f"not here: {', '.join(names)}")
+        self.names = names
+
+
 class Malformed(Exception):  # noqa: N818  (an answer, not a failure)
     """A request that is not a desired state at all; the text says where."""

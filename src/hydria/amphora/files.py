@@ -12,6 +12,7 @@ from contextlib import suppress
 from pathlib import Path
 
 from hydria.amphora import workdir
+from hydria.amphora.faults import Lacking
 from hydria.wire.state import DesiredState, File
 
 DIRECTORY = "tls"
@@ -23,11 +24,26 @@ def path(file: File) -> str:
     return f"{DIRECTORY}/{file.name}"
 
 
+def completed(old: DesiredState, new: DesiredState) -> DesiredState:
+    """The new state, with what the old one has in place of contents that did not come along.
+
+    Raises Lacking for files that neither has.
+    """
+    if all(file.content is not None for file in new.files):
+        return new
+    there = {file.name: file.content for file in old.files}
+    lacks = tuple(file.name for file in new.files if file.content is None and there.get(file.name) is None)
+    if lacks:
+        raise Lacking(lacks)
+    files = (File(file.name, there[file.name]) if file.content is None else file for file in new.files)
+    return dataclasses.replace(new, files=tuple(files))
+
+
 def stage(old: DesiredState, new: DesiredState) -> None:
     """Write what is new or has changed beside what is in use."""
     for file in _changed(old, new):
         Path(DIRECTORY).mkdir(mode=0o700, exist_ok=True)
-        workdir.write(path(file) + _STAGED, file.content)
+        workdir.write(path(file) + _STAGED, file.content or "")
 
 
 def switch(old: DesiredState, new: DesiredState) -> None:

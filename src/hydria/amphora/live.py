@@ -39,7 +39,7 @@ def renew(changed: Iterable[File]) -> None:
     """Have the running process take up new contents of files; CommandFailed leaves some of them old."""
     with Runtime() as runtime:
         for file in changed:
-            _RENEWALS[file.name.rpartition(".")[2]](runtime, files.path(file), file.content)
+            _RENEWALS[file.name.rpartition(".")[2]](runtime, files.path(file), file.content or "")
 
 
 def limit(limits: Mapping[str, int]) -> None:

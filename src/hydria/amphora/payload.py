@@ -55,6 +55,8 @@ def decode(body: bytes) -> DesiredState:
 def _file(file: File) -> None:
     """The content is for HAProxy to judge; an empty line would end it on the runtime API."""
     _expect(isinstance(file.name, str) and bool(_FILE_NAME.fullmatch(file.name)), "file name", file.name)
+    if file.content is None:
+        return
     text = isinstance(file.content, str) and "\n\n" not in file.content
     # PEM is ASCII, whatever its comments hold; a pattern is what users may write.
     _expect(text and (file.content.isascii() or _printable(file.content)), "content of file", file.name)

@@ -1,8 +1,9 @@
 """The agent's API: HTTPS on the LB network, for controllers that show a certificate of the client CA.
 
 ``GET /v1/info`` what runs here; ``GET /v1/state`` the wire ``Applied`` of what serves; ``PUT /v1/state`` a
-wire ``DesiredState``: 200 applied, 409 older than what serves, 422 refused (both with ``Applied``), 400 not a
-state at all. One thread per connection, so that a client that hangs keeps nobody else waiting.
+wire ``DesiredState``: 200 applied, 409 older than what serves, 422 refused (both with ``Applied``), 424 it
+goes on with files that are not here (``Lacking``), 400 not a state at all. One thread per connection, so that
+a client that hangs keeps nobody else waiting.
 """
 
 from __future__ import annotations
@@ -20,9 +21,10 @@ from pathlib import Path
 from typing import Any
 
 from hydria.amphora import kernel, payload
-from hydria.amphora.faults import Failed, Malformed, Refused, Stale
+from hydria.amphora.faults import Failed, Lacking, Malformed, Refused, Stale
 from hydria.amphora.log import Rare
 from hydria.wire import boot
+from hydria.wire import state as wire
 from hydria.wire.encoding import encode
 from hydria.wire.state import Applied, DesiredState
 
@@ -142,6 +144,8 @@ class _Handler(BaseHTTPRequestHandler):
             self._answer(400, _error(str(error)))
         except Stale as error:
             self._answer(409, encode(Applied(service.generation(), fault=str(error))))
+        except Lacking as error:
+            self._answer(424, encode(wire.Lacking(error.names)))
         except Refused as error:
             self._answer(422, encode(Applied(service.generation(), fault=str(error))))
         except Failed as error:

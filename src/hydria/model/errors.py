@@ -9,6 +9,8 @@ do, and is safe to show to the caller.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 
 class HydriaError(Exception):
     """Any error that Hydria raises on purpose; ``str()`` is the text for the user."""
@@ -92,6 +94,14 @@ class DriverError(HydriaError):
 
 class Refused(DriverError):
     """The amphora's own daemons refused the desired state; the previous one keeps serving."""
+
+
+class Lacking(Refused):
+    """The desired state goes on with files that the amphora does not have; ``names`` says which."""
+
+    def __init__(self, message: str, names: Sequence[str]) -> None:
+        super().__init__(message)
+        self.names = frozenset(names)
 
 
 class Unreachable(DriverError):

@@ -15,7 +15,7 @@ from pathlib import Path
 
 from hydria.drivers.certificates.interface import CertificateAuthority
 from hydria.wire.encoding import encode
-from hydria.wire.state import Applied, DesiredState, decode_state
+from hydria.wire.state import Applied, DesiredState, Lacking, decode_state
 
 
 @dataclass
@@ -44,6 +44,10 @@ class FakeAgent:
             return 409, encode(Applied(self.generation, fault="it is older"))
         if state.haproxy == "refused":
             return 422, encode(Applied(self.generation, fault=self.refusal))
+        has = {file.name for file in self.states[-1].files} if self.states else set()
+        lacks = tuple(file.name for file in state.files if file.content is None and file.name not in has)
+        if lacks:
+            return 424, encode(Lacking(lacks))
         changed = state not in self.states
         self.states.append(state)
         self.generation = state.generation

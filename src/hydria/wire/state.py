@@ -62,11 +62,12 @@ class File:
 
     name: one path component; its suffix says what it is: ``.pem`` certificate and key, ``.ca``, ``.crl``,
     ``.list`` of certificates, ``.acl`` what an ACL compares with, one each line,
-    ``.map`` keys with a value each, ``.lua`` a program. content: a secret, mostly.
+    ``.map`` keys with a value each, ``.lua`` a program. content: a secret, mostly; None: as the amphora has
+    it, since the controller cannot read it now. To one that it does not have it answers :class:`Lacking`.
     """
 
     name: str
-    content: str = field(default="", repr=False)
+    content: str | None = field(default="", repr=False)
 
 
 @dataclass(frozen=True, slots=True)
@@ -179,6 +180,13 @@ class Applied:
     fault: str = ""
 
 
+@dataclass(frozen=True, slots=True)
+class Lacking:
+    """Files without content in a desired state that the amphora does not have either; nothing was applied."""
+
+    lacks: tuple[str, ...]
+
+
 def decode_state(body: bytes) -> DesiredState:
     """Of the JSON of one (:mod:`.encoding`); ValueError, KeyError or TypeError on anything else."""
     fields: dict[str, Any] = json.loads(body)
@@ -215,6 +223,11 @@ def service(item: dict[str, Any]) -> Service:
             "probe": None if probe is None else Probe(**{**probe, "codes": tuple(probe["codes"])}),
         }
     )
+
+
+def decode_lacking(body: bytes) -> Lacking:
+    """Of its JSON; ValueError, KeyError or TypeError on anything else."""
+    return Lacking(tuple(str(name) for name in json.loads(body)["lacks"]))
 
 
 def decode_applied(body: bytes) -> Applied:

@@ -12,8 +12,9 @@ class AmphoraDriver(Protocol):
     """The agent in an amphora.
 
     ``apply`` is idempotent. It raises Refused when the amphora's daemons refuse the state (the previous one
-    keeps serving; the text is their reason), Outdated when the amphora already has a younger generation,
-    and Unreachable when nobody answers within ``[haproxy_amphora] rest_request_conn_timeout``.
+    keeps serving; the text is their reason), Lacking when the state goes on with files that the amphora does
+    not have, Outdated when the amphora already has a younger generation, and Unreachable when nobody answers
+    within ``[haproxy_amphora] rest_request_conn_timeout``.
     ``await_ready`` returns once the agent answers, or raises Unreachable after ``timeout`` seconds.
     ``alive`` never raises; it is the health manager's last question before it acts.
     """

@@ -13,10 +13,10 @@ from typing import NoReturn
 from hydria.drivers.amphora.connections import Connection, Connections, Gone
 from hydria.drivers.certificates.interface import CertificateAuthority
 from hydria.model.amphora import Amphora
-from hydria.model.errors import DriverError, Outdated, Refused, Unreachable
+from hydria.model.errors import DriverError, Lacking, Outdated, Refused, Unreachable
 from hydria.settings import Settings
 from hydria.wire.encoding import encode
-from hydria.wire.state import Applied, DesiredState, decode_applied
+from hydria.wire.state import Applied, DesiredState, decode_applied, decode_lacking
 
 _STATE = "/v1/state"
 _INFO = "/v1/info"
@@ -68,11 +68,14 @@ class RestAmphoraDriver:
     def apply(self, amphora: Amphora, state: DesiredState) -> Applied:
         """Put the desired state."""
         status, answer = self._ask(amphora, "PUT", _STATE, encode(state))
-        if status not in (200, 409, 422):
+        if status not in (200, 409, 422, 424):
             _unexpected(amphora, status, answer)
         try:
+            if status == 424:
+                names = decode_lacking(answer).lacks
+                raise Lacking(f"Amphora {amphora.id} does not have {', '.join(names)}.", names)
             applied = decode_applied(answer)
-        except (ValueError, TypeError) as error:
+        except (ValueError, KeyError, TypeError) as error:
             raise DriverError(
                 f"{_whom(amphora)} answered {status} with something strange: {error}."
             ) from error

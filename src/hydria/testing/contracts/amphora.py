@@ -8,8 +8,8 @@ import pytest
 
 from hydria.drivers.amphora.interface import AmphoraDriver
 from hydria.model.amphora import Amphora
-from hydria.model.errors import Outdated, Refused, Unreachable
-from hydria.wire.state import DesiredState
+from hydria.model.errors import Lacking, Outdated, Refused, Unreachable
+from hydria.wire.state import DesiredState, File
 
 
 class AmphoraDriverContract:
@@ -50,6 +50,16 @@ class AmphoraNetworkContract(AmphoraDriverContract):
         # The owner reads it, to whom the LB network is nothing.
         assert str(amphora.lb_network_ip) not in refusal.value.message
         assert driver.apply(amphora, DesiredState(refused.generation)).generation == refused.generation
+
+    def test_what_an_agent_does_not_have_is_named(self, driver: AmphoraDriver, amphora: Amphora) -> None:
+        file = File("kept.ca", "a certificate\n")
+        driver.apply(amphora, DesiredState(6, files=(file,)))
+        kept = File("kept.ca", None)
+        assert driver.apply(amphora, DesiredState(7, files=(kept,))).generation == 7
+        with pytest.raises(Lacking) as lacking:
+            driver.apply(amphora, DesiredState(8, files=(kept, File("other.ca", None))))
+        assert lacking.value.names == {"other.ca"}
+        assert amphora.id in lacking.value.message
 
     def test_nobody_there_is_unreachable(self, driver: AmphoraDriver, absent: Amphora) -> None:
         assert not driver.alive(absent)
