@@ -83,7 +83,7 @@ class Applier:
         return bool(self._owed)
 
     def apply(self, new: DesiredState) -> Applied:
-        """Apply a state; Stale, Lacking, Refused or what it has failed of, and the one before still serves."""
+        """Apply a state; Stale, Lacking, Refused or what it has failed of; then the one before serves."""
         with self._lock:
             old, began = self._state, time.monotonic()
             if new.generation < old.generation:

@@ -15,8 +15,10 @@ from urllib.parse import quote, unquote
 from uuid import UUID, uuid5
 
 from hydria.model.listener import Listener
+from hydria.model.load_balancer import LoadBalancer
 from hydria.model.pool import Pool
 from hydria.model.resource import Resource
+from hydria.model.statuses import ListenerProtocol
 
 
 class SecretKind(StrEnum):
@@ -27,6 +29,7 @@ class SecretKind(StrEnum):
     CRL = "crl"
 
 
+_TERMINATING = (ListenerProtocol.TERMINATED_HTTPS, ListenerProtocol.PROMETHEUS)
 _BARE, _URL = "local:", "local://store/"
 _NAMESPACE = UUID("0b0d8f5e-3a0c-4f43-8f0e-5b1d3f6f7c52")
 _NOT_IN_A_PATH = re.compile(r"[^\w.~!$&'()*+,;=:@-]")
@@ -94,8 +97,22 @@ def references(resource: type[Resource], values: Mapping[str, object]) -> dict[s
     return found
 
 
+def in_use(balancer: LoadBalancer, items: Iterable[Resource]) -> dict[str, SecretKind]:
+    """What amphorae need of these objects: nothing of one that is disabled, or that speaks no TLS."""
+    return of(item for item in items if uses_secrets(balancer, item))
+
+
+def uses_secrets(balancer: LoadBalancer, item: Resource) -> bool:
+    """Whether amphorae need what a listener or pool refers to."""
+    if not balancer.admin_state_up:
+        return False
+    if isinstance(item, Listener):
+        return item.admin_state_up and item.protocol in _TERMINATING
+    return isinstance(item, Pool) and item.admin_state_up and item.tls_enabled
+
+
 def of(items: Iterable[Resource]) -> dict[str, SecretKind]:
-    """The same of whole objects."""
+    """The same of whole objects, whether or not amphorae need it."""
     found: dict[str, SecretKind] = {}
     for item in items:
         fields = _FIELDS.get(type(item), {})

@@ -6,5 +6,6 @@ for one part of the tree; ``render`` puts them together.
 """
 
 from hydria.dataplane.haproxy.render import HAProxyArtifacts, render
+from hydria.dataplane.haproxy.writer import Unwritable
 
-__all__ = ["HAProxyArtifacts", "render"]
+__all__ = ["HAProxyArtifacts", "Unwritable", "render"]

@@ -34,17 +34,17 @@ def name(pool: Pool, listener: Listener) -> str:
 
 
 def backend(
+    section: Section,
     pool: Pool,
     listener: Listener,
     monitor: HealthMonitor | None,
     vip_address: str,
     tuning: Tuning,
-) -> Section:
-    """The backend without its servers.
+) -> None:
+    """Fill the backend's section, all but its servers.
 
     ``monitor``: the one that is enabled, if any. ``vip_address``: what probes give as their host.
     """
-    section = Section.named("backend", name(pool, listener))
     section.add("mode", mode(listener))
     for words in _BALANCE[pool.lb_algorithm]:
         section.add(*words)
@@ -56,5 +56,5 @@ def backend(
     if pool.session_persistence:
         persistence.persist(section, pool.session_persistence, mode(listener), tuning)
     if monitor:
-        check.probe(section, monitor, vip_address)
-    return section
+        with section.of(monitor.id):
+            check.probe(section, monitor, vip_address)

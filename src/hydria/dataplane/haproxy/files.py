@@ -22,19 +22,24 @@ _DIRECTORY = "tls"
 class Files:
     """What a configuration refers to, collected while it is written.
 
-    secrets: identity of a reference -> PEM text; of a certificate with its private key and intermediates.
+    secrets: reference -> PEM text; of a certificate with its private key and intermediates. None is what the
+    amphora has under that name. references: the names of files that hold a secret, with its reference.
     """
 
-    secrets: Mapping[str, str]
+    secrets: Mapping[str, str | None]
+    references: dict[str, str] = field(default_factory=dict)
     _made: dict[str, File] = field(default_factory=dict)
 
     def secret(self, reference: str, suffix: str) -> str:
         """The path of the file that holds what a reference stands for."""
-        key = identity(reference)
-        if key not in self.secrets:
+        if reference not in self.secrets:
             raise Invalid(f"Could not retrieve certificate: {[reference]}")
-        name = f"{hashlib.sha256(key.encode()).hexdigest()[:32]}.{suffix}"
-        lines = (line.rstrip() for line in self.secrets[key].splitlines())
+        name = f"{hashlib.sha256(identity(reference).encode()).hexdigest()[:32]}.{suffix}"
+        self.references[name] = reference
+        content = self.secrets[reference]
+        if content is None:
+            return self._add(File(name, None))
+        lines = (line.rstrip() for line in content.splitlines())
         return self._add(File(name, "\n".join(filter(None, lines)) + "\n"))
 
     def certificates(self, name: str, references: Sequence[str]) -> str:

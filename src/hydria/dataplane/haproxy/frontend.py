@@ -44,6 +44,7 @@ def mode(listener: Listener) -> str:
 
 
 def frontend(
+    section: Section,
     listener: Listener,
     vip_addresses: Sequence[str],
     backend: str,
@@ -51,13 +52,13 @@ def frontend(
     files: Files,
     routes: Sequence[Route] = (),
     limits: Sequence[Limit] = (),
-) -> Section:
-    """``backend`` is where all traffic goes; "" refuses it: 503 for HTTP, others are closed.
+) -> None:
+    """Fill the listener's section.
 
+    ``backend`` is where all traffic goes; "" refuses it: 503 for HTTP, others are closed.
     routes: the L7 policies that are tried before, on listeners that speak HTTP. limits: the rate limit
     policies, which come before these.
     """
-    section = Section.named("frontend", listener.id)
     section.add("mode", mode(listener))
     for address in vip_addresses:
         section.add("bind", *_bind(address, listener.protocol_port), *tls.bind_words(listener, files))
@@ -85,7 +86,6 @@ def frontend(
         section.add("default_backend", backend)
     elif mode(listener) != "http":
         section.add("tcp-request", "connection", "reject")
-    return section
 
 
 def _bind(address: str, port: int) -> tuple[str, ...]:

@@ -51,24 +51,27 @@ def decide(section: Section, routes: Sequence[Route], files: Files) -> None:
     """Add the policies of a listener, in the order in which they are tried, to its frontend."""
     for route in routes:
         for rule in route.rules:
-            for words in _tests(rule, files):
-                section.add("acl", rule.id, *words)
+            with section.of(rule.id):
+                for words in _tests(rule, files):
+                    section.add("acl", rule.id, *words)
     noted = False
     modifying: list[L7Policy] = []
     for route in routes:
         conditions = [f"!{rule.id}" if rule.invert else rule.id for rule in route.rules]
         if noted:
             conditions.insert(0, "!routed")
-        if route.policy.action is PolicyAction.MODIFY:
-            modifying.append(route.policy)
-            section.add("http-request", *modification.note(len(modifying)), "if", *conditions)
-            continue
-        section.add("http-request", *_action(route), "if", *conditions)
+        with section.of(route.policy.id):
+            if route.policy.action is PolicyAction.MODIFY:
+                modifying.append(route.policy)
+                section.add("http-request", *modification.note(len(modifying)), "if", *conditions)
+                continue
+            section.add("http-request", *_action(route), "if", *conditions)
         if route.backend and not noted:
             section.add("acl", "routed", f"var({_NOTED})", "-m", "found")
         noted = noted or bool(route.backend)
     for number, policy in enumerate(modifying, start=1):
-        modification.modify(section, number, policy)
+        with section.of(policy.id):
+            modification.modify(section, number, policy)
 
 
 def send(section: Section, routes: Iterable[Route]) -> None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 from collections import defaultdict
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from hydria.dataplane.haproxy import (
     backend,
@@ -37,19 +37,25 @@ from hydria.wire.state import File, Server
 
 @dataclass(frozen=True, slots=True)
 class HAProxyArtifacts:
-    """What the agent gets; see :class:`~hydria.wire.state.DesiredState`."""
+    """What the agent gets; see :class:`~hydria.wire.state.DesiredState`.
+
+    owners: the id of the object that each line of the configuration belongs to, "" for none. references: the
+    names of the files that hold secrets, with what they are called in listeners and pools.
+    """
 
     config: str = ""
     structure: str = ""
     servers: tuple[Server, ...] = ()
     files: tuple[File, ...] = ()
+    owners: tuple[str, ...] = ()
+    references: Mapping[str, str] = field(default_factory=dict)
 
 
-def render(tree: Tree, tuning: Tuning, secrets: Mapping[str, str] | None = None) -> HAProxyArtifacts:
+def render(tree: Tree, tuning: Tuning, secrets: Mapping[str, str | None] | None = None) -> HAProxyArtifacts:
     """The configuration of a tree of desired objects (:meth:`Tree.desired`); "" if nothing is to be served.
 
     secrets: PEM text of everything that listeners and pools refer to (:class:`~.files.Files`).
-    Takes time in proportion to the number of servers. Raises Invalid for a text that cannot be written.
+    Takes time in proportion to the number of servers. Raises Unwritable for a text that cannot be written.
     """
     vips = tree.vip_addresses()
     listeners = [
@@ -67,14 +73,19 @@ def render(tree: Tree, tuning: Tuning, secrets: Mapping[str, str] | None = None)
         name = backend.name(pool, listener) if pool else ""
         routes = branches.routes_of(listener)
         limits = branches.limits_of(listener)
-        frontends.append(frontend(listener, vips, name, tuning, files, routes, limits))
+        front = Section.named("frontend", listener.id, owner=listener.id)
+        with front.of(listener.id):
+            frontend(front, listener, vips, name, tuning, files, routes, limits)
+        frontends.append(front)
         for pool in branches.pools_of(listener):
             name = backend.name(pool, listener)
             monitor = branches.monitors.get(pool.id)
-            section = backend.backend(pool, listener, monitor, vips[0], tuning)
-            for each in server.servers(name, pool, listener, branches.members[pool.id], monitor, files):
-                section.add_server(*server.words(each))
-                servers.append(each)
+            section = Section.named("backend", name, owner=pool.id)
+            with section.of(pool.id):
+                backend.backend(section, pool, listener, monitor, vips[0], tuning)
+                for each in server.servers(name, pool, listener, branches.members[pool.id], monitor, files):
+                    section.add_server(*server.words(each))
+                    servers.append(each)
             backends.append(section)
     sections = [
         *_process(listeners, branches, tuning, files),
@@ -89,6 +100,8 @@ def render(tree: Tree, tuning: Tuning, secrets: Mapping[str, str] | None = None)
         hashlib.sha256(structure.encode()).hexdigest(),
         tuple(servers),
         files.made(),
+        writer.owners(sections),
+        files.references,
     )
 
 
@@ -109,7 +122,8 @@ def _process(
     if limited or sticks:
         peers = process.peers_section()
         for listener, limits in limited:
-            rate_limit.tables(peers, listener, limits, mode(listener), tuning)
+            with peers.of(listener.id):
+                rate_limit.tables(peers, listener, limits, mode(listener), tuning)
         yield peers
 
 

@@ -1,0 +1,167 @@
+"""What of a tree can be served when something of it is unusable; pure.
+
+The rule: never serve without a protection that was asked for, and never more than what is concerned.
+
+- A listener without its certificate is not served. One certificate of several for names (SNI) may be missing:
+  the clients that ask for that name get the default one, which they refuse, and all others are served.
+- A listener that verifies its clients is not served without its CA, nor without its list of revoked
+  certificates.
+- A pool that lacks something of its TLS is connected to nowhere: its listeners answer 503 for it, or close
+  the connection.
+- An L7 policy with an unusable rule decides nothing: without that rule it would match more than it should.
+- A pool without an unusable monitor is served unchecked.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
+
+import msgspec
+
+from hydria.model import secrets
+from hydria.model.listener import Listener
+from hydria.model.load_balancer import LoadBalancer
+from hydria.model.pool import Pool
+from hydria.model.resource import Resource
+from hydria.model.statuses import ClientAuthentication
+from hydria.model.tree import Tree
+
+_WITHOUT_SNI = "The listener serves without it."
+_NOT_SERVED = "The listener is not served until it can be used."
+_POOL_NOT_SERVED = "The pool gets no traffic until it can be used."
+_KEPT = "Amphorae that have it go on with it."
+
+
+@dataclass(frozen=True, slots=True)
+class Unusable:
+    """What cannot be used, each with the reason in words for the owner.
+
+    missing: references to secrets that are not to be had. kept: those whose content the amphora has, and goes
+    on with. refused: ids of objects that cannot be part of a configuration.
+    """
+
+    missing: Mapping[str, str] = field(default_factory=dict)
+    kept: Mapping[str, str] = field(default_factory=dict)
+    refused: Mapping[str, str] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True)
+class Usable:
+    """tree: what can be served. faults: id of an object -> why it is not served as it was wanted."""
+
+    tree: Tree
+    faults: Mapping[str, str]
+
+
+def usable(tree: Tree, unusable: Unusable) -> Usable:
+    """What of a tree of desired objects (:meth:`Tree.desired`) can be served.
+
+    An object has a fault where it is the reason itself, or cannot work without what is. What it only belongs
+    to, or refers to, has none.
+    """
+    if not (unusable.missing or unusable.kept or unusable.refused):
+        return Usable(tree, {})
+    faults: dict[str, str] = {}
+    balancer, refused = tree.load_balancer, unusable.refused
+    listeners = [_listener(balancer, listener, unusable, faults) for listener in tree.listeners]
+    pools = [_pool(balancer, pool, unusable, faults) for pool in tree.pools]
+    empty = {after.id for before, after in zip(tree.pools, pools, strict=True) if before is not after}
+    policies = dict(_policies(tree, refused))
+    for item in tree.children():
+        if item.id in refused:
+            faults[item.id] = refused[item.id]
+    return Usable(
+        dataclasses.replace(
+            tree,
+            listeners=tuple(filter(None, listeners)),
+            pools=tuple(pools),
+            members=tuple(
+                each for each in tree.members if each.pool_id not in empty and each.id not in refused
+            ),
+            health_monitors=tuple(
+                each for each in tree.health_monitors if each.pool_id not in empty and each.id not in refused
+            ),
+            l7policies=tuple(each for each in tree.l7policies if each.id not in policies),
+            l7rules=tuple(each for each in tree.l7rules if each.l7policy_id not in policies),
+        ).desired(),
+        faults | policies,
+    )
+
+
+def users(tree: Tree, reference: str) -> Iterable[Resource]:
+    """The listeners and pools that need a secret."""
+    for item in (*tree.listeners, *tree.pools):
+        if reference in secrets.in_use(tree.load_balancer, [item]):
+            yield item
+
+
+def _policies(tree: Tree, refused: Mapping[str, str]) -> Iterable[tuple[str, str]]:
+    """The L7 policies that decide nothing, each with the reason."""
+    for rule in tree.l7rules:
+        if rule.id in refused:
+            yield (
+                rule.l7policy_id,
+                f"Its rule {rule.id} cannot be used, so it decides nothing: {refused[rule.id]}",
+            )
+    for policy in tree.l7policies:
+        if policy.id in refused and not any(rule.id in refused for rule in tree.rules_of(policy.id)):
+            yield policy.id, refused[policy.id]
+
+
+def _listener(
+    balancer: LoadBalancer, listener: Listener, unusable: Unusable, faults: dict[str, str]
+) -> Listener | None:
+    """What can be served of a listener; None for nothing."""
+    if listener.id in unusable.refused:
+        return None
+    if not secrets.uses_secrets(balancer, listener):
+        return listener
+    _note_kept(listener, unusable, faults)
+    missing = unusable.missing
+    verifies = listener.client_authentication is not ClientAuthentication.NONE
+    # Whoever is not verified needs no CA, nor a list of those who are not accepted.
+    of_clients = [listener.client_ca_tls_container_ref, listener.client_crl_container_ref]
+    needed = [listener.default_tls_container_ref, *(of_clients if verifies else ())]
+    for reference in needed:
+        if reference in missing:
+            faults[listener.id] = f"{missing[reference]} {_NOT_SERVED}"
+            return None
+    names = [reference for reference in listener.sni_container_refs if reference not in missing]
+    if not names and not listener.default_tls_container_ref:
+        faults[listener.id] = f"{missing[listener.sni_container_refs[0]]} {_NOT_SERVED}"
+        return None
+    lost = [*listener.sni_container_refs, *filter(None, of_clients)]
+    for reference in lost:
+        if reference in missing:
+            faults[listener.id] = f"{missing[reference]} {_WITHOUT_SNI}"
+    changes: dict[str, object] = {"sni_container_refs": names}
+    if any(reference in missing for reference in of_clients):
+        changes |= {"client_ca_tls_container_ref": None, "client_crl_container_ref": None}
+    return msgspec.structs.replace(listener, **changes)
+
+
+def _pool(balancer: LoadBalancer, pool: Pool, unusable: Unusable, faults: dict[str, str]) -> Pool:
+    """The pool, or one of the same id that has nothing but that."""
+    if pool.id in unusable.refused:
+        return _emptied(pool)
+    if not secrets.uses_secrets(balancer, pool):
+        return pool
+    _note_kept(pool, unusable, faults)
+    for reference in secrets.of([pool]):
+        if reference in unusable.missing:
+            faults[pool.id] = f"{unusable.missing[reference]} {_POOL_NOT_SERVED}"
+            return _emptied(pool)
+    return pool
+
+
+def _emptied(pool: Pool) -> Pool:
+    """A pool whose members are left out goes on existing: what is sent to it must not go elsewhere."""
+    return msgspec.structs.replace(pool, tls_enabled=False, session_persistence=None)
+
+
+def _note_kept(item: Listener | Pool, unusable: Unusable, faults: dict[str, str]) -> None:
+    for reference in secrets.of([item]):
+        if reference in unusable.kept:
+            faults[item.id] = f"{unusable.kept[reference]} {_KEPT}"
