@@ -162,6 +162,44 @@ def test_what_changed_during_the_pass_stays_pending(store: Store, status: str) -
     assert scene.balancer(store).provisioning_status == "ACTIVE"
 
 
+def test_what_cannot_be_served_is_in_error_and_its_neighbors_are_active(store: Store) -> None:
+    served = make.listener(2, provisioning_status="ACTIVE", generation=1)
+    scene.add(store, balancer_of(attempts=2), *each("PENDING_UPDATE", 5), served)
+    wrong = {make.POOL: "its CA is gone", served.id: "its certificate \0 is gone", "nobody": "x"}
+
+    def record(faults: dict[str, str], again: Any = None) -> Tree:
+        store.transact(lambda tx: trees.mark_applied(tx, scene.tree(store), 5, faults, retry_at=again))
+        return scene.tree(store)
+
+    after = record(wrong, make.EPOCH)
+    found = {item.id: (str(item.provisioning_status), item.fault) for item in after.children()}
+    assert found[make.POOL] == ("ERROR", "its CA is gone")
+    assert found[served.id][0] == "ERROR"
+    assert "is gone" in str(found[served.id][1])
+    assert {status for key, (status, _) in found.items() if key not in wrong} == {"ACTIVE"}
+    whole = after.load_balancer
+    assert (str(whole.provisioning_status), whole.fault) == ("ACTIVE", None)
+    assert (whole.attempts, whole.retry_at) == (3, make.EPOCH)
+    since = {item.id: item.fault_since for item in after.children()}
+    assert since[make.POOL] is not None
+    again = record(wrong)
+    assert {item.id: item.fault_since for item in again.children()} == since, "since it was first so"
+    assert (again.load_balancer.attempts, again.load_balancer.retry_at) == (0, None)
+    store.transact(lambda tx: trees.mark_unchanged(tx, again))
+    assert statuses(store).count("ERROR") == 2, "who has looked at nothing knows nothing better"
+    well = record({})
+    assert {(item.fault, item.fault_since) for item in well.children()} == {(None, None)}
+    assert set(statuses(store)) == {"ACTIVE"}
+
+
+def test_a_fault_of_what_has_changed_since_is_no_fault(store: Store) -> None:
+    changed, unchanged = each("PENDING_UPDATE", 6, ONE_OF_EACH[:1]), each("ACTIVE", 4, ONE_OF_EACH[1:])
+    scene.add(store, balancer_of(6), *changed, *unchanged)
+    faults = {make.LISTENER: "it was", make.POOL: "it is"}
+    store.transact(lambda tx: trees.mark_applied(tx, scene.tree(store), 5, faults))
+    assert statuses(store)[:2] == ["PENDING_UPDATE", "ERROR"]
+
+
 def test_what_was_deleted_is_gone_with_its_tags_and_counters(store: Store) -> None:
     tagged = [msgspec.structs.replace(item, tags=("t",)) for item in each("PENDING_DELETE", 5)]
     stays = [msgspec.structs.replace(item, tags=("s",)) for item in NEW]

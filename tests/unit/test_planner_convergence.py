@@ -14,7 +14,7 @@ from hydria.testing import trees as make
 
 
 def tree(**attributes: Any) -> Tree:
-    return Tree(make.load_balancer(generation=3, applied_generation=2, **attributes))
+    return Tree(make.load_balancer(**{"generation": 3, "applied_generation": 2, **attributes}))
 
 
 def amphora(
@@ -47,13 +47,14 @@ def outline(found: Plan) -> tuple[str, list[str], list[str], list[str]]:
         ([], ("create", ["STANDALONE"], [], [])),
         ([amphora("a", AmphoraStatus.BOOTING, applied=0)], ("create", ["a"], [], [])),
         ([amphora("a", applied=2)], ("configure", [], ["a"], [])),
-        ([amphora("a")], ("nothing", [], [], [])),
+        # What of it could not be served was not recorded: it is asked again.
+        ([amphora("a")], ("configure", [], ["a"], [])),
         ([amphora("a", AmphoraStatus.ERROR)], ("replace", ["STANDALONE"], [], ["a"])),
         ([amphora("a", AmphoraStatus.PENDING_DELETE)], ("replace", ["STANDALONE"], [], ["a"])),
-        ([amphora("a"), amphora("b", AmphoraStatus.BOOTING)], ("configure", [], [], ["b"])),
-        ([amphora("a"), amphora("b", AmphoraStatus.ERROR)], ("configure", [], [], ["b"])),
+        ([amphora("a"), amphora("b", AmphoraStatus.BOOTING)], ("configure", [], ["a"], ["b"])),
+        ([amphora("a"), amphora("b", AmphoraStatus.ERROR)], ("configure", [], ["a"], ["b"])),
         ([amphora("a", applied=2), amphora("b", applied=1)], ("configure", [], ["a"], ["b"])),
-        ([amphora("a", applied=1), amphora("b", applied=3)], ("configure", [], [], ["a"])),
+        ([amphora("a", applied=1), amphora("b", applied=3)], ("configure", [], ["b"], ["a"])),
         (
             [amphora("a", AmphoraStatus.ERROR), amphora("b", AmphoraStatus.BOOTING)],
             ("replace", ["b"], [], ["a"]),
@@ -66,6 +67,27 @@ def outline(found: Plan) -> tuple[str, list[str], list[str], list[str]]:
 )
 def test_one_amphora(amphorae: list[Amphora], expected: Any) -> None:
     assert outline(plan(tree(), amphorae)) == expected
+
+
+def test_what_is_applied_is_left_alone_until_something_may_be_usable_again() -> None:
+    applied = {"applied_generation": 3, "provisioning_status": ProvisioningStatus.ACTIVE}
+    assert outline(plan(tree(**applied), [amphora("a")])) == ("nothing", [], [], [])
+    assert outline(plan(tree(**applied), [amphora("a", applied=2)])) == ("configure", [], ["a"], [])
+    again = plan(tree(retry_at=make.EPOCH, attempts=1, **applied), [amphora("a")])
+    assert outline(again) == ("configure", [], ["a"], [])
+    assert "could not be served" in again.reason
+
+
+def test_what_failed_builds_left_is_ended_before_anything_is_built() -> None:
+    dead, left = amphora("a", AmphoraStatus.ERROR), amphora("b", AmphoraStatus.ERROR, applied=0)
+    found = plan(tree(), [dead, left])
+    assert outline(found) == ("replace", ["STANDALONE"], [], ["a"])
+    assert found.clear == (left,)
+    found = plan(tree(), [left])
+    assert (outline(found), found.clear) == (("replace", ["STANDALONE"], [], []), (left,))
+    # Where nothing is to be built nobody waits for it.
+    found = plan(tree(), [amphora("c"), left])
+    assert (outline(found), found.clear) == (("configure", [], ["c"], ["b"]), ())
 
 
 def test_one_that_is_to_be_replaced_serves_until_then() -> None:
@@ -83,7 +105,7 @@ def test_one_that_is_to_be_replaced_serves_until_then() -> None:
     ("amphorae", "expected"),
     [
         # The other one serves already: the pass that built it broke off.
-        ([amphora("a", leaving=True), amphora("b")], ("configure", [], [], ["a"])),
+        ([amphora("a", leaving=True), amphora("b")], ("configure", [], ["b"], ["a"])),
         # Nobody needs to go on with one that is not wanted any more.
         ([amphora("a", AmphoraStatus.BOOTING, leaving=True)], ("replace", ["STANDALONE"], [], ["a"])),
         ([amphora("a", AmphoraStatus.ERROR, leaving=True)], ("replace", ["STANDALONE"], [], ["a"])),

@@ -22,12 +22,9 @@ def amphora(name: str, status: str = "ALLOCATED", role: str = "STANDALONE", appl
     )  # fmt: skip
 
 
-def plan(*amphorae: Amphora, status: str = "PENDING_UPDATE", **more: Any) -> Plan:
+def plan(*amphorae: Amphora, status: str = "PENDING_UPDATE", applied: int = WANTED - 1, **more: Any) -> Plan:
     balancer = trees.load_balancer(
-        generation=WANTED,
-        applied_generation=WANTED - 1,
-        provisioning_status=ProvisioningStatus(status),
-        **more,
+        generation=WANTED, applied_generation=applied, provisioning_status=ProvisioningStatus(status), **more
     )
     return convergence.plan(trees.tree(balancer), amphorae)
 
@@ -54,14 +51,17 @@ def test_each_role_is_there_once_and_nothing_else_is_left(
     amphorae: list[Amphora], topology: Topology
 ) -> None:
     found = plan(*amphorae, topology=topology)
-    retired = {one.id for one in found.retire}
+    retired = {one.id for one in (*found.clear, *found.retire)}
+    assert len(retired) == len(found.clear) + len(found.retire)
     resumed = {item.resumed.id for item in found.build if item.resumed}
     configured = {one.id for one in found.configure}
     kept = [one for one in amphorae if one.id not in retired | resumed]
     assert not (retired & configured | retired & resumed | configured & resumed)
     assert sorted([*(one.role for one in kept), *(item.role for item in found.build)]) == ROLES[topology]
     assert all(one.status is AmphoraStatus.ALLOCATED for one in kept)
-    assert {one.id for one in kept if one.applied_generation < WANTED} <= configured
+    assert {one.id for one in kept} == configured, "all say what of it they cannot serve"
+    assert all(one.applied_generation == 0 for one in found.clear)
+    assert bool(found.build) or not found.clear
     assert all(item.resumed is None or item.resumed.role is item.role for item in found.build)
     assert found.reason
     assert (found.kind is Kind.NOTHING) == (not (found.build or found.configure or found.retire))
@@ -70,7 +70,8 @@ def test_each_role_is_there_once_and_nothing_else_is_left(
 @given(states, topologies)
 def test_what_was_planned_and_done_needs_nothing_more(amphorae: list[Amphora], topology: Topology) -> None:
     found = plan(*amphorae, topology=topology)
-    gone = {one.id for one in found.retire} | {item.resumed.id for item in found.build if item.resumed}
+    gone = {one.id for one in (*found.clear, *found.retire)}
+    gone |= {item.resumed.id for item in found.build if item.resumed}
     done = [amphora(one.id, role=one.role) for one in amphorae if one.id not in gone]
     done += [amphora(f"new-{number}", role=item.role) for number, item in enumerate(found.build)]
-    assert plan(*done, topology=topology).kind is Kind.NOTHING
+    assert plan(*done, topology=topology, applied=WANTED, status="ACTIVE").kind is Kind.NOTHING

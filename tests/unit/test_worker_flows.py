@@ -32,12 +32,14 @@ def amphora(identifier: str, role: AmphoraRole = AmphoraRole.STANDALONE) -> Amph
 
 
 OLD, PEER = amphora("old"), amphora("peer", AmphoraRole.BACKUP)
+LEFT = amphora("left")
 RESUMED = Build(AmphoraRole.STANDALONE, amphora("new"))
 PLANS = {
     "create": Plan(Kind.CREATE, "", build=(RESUMED,)),
     "configure": Plan(Kind.CONFIGURE, "", configure=(OLD, PEER)),
     "replace": Plan(Kind.REPLACE, "", build=(RESUMED,), configure=(PEER,), retire=(OLD,)),
     "failover": Plan(Kind.REPLACE, "", build=(RESUMED,), succeed=(OLD,), keep=(OLD,)),
+    "replace again": Plan(Kind.REPLACE, "", build=(RESUMED,), retire=(OLD,), clear=(LEFT,)),
     "delete": Plan(Kind.DELETE, "", retire=(OLD, PEER)),
     "nothing": Plan(Kind.NOTHING, ""),
 }
@@ -80,4 +82,4 @@ def test_which_steps_need_no_engine() -> None:
     tools: Any = SimpleNamespace()
     every = [step for plan in PLANS.values() for step in steps(flows.build(plan, tree, tools))]
     alone = {type(step).__name__ for step in every if step.stands_alone}
-    assert alone == {"ClaimVip", "Configure", "CreatePorts", "Keep", "ReleaseVip", "Retire"}
+    assert alone == {"ClaimVip", "Clear", "Configure", "CreatePorts", "Keep", "ReleaseVip", "Retire"}

@@ -34,9 +34,10 @@ class Plan:
     """The steps of one pass, and why.
 
     build: amphorae to make. retire: amphorae to end. configure: those that serve and get the desired state.
-    succeed: amphorae that serve until those that are built take over, and end then. keep: those of them that
-    may have to serve for longer, and so get the desired state, too. Every built one is configured. With
-    nothing built, retired or configured, the pass only records that the generation is applied.
+    clear: what failed builds left and never served, to be ended before anything is built, so that it cannot
+    pile up. succeed: amphorae that serve until those that are built take over, and end then. keep: those of
+    them that may have to serve for longer, and so get the desired state, too. Every built one is configured.
+    With nothing built, retired or configured there is nothing to do.
     """
 
     kind: Kind
@@ -46,6 +47,7 @@ class Plan:
     retire: tuple[Amphora, ...] = ()
     succeed: tuple[Amphora, ...] = ()
     keep: tuple[Amphora, ...] = ()
+    clear: tuple[Amphora, ...] = ()
 
 
 _ROLES = {
@@ -85,23 +87,28 @@ def plan(tree: Tree, amphorae: Sequence[Amphora]) -> Plan:
         if resumed is not None:
             booting.remove(resumed)
         build.append(Build(role, resumed))
-    retire = (*spent, *booting, *surplus)
+    clear = tuple(one for one in (*spent, *booting) if not one.applied_generation) if build else ()
+    retire = tuple(one for one in (*spent, *booting, *surplus) if one not in clear)
     if build and leaving:
         reason = f"{len(leaving)} of its amphorae are to be replaced"
         # They serve until then, and nobody knows how long that is once a pass has failed.
         keep = leaving if balancer.attempts else ()
-        return Plan(Kind.REPLACE, reason, tuple(build), tuple(serving), retire, leaving, keep)
+        return Plan(Kind.REPLACE, reason, tuple(build), tuple(serving), retire, leaving, keep, clear)
     retire += leaving
     if build and (serving or spent):
         reason = f"{len(build)} of its amphorae are missing or dead"
-        return Plan(Kind.REPLACE, reason, tuple(build), tuple(serving), retire)
+        return Plan(Kind.REPLACE, reason, tuple(build), tuple(serving), retire, clear=clear)
     if build:
         resumed_builds = sum(item.resumed is not None for item in build)
         reason = f"it has no amphora yet{', an earlier pass was interrupted' if resumed_builds else ''}"
-        return Plan(Kind.CREATE, reason, tuple(build), (), retire)
-    behind = tuple(amphora for amphora in serving if amphora.applied_generation < balancer.generation)
+        return Plan(Kind.CREATE, reason, tuple(build), (), retire, clear=clear)
+    # Where it is not recorded that a generation is applied, nor is what of it could not be: all have to say.
+    unrecorded = balancer.applied_generation < balancer.generation or balancer.retry_at is not None
+    behind = tuple(one for one in serving if unrecorded or one.applied_generation < balancer.generation)
     if behind or retire:
         reason = f"generation {balancer.generation} is wanted, {balancer.applied_generation} applied"
+        if balancer.applied_generation == balancer.generation and behind:
+            reason = f"some of generation {balancer.generation} could not be served"
         if retire:
             reason += f", {len(retire)} amphorae are left over"
         return Plan(Kind.CONFIGURE, reason, (), behind, retire)

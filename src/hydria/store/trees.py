@@ -39,7 +39,6 @@ _HANGING: Mapping[type[Resource], Sequence[tuple[type[Resource], str]]] = {
 # Nobody observes these: once they are applied, their operating status is what their owner says.
 _UNOBSERVED = (L7Policy, L7Rule, RateLimitPolicy, RateLimitRule)
 _UNFINISHED = (ProvisioningStatus.PENDING_CREATE, ProvisioningStatus.PENDING_UPDATE, ProvisioningStatus.ERROR)
-_SETTLED = (ProvisioningStatus.ACTIVE, ProvisioningStatus.ERROR)
 # How often a tree that changes while it is read is read again.
 _READS = 5
 _AGES = 10 * 366 * 86400.0  # seconds
@@ -131,17 +130,25 @@ def load_amphorae(tx: sa.Connection, load_balancer_id: str) -> tuple[Amphora, ..
 def due(tx: sa.Connection, moment: float, when: datetime, limit: int, horizon: float = _AGES) -> list[str]:
     """Load balancers with work to do that nobody holds a lease on, those that have waited longest first.
 
+    Work is what is not applied, and what was applied but for something that may be usable by now.
+
     moment: now in seconds since 1970, for leases; when: the same as the tables keep it, for retries. What is
     further ahead than ``horizon`` seconds was written by a clock that was put back since: it counts as over.
     """
     balancer, lease = tables.load_balancers.c, tables.leases.c
+    unapplied = sa.and_(
+        balancer.provisioning_status.in_([*_UNFINISHED, ProvisioningStatus.PENDING_DELETE]),
+        # Providers that report by themselves leave nothing to converge.
+        balancer.generation > balancer.applied_generation,
+    )
+    incomplete = sa.and_(
+        balancer.retry_at.is_not(None), balancer.provisioning_status == str(ProvisioningStatus.ACTIVE)
+    )
     query = (
         sa.select(balancer.id)
         .join_from(tables.load_balancers, tables.leases)
         .where(
-            balancer.provisioning_status.in_([*_UNFINISHED, ProvisioningStatus.PENDING_DELETE]),
-            # Providers that report by themselves leave nothing to converge.
-            balancer.generation > balancer.applied_generation,
+            sa.or_(unapplied, incomplete),
             sa.or_(
                 balancer.retry_at.is_(None),
                 balancer.retry_at <= when,
@@ -169,22 +176,76 @@ def _lock_generation() -> sa.Select[Any]:
     return sa.select(balancer.generation).where(balancer.id == sa.bindparam("balancer")).with_for_update()
 
 
-def mark_applied(tx: sa.Connection, tree: Tree, generation: int) -> None:
-    """Record that every amphora serves ``generation`` of this tree.
+def mark_applied(
+    tx: sa.Connection,
+    tree: Tree,
+    generation: int,
+    faults: Mapping[str, str] | None = None,
+    *,
+    retry_at: datetime | None = None,
+) -> None:
+    """Record that every amphora serves ``generation`` of this tree, as far as it can be served.
 
+    faults: id of an object -> why it is not served as it was wanted, in words for the owner; all others
+    become ACTIVE. retry_at: when to see whether it can be by then; None: not before something changes.
     Only tables in which the tree had something pending are written.
     """
     balancer_id = tree.load_balancer.id
+    # What a daemon wrote may have characters that no database takes.
+    told = {key: kinds.shown(text, FAULT_LENGTH - 1) for key, text in (faults or {}).items()}
     if events.collecting(tx):
-        _note_applied(tx, tree, generation)
+        _note_applied(tx, tree, generation, told)
     for resource in _CHILDREN:
-        pending = [
-            item for item in tree.children() if type(item) is resource and _unfinished(item, generation)
-        ]
+        present = [item for item in tree.children() if type(item) is resource]
+        pending = [item for item in present if _unfinished(item, generation)]
         _remove(tx, resource, [item.id for item in pending if not item.desired])
-        if any(item.desired for item in pending):
-            tx.execute(_applied(resource), {"balancer": balancer_id, "until": generation})
-    tx.execute(_applied_balancer(), {"balancer": balancer_id, "until": generation})
+        faulty = [item for item in present if item.desired and item.id in told]
+        for item in faulty:
+            what = {"faulty": item.id, "until": generation, "text": told[item.id], "moment": rows.now()}
+            tx.execute(_faulty(resource), what)
+        if any(item.desired and item.id not in told for item in pending):
+            what = {"balancer": balancer_id, "until": generation}
+            if not faulty:
+                tx.execute(_applied(resource), what)
+            for well in batches([item.id for item in pending if faulty and item.id not in told]):
+                tx.execute(_applied(resource).where(tables.table_of(resource).c.id.in_(well)), what)
+    attempts = 0 if retry_at is None else tree.load_balancer.attempts + 1
+    again = {"attempt": attempts, "again": retry_at}
+    tx.execute(_applied_balancer(), {"balancer": balancer_id, "until": generation} | again)
+
+
+def mark_unchanged(tx: sa.Connection, tree: Tree) -> None:
+    """Record that what is wanted was applied before; what was said of the objects then stays as it is."""
+    balancer = tree.load_balancer
+    done = {"balancer": balancer.id, "until": balancer.generation, "attempt": 0, "again": None}
+    tx.execute(_applied_balancer(), done)
+
+
+@cache
+def _faulty(resource: type[Resource]) -> sa.Update:
+    """An object that cannot be served as it was wanted up to a generation becomes ERROR, and says why."""
+    table = tables.table_of(resource)
+    until: sa.BindParameter[int] = sa.bindparam("until", type_=sa.BigInteger())
+    values: dict[str, Any] = {
+        "provisioning_status": str(ProvisioningStatus.ERROR),
+        "fault": sa.bindparam("text"),
+        # Since it was first so; one that is shown as anything else was well before.
+        "fault_since": sa.func.coalesce(
+            table.c.fault_since, sa.bindparam("moment", type_=table.c.fault_since.type)
+        ),
+    }
+    if resource in _UNOBSERVED:
+        values["operating_status"] = str(OperatingStatus.ERROR)
+    going = [str(ProvisioningStatus.PENDING_DELETE), str(ProvisioningStatus.DELETED)]
+    return (
+        sa.update(table)
+        .where(
+            table.c.id == sa.bindparam("faulty"),
+            table.c.generation <= until,
+            table.c.provisioning_status.not_in(going),
+        )
+        .values(values)
+    )
 
 
 @cache
@@ -221,17 +282,25 @@ def _applied_balancer() -> sa.Update:
             provisioning_status=status,
             fault=None,
             fault_since=None,
-            attempts=0,
-            retry_at=None,
+            attempts=sa.bindparam("attempt", type_=sa.BigInteger()),
+            retry_at=sa.bindparam("again", type_=balancer.c.retry_at.type),
         )
     )
 
 
-def _note_applied(tx: sa.Connection, tree: Tree, generation: int) -> None:
-    """Note what becomes ACTIVE, or goes."""
+def _note_applied(tx: sa.Connection, tree: Tree, generation: int, faults: Mapping[str, str]) -> None:
+    """Note what becomes ACTIVE or ERROR, or goes."""
     balancer = tree.load_balancer
     events.about(tx, balancer.id, balancer.project_id, balancer.request_id)
+    for item in tree.children():
+        if item.id in faults and item.desired and item.generation <= generation:
+            since = (getattr(item, "fault_since", None) or rows.now()).isoformat(timespec="seconds")
+            events.settle(tx, item, ProvisioningStatus.ERROR, {"message": faults[item.id], "since": since})
+            if isinstance(item, _UNOBSERVED):
+                events.note_status(tx, item, operating_status=OperatingStatus.ERROR)
     for item in _still_unfinished(tx, tree, generation):
+        if item.desired and item.id in faults:
+            continue
         settled = ProvisioningStatus.ACTIVE if item.desired else ProvisioningStatus.DELETED
         events.settle(tx, item, settled)
         if item.desired and isinstance(item, _UNOBSERVED):
@@ -285,10 +354,17 @@ def note_secrets(tx: sa.Connection, load_balancer_id: str, versions: str) -> Non
 
 
 def with_secrets(tx: sa.Connection) -> tuple[LoadBalancer, ...]:
-    """The load balancers whose amphorae have certificates of tenants."""
+    """The load balancers whose amphorae have certificates of tenants, and that no pass is due for.
+
+    One that is due reads the newest anyway, when it is its turn: looking must not bring that forward.
+    """
     balancer = tables.load_balancers.c
     return rows.load(
-        tx, LoadBalancer, balancer.secret_versions != "", balancer.provisioning_status.in_(_SETTLED)
+        tx,
+        LoadBalancer,
+        balancer.secret_versions != "",
+        balancer.provisioning_status == str(ProvisioningStatus.ACTIVE),
+        balancer.generation == balancer.applied_generation,
     )
 
 

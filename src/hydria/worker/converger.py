@@ -26,7 +26,8 @@ from hydria.planner.convergence import Kind, Plan
 from hydria.store import changes, events, leases, rows, trees
 from hydria.store.events import What
 from hydria.store.leases import Lease
-from hydria.worker import flows, secrets
+from hydria.worker import flows
+from hydria.worker.findings import Findings
 from hydria.worker.leasekeeper import LeaseKeeper
 from hydria.worker.steps.step import Step
 from hydria.worker.tools import Interrupted, Notes, Tools, Write
@@ -117,17 +118,19 @@ class Converger:
             self._release(lease)
             return Outcome(Result.LATER, f"its next try is due in {wait:.0f} s")
         plan = convergence.plan(tree, amphorae)
-        tools = dataclasses.replace(self._tools, lease=lease, notes=Notes())
+        tools = dataclasses.replace(self._tools, lease=lease, notes=Notes(), findings=Findings())
         try:
-            versions = secrets.versions(self._tools.certificates, tree.desired())
             self._run(plan, tree, tools)
         except Interrupted as interruption:
             return self._interrupted(lease, tools, plan, interruption)
         except Exception as error:  # noqa: BLE001  (whatever fails, the load balancer must say so)
             return self._failed(lease, tools, tree, plan, error)
-        finished = tools.transact(lambda tx, notes: self._record(tx, notes, lease, tree, plan, versions))
+        finished = tools.transact(
+            lambda tx, notes: self._record(tx, notes, lease, tree, plan, tools.findings)
+        )
         took = (time.monotonic() - started) * 1000
         sentence = f"{plan.kind}{_origin(tree.load_balancer)} in {took:.0f} ms, because {plan.reason}"
+        sentence += _unserved(tools.findings)
         if not finished:
             return Outcome(Result.AGAIN, f"{sentence}; it has changed meanwhile")
         return Outcome(Result.IDLE if plan.kind is Kind.NOTHING else Result.DONE, sentence)
@@ -157,8 +160,9 @@ class Converger:
         except WrappedFailure as several:
             raise _most_telling(several) from several
 
-    @staticmethod
-    def _record(tx: sa.Connection, notes: Write, lease: Lease, tree: Tree, plan: Plan, versions: str) -> bool:
+    def _record(
+        self, tx: sa.Connection, notes: Write, lease: Lease, tree: Tree, plan: Plan, findings: Findings
+    ) -> bool:
         """Write down what the pass achieved; True, and the lease given back, when nothing newer is wanted."""
         generation = tree.load_balancer.generation
         wanted = trees.lock_generation(tx, tree.load_balancer.id)
@@ -167,18 +171,27 @@ class Converger:
         notes(tx)
         if plan.kind is Kind.DELETE:
             trees.mark_deleted(tx, tree, rows.now())
+        elif findings.faults is None:
+            trees.mark_unchanged(tx, tree)
         else:
-            trees.mark_applied(tx, tree, generation)
+            retry_at = None
+            if findings.passing:
+                delay = self._delay(tree.load_balancer.attempts + 1)
+                retry_at = rows.now() + timedelta(seconds=delay)
+            trees.mark_applied(tx, tree, generation, findings.faults, retry_at=retry_at)
             if plan.kind is Kind.REPLACE:
                 events.note(tx, tree.load_balancer, What.FAILOVER_END)
-            if tree.load_balancer.secret_versions != versions:
-                trees.note_secrets(tx, tree.load_balancer.id, versions)
+            if findings.versions not in (None, tree.load_balancer.secret_versions):
+                trees.note_secrets(tx, tree.load_balancer.id, findings.versions or "")
         return finished
+
+    def _delay(self, attempts: int) -> float:
+        return convergence.retry_delay(attempts, self._settings.retry_initial, self._settings.retry_max)
 
     def _failed(self, lease: Lease, tools: Tools, tree: Tree, plan: Plan, error: BaseException) -> Outcome:
         balancer = tree.load_balancer
         attempts = balancer.attempts + 1
-        delay = convergence.retry_delay(attempts, self._settings.retry_initial, self._settings.retry_max)
+        delay = self._delay(attempts)
         fault = faults.for_operator(error)
         show = isinstance(error, Refused) or attempts >= _PATIENCE
         if not isinstance(error, HydriaError):
@@ -226,6 +239,12 @@ def _origin(balancer: LoadBalancer) -> str:
     """Which state of the load balancer it is, and the request that the API's log has under it."""
     asked_for = f" ({balancer.request_id})" if balancer.request_id else ""
     return f" of generation {balancer.generation}{asked_for}"
+
+
+def _unserved(findings: Findings) -> str:
+    """What the load balancer's owner sees in ERROR."""
+    found = findings.faults or {}
+    return "".join(f"; not as wanted: {key}: {text}" for key, text in sorted(found.items()))
 
 
 def _overtake(tx: sa.Connection, balancer: LoadBalancer, error: BaseException) -> bool:

@@ -20,6 +20,7 @@ from hydria.model.errors import HydriaError
 from hydria.settings import Settings
 from hydria.store import Store, leases
 from hydria.store.leases import Lease
+from hydria.worker.findings import Findings
 
 T = TypeVar("T")
 Write = Callable[[sa.Connection], object]
@@ -67,7 +68,7 @@ class Tools:
 
     controllers: ``host:port`` of the health managers. heartbeat_key: the deployment's secret.
     stopping: set when the worker is to end. lease: what every write of the pass is subject to.
-    notes: what the pass has still to write.
+    notes: what the pass has still to write. findings: what of the load balancer it could not serve.
     """
 
     settings: Settings
@@ -83,6 +84,7 @@ class Tools:
     stopping: threading.Event = field(default_factory=threading.Event)
     lease: Lease | None = None
     notes: Notes = field(default_factory=Notes)
+    findings: Findings = field(default_factory=Findings)
 
     def write(self, work: Callable[[sa.Connection], T]) -> T:
         """Run ``work`` in a transaction; Busy, and nothing written, when the lease is not ours any more."""

@@ -30,6 +30,7 @@ def create(plan: Plan, tree: Tree, tools: Tools) -> Flow:
     """A load balancer's first amphorae."""
     flow = linear_flow.Flow("create load balancer")
     flow.add(ClaimVip(tools, tree.load_balancer))
+    flow.add(*_cleared(plan, tools))
     flow.add(*_retired(plan, tools))
     flow.add(*_built_and_configured(plan, tree, tools))
     return flow
@@ -46,18 +47,19 @@ def configure(plan: Plan, tree: Tree, tools: Tools) -> Flow:
 def replace(plan: Plan, tree: Tree, tools: Tools) -> Flow:
     """Amphorae in the place of dead ones.
 
-    The replacement is built first and gets the VIP last: in between the dead one is fenced, since whatever is
-    left of it could still answer for the VIP. One that somebody wants replaced serves until the other has the
-    VIP, too.
+    What failed builds left goes first. The replacement is built then and gets the VIP last: in between the
+    dead one is fenced, since whatever is left of it could still answer for the VIP. One that somebody wants
+    replaced serves until the other has the VIP, too.
     """
     flow = linear_flow.Flow("replace amphorae")
     flow.add(ClaimVip(tools, tree.load_balancer))
+    flow.add(*_cleared(plan, tools))
     flow.add(*_all("keep leaving amphorae", [steps.Keep(tools, one, tree) for one in plan.keep]))
     new = [_new(item, tree) for item in plan.build]
     pairs = zip(new, plan.build, strict=True)
     built = [_booted(one, item, tree, tools) for one, item in pairs]
     for one, building in zip(new, built, strict=True):
-        building.add(steps.Prepare(tools, one, tree))
+        building.add(steps.Prepare(tools, one, tree, planned=bool(plan.succeed)))
     flow.add(*_all("build amphorae", built))
     flow.add(*_retired(plan, tools))
     flow.add(*_all("commission amphorae", [steps.Commission(tools, one, tree) for one in new]))
@@ -111,6 +113,10 @@ def _booted(amphora: Amphora, item: Build, tree: Tree, tools: Tools) -> Flow:
 
 def _configured(plan: Plan, tree: Tree, tools: Tools) -> Sequence[Flow]:
     return _all("configure serving amphorae", [steps.Configure(tools, one, tree) for one in plan.configure])
+
+
+def _cleared(plan: Plan, tools: Tools) -> Sequence[Flow]:
+    return _all("clear failed builds", [steps.Clear(tools, one) for one in plan.clear])
 
 
 def _retired(plan: Plan, tools: Tools) -> Sequence[Flow]:

@@ -11,11 +11,10 @@ from typing import Any
 
 import sqlalchemy as sa
 
-from hydria.dataplane import desired_state
 from hydria.drivers.compute.interface import AmphoraSpec, Attachment, ComputeStatus, Instance
 from hydria.drivers.network.interface import FixedAddress, Port
 from hydria.model.amphora import Amphora
-from hydria.model.errors import Busy, DriverError, Refused, Unavailable, Unreachable
+from hydria.model.errors import Busy, DriverError, Invalid, Refused, Unavailable, Unreachable
 from hydria.model.statuses import AmphoraStatus
 from hydria.model.tree import Tree
 from hydria.providers import capabilities
@@ -23,13 +22,13 @@ from hydria.store import amphorae, offers
 from hydria.wire.boot import CLIENT_CA_PEM, SERVER_PEM, Boot
 from hydria.wire.heartbeat import derive_key
 from hydria.wire.state import Heartbeats, Interface
-from hydria.worker.secrets import read_secrets
+from hydria.worker import serving
 from hydria.worker.steps.step import Step
 from hydria.worker.tools import Interrupted, Tools
 
 LOG = logging.getLogger(__name__)
 # What ends a pass and says nothing against the amphora: another one would fare no better.
-_NOT_ITS_FAULT = (Refused, Interrupted, Busy, Unavailable)
+_NOT_ITS_FAULT = (Refused, Interrupted, Busy, Unavailable, Invalid)
 # Seconds between looks at an amphora that boots, and at whether anybody still waits for it.
 _LOOK = 2.0
 
@@ -206,11 +205,9 @@ class Serving(Step):
         interface = vip_interface(self.tools, amphora, self.tree)
         if not with_vip:
             interface = dataclasses.replace(interface, vips=())
-        secrets = read_secrets(self.tools.certificates, self.tree)
-        state = desired_state(self.tree, (interface,), self.tools.tuning, secrets)
         interval = self.tools.settings.health_manager.heartbeat_interval
         told = Heartbeats(self.tools.controllers, interval)
-        self.tools.amphorae.apply(amphora, dataclasses.replace(state, heartbeats=told))
+        serving.apply(self.tools, amphora, self.tree, interface, told)
 
     def _record(self, tx: sa.Connection, **more: Any) -> None:
         generation = self.tree.load_balancer.generation
@@ -236,13 +233,21 @@ class Keep(Configure):
 
 
 class Prepare(Serving):
-    """Have a new amphora ready to serve, all but the VIP: until it has that, another one may serve."""
+    """Have a new amphora ready to serve, all but the VIP: until it has that, another one may serve.
 
-    def __init__(self, tools: Tools, amphora: Amphora, tree: Tree) -> None:
+    planned: one that serves is to be replaced, which can wait until the store of secrets answers.
+    """
+
+    def __init__(self, tools: Tools, amphora: Amphora, tree: Tree, *, planned: bool = False) -> None:
         super().__init__(tools, amphora, tree, rebind=[f"ready:{amphora.id}"])
+        self.planned = planned
 
     def execute(self, ready: Amphora) -> None:
         self._apply(ready, with_vip=False)
+        if self.planned and self.tools.findings.waits(ready.id):
+            raise Unavailable(
+                "The store of secrets does not answer. The amphora to be replaced serves until it does."
+            )
 
 
 class Commission(Serving):
@@ -291,6 +296,16 @@ class Retire(Step):
         # A pass that was interrupted before it could write the compute id down.
         name = f"amphora-{self.amphora.id}"
         return [instance.compute_id for instance in self.tools.compute.instances() if instance.name == name]
+
+
+class Clear(Retire):
+    """End what a failed build left, if that can be done now: users do not wait for it."""
+
+    def execute(self) -> None:
+        try:
+            super().execute()
+        except DriverError as error:
+            LOG.warning("Amphora %s, whose build failed, is not gone yet: %s", self.amphora.id, error)
 
 
 def attachment(tools: Tools, port: Port) -> Attachment:

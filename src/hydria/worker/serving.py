@@ -1,0 +1,132 @@
+"""Having one amphora serve all of the desired state that can be served."""
+
+from __future__ import annotations
+
+import dataclasses
+import logging
+from collections.abc import Set as AbstractSet
+
+from hydria import dataplane
+from hydria.dataplane import Rendered, Unwritable
+from hydria.dataplane.culprits import culprits, isolate
+from hydria.dataplane.usable import Unusable, usable
+from hydria.model import faults
+from hydria.model.amphora import Amphora
+from hydria.model.errors import Lacking, Refused
+from hydria.model.tree import Tree
+from hydria.wire.state import Heartbeats, Interface
+from hydria.worker.tools import Tools
+
+LOG = logging.getLogger(__name__)
+# Each round finds at least one culprit; HAProxy names several at once.
+_ROUNDS = 100
+_SUSPECTS = 32  # how many listeners are tried one by one
+
+
+def apply(tools: Tools, amphora: Amphora, tree: Tree, interface: Interface, told: Heartbeats) -> None:
+    """Put the desired state to an amphora, without what it or nobody can serve, and note what that is.
+
+    What nothing is known against is always tried as a whole first. Raises Refused, with nothing changed, when
+    the amphora refuses what is no single object's fault.
+    """
+    _Placement(tools, amphora, tree, interface, told).apply()
+
+
+class _Placement:
+    """Tries until the amphora takes it: each time without what turned out to be unusable."""
+
+    _rendered: Rendered  # of the last try
+
+    def __init__(
+        self, tools: Tools, amphora: Amphora, tree: Tree, interface: Interface, told: Heartbeats
+    ) -> None:
+        self._tools = tools
+        self._findings = tools.findings
+        self._amphora = amphora
+        self._tree = tree.desired()
+        self._interface = interface
+        self._told = told
+
+    def apply(self) -> None:
+        self._findings.supply(self._tools.certificates, self._tree)
+        for _ in range(_ROUNDS):
+            unusable = self._findings.unusable(self._amphora.id)
+            try:
+                self._put(unusable)
+            except Unwritable as error:
+                if not (error.owner and self._findings.refuse({error.owner: error.message})):
+                    raise
+            except Lacking as lacking:
+                if not self._lack(lacking):
+                    raise
+            except Refused as refusal:
+                if not self._blame(refusal) and not self._isolate(refusal):
+                    raise
+            else:
+                return
+        raise Refused(f"Amphora {self._amphora.id} refused {_ROUNDS} states that were ever less.")
+
+    def _put(self, unusable: Unusable) -> None:
+        """Have the amphora serve what can be, and note what cannot."""
+        served = usable(self._tree, unusable)
+        contents = self._findings.contents(self._amphora.id)
+        self._rendered = dataplane.render(served.tree, (self._interface,), self._tools.tuning, contents)
+        state = dataclasses.replace(self._rendered.state, heartbeats=self._told)
+        self._tools.amphorae.apply(self._amphora, state)
+        self._findings.serve(self._amphora.id, served.faults)
+
+    def _lack(self, lacking: Lacking) -> bool:
+        references = self._rendered.references
+        return self._findings.lack(
+            self._amphora.id, frozenset(references[name] for name in lacking.names if name in references)
+        )
+
+    def _blame(self, refusal: Refused) -> bool:
+        """Leave out what the daemon names in its refusal; False when that is nothing new."""
+        found = culprits(refusal.message, self._rendered, self._tree)
+        objects = {key: faults.discreet(text) for key, text in found.objects.items()}
+        secrets = {
+            key: f"Could not use certificate: {[key]}. {faults.discreet(text)}"
+            for key, text in found.secrets.items()
+        }
+        blamed = self._findings.refuse(objects)
+        kept = frozenset(
+            self._rendered.references[file.name]
+            for file in self._rendered.state.files
+            if file.content is None and file.name in self._rendered.references
+        )
+        blamed = self._findings.unload(self._amphora.id, secrets, kept) or blamed
+        if blamed:
+            LOG.warning(
+                "Load balancer %s: left out %s: %s",
+                self._tree.load_balancer.id,
+                ", ".join((*objects, *secrets)),
+                refusal.message,
+            )
+        return blamed
+
+    def _isolate(self, refusal: Refused) -> bool:
+        """Find out by trying what is not refused; False when it is no listener's fault."""
+        unusable = self._findings.unusable(self._amphora.id)
+        reason = faults.for_owner(refusal)
+        served = usable(self._tree, unusable).tree
+        # What has changed last is the most likely, above all where the amphora served the rest before.
+        suspects = [
+            listener.id
+            for listener in sorted(served.listeners, key=lambda each: -each.generation)
+            if listener.admin_state_up
+        ]
+        if len(suspects) < 2:
+            return False  # without its only listener everything is accepted, which proves nothing
+
+        def accepts(left_out: AbstractSet[str]) -> bool:
+            self._tools.check_wanted()
+            refused = {**unusable.refused, **dict.fromkeys(left_out, reason)}
+            try:
+                self._put(dataclasses.replace(unusable, refused=refused))
+            except Refused:
+                return False
+            return True
+
+        found = isolate(suspects[:_SUSPECTS], accepts, at_once=not self._amphora.applied_generation)
+        return found is not None and self._findings.refuse(dict.fromkeys(found, reason))
