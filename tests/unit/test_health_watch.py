@@ -102,6 +102,47 @@ def test_a_silent_amphora_that_does_not_answer_is_given_up(store: Store) -> None
     assert scene.watch.look().dead == (), "it is declared dead once"
 
 
+def served(store: Store, number: int = 1) -> str:
+    """A load balancer of the scene gets a listener, a pool and a member, all ONLINE; its id."""
+    balancer_id = str(make.load_balancer(number).id)
+    for item in (make.listener(default_pool_id=make.POOL), make.pool(), make.member()):
+        store.transact(lambda tx, item=item: rows.insert(tx, [item]))
+    return balancer_id
+
+
+def operating(store: Store, balancer_id: str) -> dict[str, str]:
+    with store.read() as tx:
+        tree = trees.load_tree(tx, balancer_id)
+    assert tree is not None
+    return {
+        type(item).__name__: str(item.operating_status) for item in (tree.load_balancer, *tree.children())
+    }
+
+
+def test_while_nobody_serves_nothing_is_online(store: Store) -> None:
+    scene = Scene(store)
+    scene.amphora(1, silent=60)
+    balancer_id = served(store)
+    assert set(operating(store, balancer_id).values()) == {"ONLINE"}
+    scene.watch.look()
+    assert operating(store, balancer_id) == {
+        "LoadBalancer": "ERROR", "Listener": "ERROR", "Pool": "OFFLINE", "Member": "OFFLINE",
+    }  # fmt: skip
+
+
+def test_as_long_as_another_serves_it_is_the_one_that_is_believed(store: Store) -> None:
+    scene = Scene(store)
+    scene.amphora(1, silent=60)
+    balancer_id = served(store)
+    other = Amphora(
+        id="b0000000-0000-4000-8000-000000000002", load_balancer_id=balancer_id,
+        status=AmphoraStatus.ALLOCATED, role="BACKUP", applied_generation=3, created_at=rows.now(),
+    )  # fmt: skip
+    store.transact(lambda tx: amphorae.add(tx, other))
+    assert len(scene.watch.look().dead) == 1
+    assert set(operating(store, balancer_id).values()) == {"ONLINE"}
+
+
 def test_a_silent_amphora_that_answers_is_left_alone(store: Store) -> None:
     scene = Scene(store)
     scene.agents.living.add(scene.amphora(1, silent=60))

@@ -10,7 +10,7 @@ import pytest
 from hydria.model.resource import Resource
 from hydria.model.statuses import OperatingStatus, ProvisioningStatus
 from hydria.model.tree import Tree
-from hydria.planner.health import changed_statuses
+from hydria.planner.health import changed_statuses, unserved_statuses
 from hydria.testing import trees as make
 from hydria.wire.heartbeat import ListenerReport, Report
 
@@ -206,3 +206,34 @@ def test_what_was_sent_before_the_last_change_says_nothing() -> None:
 
 def test_what_is_as_reported_is_not_written() -> None:
     assert changed_statuses(usual(), report(ALL_UP)) == []
+
+
+@pytest.mark.parametrize("status", ["ACTIVE", "PENDING_UPDATE"])
+def test_a_listener_that_is_left_out_is_in_error_whatever_is_being_changed(status: str) -> None:
+    left_out = make.listener(2, provisioning_status=ProvisioningStatus.ERROR)
+    statuses = after(usual(left_out, provisioning_status=ProvisioningStatus(status)), report(ALL_UP))
+    assert (statuses[left_out.id], statuses[LISTENER], statuses[LB]) == ("ERROR", "ONLINE", "ERROR")
+
+
+def test_a_listener_that_goes_on_with_what_amphorae_have_is_online() -> None:
+    tree = make.tree(balancer(), make.listener(provisioning_status=ProvisioningStatus.ERROR))
+    assert after(tree, report())[LISTENER] == "ONLINE"
+
+
+def test_a_pool_whose_members_are_left_out_is_in_error() -> None:
+    pool = make.pool(provisioning_status=ProvisioningStatus.ERROR)
+    tree = make.tree(balancer(), make.listener(default_pool_id=POOL), pool, make.member(1))
+    statuses = after(tree, report({}))
+    assert (statuses[POOL], statuses[MEMBER], statuses[LB]) == ("ERROR", "OFFLINE", "ERROR")
+
+
+def test_while_nobody_serves_the_load_balancer_is_in_error_unless_it_is_disabled() -> None:
+    def status_of(tree: Tree) -> list[OperatingStatus]:
+        return [status for item, status in unserved_statuses(tree) if item is tree.load_balancer]
+
+    pending = balancer(provisioning_status=ProvisioningStatus.PENDING_UPDATE)
+    assert status_of(make.tree(balancer())) == [OperatingStatus.ERROR]
+    assert status_of(make.tree(pending, make.listener())) == [OperatingStatus.ERROR]
+    assert (
+        status_of(make.tree(balancer(admin_state_up=False, operating_status=OperatingStatus.OFFLINE))) == []
+    )

@@ -11,12 +11,11 @@ from dataclasses import replace
 
 import sqlalchemy as sa
 
+from hydria.health_manager import statuses
 from hydria.health_manager.receiver import Received, Receiver
 from hydria.model.errors import Unavailable
-from hydria.model.resource import Resource
-from hydria.model.statuses import OperatingStatus
 from hydria.planner.health import changed_statuses
-from hydria.store import Store, amphorae, changes, events, statistics, tables, trees
+from hydria.store import Store, amphorae, changes, statistics, tables, trees
 from hydria.wire.heartbeat import Report
 
 LOG = logging.getLogger(__name__)
@@ -197,14 +196,4 @@ def _correct(tx: sa.Connection, load_balancer_id: str, report: Report) -> None:
         return
     tree = trees.load_tree(tx, load_balancer_id)
     if tree is not None:
-        _write(tx, changed_statuses(tree, report))
-
-
-def _write(tx: sa.Connection, changed: list[tuple[Resource, OperatingStatus]]) -> None:
-    grouped: dict[tuple[type[Resource], OperatingStatus], list[str]] = defaultdict(list)
-    for item, status in changed:
-        grouped[type(item), status].append(item.id)
-        events.note_status(tx, item, operating_status=status)
-    for (resource, status), identifiers in grouped.items():
-        table = tables.table_of(resource)
-        tx.execute(sa.update(table).where(table.c.id.in_(identifiers)).values(operating_status=str(status)))
+        statuses.write(tx, changed_statuses(tree, report))

@@ -18,12 +18,14 @@ from itertools import islice
 import sqlalchemy as sa
 
 from hydria.drivers.amphora.interface import AmphoraDriver
+from hydria.health_manager import statuses
 from hydria.messages import Wakeups
 from hydria.model.amphora import Amphora
 from hydria.model.errors import Unavailable
 from hydria.model.statuses import AmphoraStatus
+from hydria.planner.health import unserved_statuses
 from hydria.settings import HealthManagerSettings
-from hydria.store import Store, amphorae, changes, events, tables
+from hydria.store import Store, amphorae, changes, events, tables, trees
 from hydria.store.events import What
 
 LOG = logging.getLogger(__name__)
@@ -166,6 +168,7 @@ class Watch:
             events.about(tx, balancer.id, balancer.project_id)
             amphorae.unwatch(tx, amphora.id)
             amphorae.update(tx, amphora.id, status=AmphoraStatus.ERROR)
+            _note_unserved(tx, balancer.id)
             changes.touch(tx, balancer)
             events.note(tx, balancer, What.FAILOVER_START, amphora_id=amphora.id)
             return True
@@ -174,6 +177,15 @@ class Watch:
             return False
         self._wakeups.wake(amphora.load_balancer_id)
         return True
+
+
+def _note_unserved(tx: sa.Connection, load_balancer_id: str) -> None:
+    """Have the operating statuses say so when the last amphora that served is dead, until another reports."""
+    if any(one.status is AmphoraStatus.ALLOCATED for one in trees.load_amphorae(tx, load_balancer_id)):
+        return
+    tree = trees.load_tree(tx, load_balancer_id)
+    if tree is not None:
+        statuses.write(tx, unserved_statuses(tree))
 
 
 def _under_replacement(tx: sa.Connection) -> int:

@@ -51,6 +51,16 @@ def changed_statuses(tree: Tree, report: Report) -> list[tuple[Resource, Operati
     return [(item, status) for item, status in found if item.desired and item.operating_status is not status]
 
 
+def unserved_statuses(tree: Tree) -> list[tuple[Resource, OperatingStatus]]:
+    """The same while no amphora serves: what is reported by nobody, and the load balancer itself in ERROR."""
+    report = Report("", 0, 0, tree.load_balancer.applied_generation, haproxy=False)
+    balancer = tree.load_balancer
+    found = [(item, status) for item, status in changed_statuses(tree, report) if item is not balancer]
+    if balancer.admin_state_up and balancer.operating_status is not OperatingStatus.ERROR:
+        found.append((balancer, OperatingStatus.ERROR))
+    return found
+
+
 def _member(member: Member, report: Report) -> OperatingStatus:
     if member.id not in report.members:
         # Not rendered yet, or its pool is not in use.
@@ -62,7 +72,10 @@ def _member(member: Member, report: Report) -> OperatingStatus:
 def _pool(pool: Pool, tree: Tree, members: dict[str, OperatingStatus], report: Report) -> OperatingStatus:
     if pool.id not in report.pools:
         return OperatingStatus.OFFLINE
-    served = [item for item in tree.members_of(pool.id) if item.desired and item.id in report.members]
+    wanted = [item for item in tree.members_of(pool.id) if item.desired]
+    served = [item for item in wanted if item.id in report.members]
+    if wanted and not served and pool.provisioning_status is ProvisioningStatus.ERROR:
+        return OperatingStatus.ERROR  # its members are left out
     working = [item for item in served if item.weight > 0 and members[item.id] in _WORKING]
     if served and not working:
         return OperatingStatus.ERROR
@@ -74,13 +87,14 @@ def _listener(listener: Listener, tree: Tree, report: Report) -> OperatingStatus
     reported = report.listeners.get(listener.id)
     if reported is not None:
         return OperatingStatus.ONLINE if reported.status == "OPEN" else OperatingStatus.DEGRADED
+    if not (listener.admin_state_up and tree.load_balancer.admin_state_up):
+        return OperatingStatus.OFFLINE
     expected = (
-        listener.admin_state_up
-        and tree.load_balancer.admin_state_up
-        and listener.provisioning_status is ProvisioningStatus.ACTIVE
+        listener.provisioning_status is ProvisioningStatus.ACTIVE
         and tree.load_balancer.provisioning_status is ProvisioningStatus.ACTIVE
     )
-    return OperatingStatus.ERROR if expected else OperatingStatus.OFFLINE
+    left_out = listener.provisioning_status is ProvisioningStatus.ERROR
+    return OperatingStatus.ERROR if expected or left_out else OperatingStatus.OFFLINE
 
 
 def _load_balancer(
