@@ -117,15 +117,42 @@ def _certificate_parser(commands: argparse._SubParsersAction[Any], shared: argpa
         one = kinds.add_parser(action, parents=[project], help=text)
         one.add_argument("reference")
         one.set_defaults(run=_certificate, action=action)
+    one.add_argument("--force", action="store_true", help="even if listeners or pools use it")
 
 
 def _certificate(options: argparse.Namespace) -> int:
     settings = _settings(options)
     from hydria.drivers.certificates import commands
 
+    if options.action == "remove" and not options.force:
+        _check_unused(settings, options.reference, options.project)
     for line in getattr(commands, options.action)(settings, options):
         print(line)
     return 0
+
+
+def _check_unused(settings: Settings, reference: str, project_id: str) -> None:
+    """Raise Conflict when a listener or pool refers to a secret."""
+    from hydria.model.errors import Conflict, Unavailable
+    from hydria.store import Store, schema, secret_users
+
+    store = Store(settings.database_url)
+    try:
+        if schema.current(store) is None:
+            return  # no load balancers yet
+        schema.check(store)
+        with store.read() as tx:
+            users = list(secret_users.find(tx, reference, project_id))
+    except Unavailable as error:
+        raise Unavailable(
+            f"Who uses {reference} is not known: {error} --force removes it all the same."
+        ) from error
+    if users:
+        named = ", ".join(f"{type(user).__name__.lower()} {user.id}" for user in users)
+        raise Conflict(
+            f"{reference} is used by {named}. Without it they turn ERROR, and new amphorae do not serve them."
+            " Give them another, or --force."
+        )
 
 
 def _settings(options: argparse.Namespace, *, embedded: bool = False) -> Settings:

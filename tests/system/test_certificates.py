@@ -109,10 +109,11 @@ def test_from_the_command_line_to_the_wire(deployment: Deployment) -> None:
         for path in Path(deployment.state_dir).rglob("*"):
             if path.is_file() and path.parent.name != "mine":
                 assert line not in path.read_bytes(), path
-        assert "removed" in certificate(deployment, "remove", "local:web")  # the older spelling
         listener = made["listeners"][0]["id"]
+        assert f"listener {listener}" in certificate(deployment, "remove", "local:web")
+        assert "removed" in certificate(deployment, "remove", "local:web", "--force")
         deployment.call("PUT", f"/listeners/{listener}", {"listener": {"name": "again"}})
-        deployment.await_status(made["id"], "ERROR")
+        deployment.await_status(made["id"])
         assert shown(vip) == second.certificate.serial_number
         assert keep(deployment, "web", first) == REFERENCE
         deployment.await_status(made["id"])

@@ -41,7 +41,7 @@ def show(settings: Settings, options: argparse.Namespace) -> Iterator[str]:
 def remove(settings: Settings, options: argparse.Namespace) -> Iterator[str]:
     """Forget a secret."""
     LocalCertificateManager(settings).remove(options.reference, options.project)
-    yield f"{options.reference} is removed; amphorae that serve with it go on until their next change."
+    yield f"{options.reference} is removed; amphorae that serve with it go on until they are replaced."
 
 
 def _material(what: str, options: argparse.Namespace) -> tuple[SecretKind, str, str]:
