@@ -389,7 +389,7 @@ NESTED: dict[str, tuple[dict[str, Any], type, str]] = {
     ),
     "rule": (
         nested({**REJECT, "rules": [{**PATH, "compare_type": "REGEX", "value": "("}]}),
-        Invalid, "Error parsing L7Rule: Unable to parse regular expression: missing ), unterminated subpattern at position 0",
+        Invalid, "Error parsing L7Rule: Unable to parse regular expression: missing closing parenthesis at position 1",
     ),
     "rule with a line break": (
         nested({**REJECT, "rules": [{**PATH, "value": "/a\n"}]}),
