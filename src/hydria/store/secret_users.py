@@ -14,7 +14,7 @@ from hydria.store import rows, tables
 
 
 def find(tx: sa.Connection, reference: str, project_id: str) -> Iterator[Resource]:
-    """The listeners and pools of a project that name this reference, in any spelling, whether or not they need it now."""
+    """The listeners and pools of a project that name this reference, in any spelling, needed now or not."""
     wanted = secrets.identity(reference)
     for resource in (Listener, Pool):
         for item in rows.load(tx, resource, tables.table_of(resource).c.project_id == project_id):
