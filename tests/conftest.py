@@ -7,11 +7,18 @@ import pytest
 
 from tests import keystone as identity
 from tests import services
+from tests.databases import SERVERS
 
 
 @pytest.fixture(scope="session")
 def mariadb() -> Iterator[services.Service]:
     with services.mariadb() as server:
+        yield server
+
+
+@pytest.fixture(scope="session")
+def mysql() -> Iterator[services.Service]:
+    with services.mysql() as server:
         yield server
 
 
@@ -34,14 +41,10 @@ def keystone() -> Iterator[identity.Keystone]:
 
 
 @pytest.fixture(
-    params=[
-        "sqlite",
-        pytest.param("mariadb", marks=pytest.mark.db),
-        pytest.param("postgresql", marks=pytest.mark.db),
-    ]
+    params=["sqlite", *SERVERS],
 )
 def database_url(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[str]:
-    """The URL of an empty database of the test's own, on each of the three engines in turn."""
+    """The URL of an empty database of the test's own, on each of the engines in turn."""
     if request.param == "sqlite":
         yield f"sqlite:///{tmp_path / 'hydria.db'}"
         return

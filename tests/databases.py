@@ -1,10 +1,23 @@
-"""Empty SQLite databases: the migrations run once, since they take longer than most tests."""
+"""The engines that tests run on, and empty SQLite databases, whose migrations run once: they take longer than most
+tests.
+"""
 
+import os
 import tempfile
 from functools import cache
 from pathlib import Path
 
+import pytest
+
 from hydria.store import Store, schema
+
+# One more where there is such a server: Debian 12 has none to install.
+MYSQL = [pytest.param("mysql", marks=pytest.mark.db)] if "HYDRIA_MYSQLD" in os.environ else []
+SERVERS = [
+    pytest.param("mariadb", marks=pytest.mark.db),
+    pytest.param("postgresql", marks=pytest.mark.db),
+    *MYSQL,
+]
 
 
 def new_store(directory: Path) -> Store:

@@ -158,6 +158,30 @@ def mariadb(*, durable: bool = False) -> Iterator[Service]:
 
 
 @contextmanager
+def mysql() -> Iterator[Service]:
+    """MySQL, which Debian 12 does not have: its mysqld is what ``HYDRIA_MYSQLD`` names (CONTRIBUTING.md)."""
+    server = os.environ["HYDRIA_MYSQLD"]
+    user, port = _user("mysql"), _free_port()
+    with _directory(user) as directory:
+        let_in = directory / "users.sql"
+        let_in.write_text(f"CREATE USER root@'{HOST}';\nGRANT ALL ON *.* TO root@'{HOST}';\n")
+        command = [server, "--no-defaults", f"--datadir={directory / 'data'}", "--secure-file-priv=NULL"]
+        _run(user, directory, *command, "--initialize-insecure", f"--init-file={let_in}")
+        command += [f"--port={port}", f"--bind-address={HOST}", f"--socket={directory / 'sock'}"]
+        command += [f"--pid-file={directory / 'pid'}", "--mysqlx=OFF", "--skip-log-bin"]
+        command += ["--skip-name-resolve", "--max-connections=500", "--innodb-flush-log-at-trx-commit=2"]
+        service = Service(
+            url=f"mysql+pymysql://root@{HOST}:{port}/",
+            directory=directory,
+            command=command,
+            probe=lambda: pymysql.connect(host=HOST, port=port, user="root").close(),
+            user=user,
+        )
+        with _running(service):
+            yield service
+
+
+@contextmanager
 def postgresql(*, durable: bool = False) -> Iterator[Service]:
     """PostgreSQL with trusted connections. Not durable: survives kill -9 of the server, not a power cut."""
     server, initdb = _program("postgres", "postgresql"), _program("initdb", "postgresql")

@@ -6,12 +6,12 @@ import pytest
 
 from hydria.store import Store, schema, tables
 from tests import services
+from tests.databases import SERVERS
 
 ENGINES = [
     "sqlite",
-    pytest.param("mariadb", marks=pytest.mark.db),
+    *SERVERS,
     pytest.param("mariadb-mysqlclient", marks=pytest.mark.db),
-    pytest.param("postgresql", marks=pytest.mark.db),
 ]
 # SQLAlchemy's names of the drivers that are not their server's usual ones.
 DRIVERS: Mapping[str, str] = {"mariadb-mysqlclient": "mysql+mysqldb"}

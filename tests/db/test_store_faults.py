@@ -13,6 +13,7 @@ from hydria.model.load_balancer import LoadBalancer
 from hydria.store import Store, changes, rows, schema
 from hydria.testing import trees as make
 from tests import services
+from tests.databases import MYSQL
 from tests.db import store_scene as scene
 from tests.db.conftest import DRIVERS
 from tests.services import Service
@@ -20,7 +21,7 @@ from tests.services import Service
 pytestmark = pytest.mark.db
 
 
-@pytest.fixture(params=["mariadb", "mariadb-mysqlclient", "postgresql"])
+@pytest.fixture(params=["mariadb", "mariadb-mysqlclient", "postgresql", *MYSQL])
 def engine(request: pytest.FixtureRequest) -> str:
     """A server, and a driver after a dash where it is not its usual one."""
     name: str = request.param

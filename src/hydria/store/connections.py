@@ -17,16 +17,14 @@ import sqlalchemy as sa
 from sqlalchemy import event, exc
 
 from hydria.model.errors import Invalid
+from hydria.store import dialects
 
 # A connection that has rested for longer is asked whether it lives: the server may have been restarted.
 _REST_SECONDS = 1.0
 
-# A host that vanished holds its locks no longer than the second of each pair, and nobody waits for a lock
-# longer than the first.
-_SESSION = {
-    "mysql": "SET SESSION innodb_lock_wait_timeout = 5, SESSION idle_transaction_timeout = 60",
-    "postgresql": "SET lock_timeout = '5s'; SET idle_in_transaction_session_timeout = '60s'",
-}
+# A host that vanished holds its locks no longer than the second, and nobody waits for a lock longer than the
+# first. MariaDB's and MySQL's are in :mod:`.dialects`.
+_POSTGRESQL_SESSION = "SET lock_timeout = '5s'; SET idle_in_transaction_session_timeout = '60s'"
 # What a URL does not say itself. A server that is unreachable, rather than down, answers nothing at all.
 _ARGUMENTS: Mapping[str, Mapping[str, Any]] = {
     "mysql": {"connect_timeout": 5, "read_timeout": 60, "write_timeout": 60, "charset": "utf8mb4"},
@@ -78,6 +76,9 @@ def patient(url: sa.URL) -> sa.Engine:
             engine, "connect", lambda connection, _: connection.execute("PRAGMA busy_timeout=300000")
         )
         event.listen(engine, "begin", _begin_immediate)
+    elif family(url) == "mysql":
+        dialects.recognize(engine, settle=False)
+        dialects.translate(engine)
     return engine
 
 
@@ -105,7 +106,10 @@ def _pooled(url: sa.URL, pooling: Pooling, **more: Any) -> sa.Engine:
             from hydria.store import described  # noqa: PLC0415  (not everybody has MariaDB)
 
             event.listen(engine, "do_connect", described.connect)
-        _settle(engine, _SESSION[kind])
+        if kind == "mysql":
+            dialects.recognize(engine, settle=True)
+        else:
+            _settle(engine, _POSTGRESQL_SESSION)
         _prove_alive(engine)
     return engine
 

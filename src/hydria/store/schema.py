@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+import hashlib
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -17,16 +18,11 @@ from hydria.model.errors import Unavailable
 from hydria.store import connections, failures
 from hydria.store.engine import Store
 
-# Locks that nobody else uses. They wait for somebody else's upgrade, but not for ever. MariaDB's are those of
-# the whole server, so the database is part of the name.
-_LOCKS = {
-    "sqlite": (),
-    "mysql": ("SELECT get_lock(concat('hydria-', md5(database())), 300)",),
-    "postgresql": (
-        "SET LOCAL lock_timeout = '300s'",
-        "SELECT pg_advisory_xact_lock(x'687964726961'::bigint)",
-    ),
-}
+# A lock that nobody else uses. It waits for somebody else's upgrade, but not for ever.
+_POSTGRESQL_LOCK = (
+    "SET LOCAL lock_timeout = '300s'",
+    "SELECT pg_advisory_xact_lock(x'687964726961'::bigint)",
+)
 
 
 def upgrade(store: Store, revision: str = "head") -> None:
@@ -91,10 +87,20 @@ def _alone(store: Store) -> Iterator[Config]:
 
 def _lock(connection: sa.Connection, store: Store) -> None:
     """Until the connection ends; SQLite's transaction is a lock of its own."""
-    for statement in _LOCKS[connections.family(store.url)]:
+    for statement in _locking(connection, connections.family(store.url)):
         answer = connection.exec_driver_sql(statement)
         if answer.returns_rows and answer.scalar() == 0:
             raise Unavailable("Another program is changing the schema of the database. Try again later.")
+
+
+def _locking(connection: sa.Connection, family: str) -> Sequence[str]:
+    if family == "mysql":
+        # Its locks are those of the whole server, so the database is part of the name. MySQL has no md5() any
+        # more; the name is that of earlier releases, which may be upgrading at the same time.
+        database = str(connection.exec_driver_sql("SELECT database()").scalar())
+        digest = hashlib.md5(database.encode(), usedforsecurity=False).hexdigest()
+        return (f"SELECT get_lock('hydria-{digest}', 300)",)
+    return _POSTGRESQL_LOCK if family == "postgresql" else ()
 
 
 def _config() -> Config:
