@@ -423,7 +423,8 @@ def test_every_request_has_its_rule(tmp_path: Path, store: Store) -> None:
         f"{LBAAS}/loadbalancers/{{}}/statuses",
         f"{LBAAS}/quotas/{{}}/usage",
     }  # as status and as quota:get_one
-    free |= {f"{LBAAS}/{kind}{one}" for kind in ("networks", "subnets") for one in ("", "/{}")}
+    kinds = ("networks", "subnets", "ports", "floatingips")  # as loadbalancer:get_all
+    free |= {f"{LBAAS}/{kind}{one}" for kind in kinds for one in ("", "/{}")}
     free |= {f"{LBAAS}/extensions{one}" for one in ("", "/{}")}
     assert routed - named - free == set()
     assert named - routed == set()
