@@ -1,5 +1,5 @@
 # Every command sets up what it needs (scripts/setup), which takes no time when it is there.
-.PHONY: help demo test check check-code check-unit check-property bench docs run clean
+.PHONY: help demo test check check-code check-unit check-property conformance bench docs run clean
 bin := .venv/bin
 
 help:  ## this list
@@ -24,6 +24,9 @@ check-code:
 
 check-unit check-property: check-%:
 	$(bin)/python -m pytest -q tests/$*
+
+conformance: setup-conformance  ## octavia-tempest-plugin's API tests and openstacksdk's functional ones; ARGS='tempest PoolAPITest' for some
+	$(bin)/python -m tests.conformance $(ARGS)
 
 bench: setup-bench  ## the figures that Hydria must reach, measured
 	$(bin)/python -m bench $(ARGS)

@@ -34,13 +34,16 @@ from tests.services import Service, ServiceError
 PASSWORD = "not-a-secret"
 _CONF = """\
 [database]
-connection = sqlite:///{directory}/keystone.db
+connection = {database}
 [fernet_tokens]
 key_repository = {directory}/fernet
 [credential]
 key_repository = {directory}/credential
 [identity]
 password_hash_rounds = 4
+[cache]
+enabled = true
+backend = oslo_cache.dict
 [oslo_policy]
 enforce_scope = true
 [DEFAULT]
@@ -254,12 +257,16 @@ class Keystone:
 
 
 @contextmanager
-def keystone() -> Iterator[Keystone]:
-    """Keystone, with its administrator ``admin``; see the top of this module."""
+def keystone(database: str = "") -> Iterator[Keystone]:
+    """Keystone, with its administrator ``admin``; see the top of this module.
+
+    database: the URL of an empty one, for clients that have Keystone write at the same time, which SQLite refuses.
+    """
     port = services._free_port()
     url = f"http://{services.HOST}:{port}/v3"
     with services._directory(None) as directory:
-        (directory / "keystone.conf").write_text(_CONF.format(directory=directory))
+        conf = _CONF.format(directory=directory, database=database or f"sqlite:///{directory}/keystone.db")
+        (directory / "keystone.conf").write_text(conf)
         for keys in ("fernet", "credential"):
             (directory / keys).mkdir(mode=0o700)
         services._run(None, directory, *_python("-c", _PREPARE, str(directory), url, PASSWORD))
