@@ -2,6 +2,7 @@
 
 from collections.abc import Iterator
 from pathlib import Path
+from uuid import uuid1, uuid4
 
 import pytest
 
@@ -26,6 +27,18 @@ class TestNoop(NetworkDriverContract):
         unknown = driver.port("0a1b2c3d-1111-4222-8333-444455556666")
         assert unknown == other.port("0a1b2c3d-1111-4222-8333-444455556666")
         assert driver.subnet(unknown.addresses[0].subnet_id).network_id == unknown.network_id
+
+    @pytest.mark.parametrize("identifier", [str(uuid4()), str(uuid1()), "named by hand", ""])
+    def test_there_is_everything_of_every_id(self, driver: NoopNetworkDriver, identifier: str) -> None:
+        """As upstream's: a network has whatever subnet is named, and a subnet holds both families."""
+        network, subnet, port = driver.network(identifier), driver.subnet(identifier), driver.port(identifier)
+        assert [network.id, subnet.id, port.id] == [identifier] * 3
+        assert network.has(str(uuid4()))
+        assert network.port_security
+        assert all(map(subnet.holds, ("192.0.2.7", "2001:db8::7")))
+        assert driver.free_addresses(identifier) is None
+        assert driver.security_group(identifier) == driver.qos_policy(identifier) == identifier
+        assert driver.create_port(identifier, name="n", owner="").network_id == identifier
 
 
 @pytest.mark.node

@@ -8,9 +8,13 @@ from typing import Any
 import pytest
 
 from hydria.drivers.network.interface import Network
+from hydria.drivers.network.noop import NoopNetworkDriver
 from hydria.model.errors import Conflict, Invalid, NotFound, ProviderFailed, Unavailable, Unsupported
 from hydria.model.listener import Listener
 from hydria.model.load_balancer import LoadBalancer
+from hydria.model.member import Member
+from hydria.model.pool import Pool
+from hydria.settings import Settings
 from hydria.testing.network import FakeNetwork
 from tests.databases import new_store
 from tests.unit.api_writing import Api
@@ -87,6 +91,29 @@ def test_a_port_with_two_addresses(api: Api, network: FakeNetwork, both: Network
         api.create(LoadBalancer, vip_port_id=port.id)
     made = api.create(LoadBalancer, vip_port_id=port.id, vip_address="2001:DB8:0::7")
     assert vip(made) == (both.id, both.subnet_ids[0], "2001:db8::7")
+
+
+# --- without a network service
+
+
+@pytest.mark.parametrize("provider", ["amphora", "noop_driver"])
+@pytest.mark.parametrize("address", [None, "192.0.2.7", "2001:db8::7"])
+def test_the_noop_network_has_whatever_is_named(tmp_path: Path, provider: str, address: str | None) -> None:
+    """As upstream's: each id exists, and each subnet is one of the network beside which it is named."""
+    api = Api(new_store(tmp_path), network=NoopNetworkDriver(Settings()))
+    network_id, subnet_id, second, member = (str(uuid.uuid4()) for _ in range(4))
+    named = {"vip_network_id": network_id, "vip_subnet_id": subnet_id, "vip_address": address}
+    more = [{"subnet_id": second, "ip_address": "2001:db8::8"}]
+    made = api.create(LoadBalancer, **named, additional_vips=more, provider=provider)
+    assert vip(made)[:2] == (network_id, subnet_id)
+    assert made["vip_address"] == address or (address is None and made["vip_address"])
+    assert [each["subnet_id"] for each in made["additional_vips"]] == [second]
+    alone = api.create(LoadBalancer, vip_subnet_id=subnet_id, vip_address=address, provider=provider)
+    assert vip(alone)[1] == subnet_id
+    only = api.create(LoadBalancer, vip_network_id=network_id, vip_address=address, provider=provider)
+    assert vip(only)[0] == network_id
+    pool = api.create(Pool, loadbalancer_id=made["id"], protocol="TCP", lb_algorithm="ROUND_ROBIN")
+    api.create(Member, pool["id"], address="2001:db8::9", protocol_port=80, subnet_id=member)
 
 
 # --- the embedded shape

@@ -6,7 +6,6 @@ the transaction, and a claim is given back when that fails.
 
 from __future__ import annotations
 
-import ipaddress
 import logging
 from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass
@@ -63,18 +62,20 @@ def resolve(
     policy_id = values["vip_qos_policy_id"]
     if values["vip_port_id"] is not None:
         port: Port = _look_up("Port", network.port, values["vip_port_id"])
-        primary, port_id = _of_port(port, values), str(values["vip_port_id"])
+        fixed, port_id = _of_port(port, values), str(values["vip_port_id"])
+        subnet, address = _look_up("Subnet", network.subnet, fixed.subnet_id), fixed.address
+        network_id = port.network_id
         policy_id = policy_id or port.qos_policy_id or None
     else:
-        primary, port_id = _of_network(network, settings, values), None
+        subnet, address, port_id = _of_network(network, settings, values), values["vip_address"], None
+        network_id = values["vip_network_id"] or subnet.network_id  # whose subnet it is
     check_guards(network, values)
-    subnet = _look_up("Subnet", network.subnet, primary.subnet_id)
-    additional, cidrs = _additional(network, subnet, values["additional_vips"])
-    _network_allowed(settings, valid_networks, subnet.network_id)
+    additional, cidrs = _additional(network, network_id, subnet.id, values["additional_vips"])
+    _network_allowed(settings, valid_networks, network_id)
     return Source(
-        subnet.network_id,
+        network_id,
         subnet.id,
-        primary.address or None,
+        address or None,
         port_id,
         tuple(additional),
         (subnet.cidr, *cidrs),
@@ -162,8 +163,8 @@ def _of_port(port: Port, values: Values) -> FixedAddress:
     return found[0]
 
 
-def _of_network(network: NetworkDriver, settings: NetworkingSettings, values: Values) -> FixedAddress:
-    """A subnet, and the address that the request wants in it ("" for any)."""
+def _of_network(network: NetworkDriver, settings: NetworkingSettings, values: Values) -> Subnet:
+    """The subnet that the request means, which holds the address that it wants, if any."""
     network_id, subnet_id, address = (
         values[key] for key in ("vip_network_id", "vip_subnet_id", "vip_address")
     )
@@ -173,15 +174,15 @@ def _of_network(network: NetworkDriver, settings: NetworkingSettings, values: Va
         subnet = _look_up("Subnet", network.subnet, subnet_id)
     else:
         subnet = _by_default(network, settings, address)
-    if address is not None and not _contains(subnet, address):
+    if address is not None and not subnet.holds(address):
         raise validation(f"IP address {address} is not a valid IP for the specified subnet.")
-    return FixedAddress(subnet.id, address or "")
+    return subnet
 
 
 def _on_network(network: NetworkDriver, values: Values, found: Network) -> Subnet:
     subnet_id, address = values["vip_subnet_id"], values["vip_address"]
     if subnet_id is not None:
-        if subnet_id not in found.subnet_ids:
+        if not found.has(subnet_id):
             raise foreign("Subnet", subnet_id)
         return _look_up("Subnet", network.subnet, subnet_id)
     subnets = [network.subnet(each) for each in found.subnet_ids]
@@ -213,24 +214,24 @@ def _by_default(network: NetworkDriver, settings: NetworkingSettings, address: s
 
 def _containing(subnets: Sequence[Subnet], address: str) -> Subnet:
     for subnet in subnets:
-        if _contains(subnet, address):
+        if subnet.holds(address):
             return subnet
     raise validation("Supplied network does not contain a subnet for VIP address specified.")
 
 
 def _additional(
-    network: NetworkDriver, primary: Subnet, wanted: Sequence[Values]
+    network: NetworkDriver, network_id: str, primary_id: str, wanted: Sequence[Values]
 ) -> tuple[list[VipDict], list[str]]:
     """The additional VIPs as provider drivers take them, and the CIDRs of their subnets."""
     subnets = [_look_up("Subnet", network.subnet, vip["subnet_id"]) for vip in wanted]
-    if len({primary.id, *(subnet.id for subnet in subnets)}) <= len(subnets):
+    if len({primary_id, *(subnet.id for subnet in subnets)}) <= len(subnets):
         raise validation("Duplicate VIP subnet(s) specified. Only one IP can be bound per subnet.")
-    if any(subnet.network_id != primary.network_id for subnet in subnets):
+    if subnets and not all(map(network.network(network_id).has, [subnet.id for subnet in subnets])):
         raise validation("All VIP subnets must belong to the same network.")
     for vip, subnet in zip(wanted, subnets, strict=True):
-        if vip["ip_address"] is not None and not _contains(subnet, vip["ip_address"]):
+        if vip["ip_address"] is not None and not subnet.holds(vip["ip_address"]):
             raise validation(f"IP address {vip['ip_address']} is not a valid IP for the specified subnet.")
-    additional = [{**vip, "network_id": primary.network_id} for vip in wanted]
+    additional = [{**vip, "network_id": network_id} for vip in wanted]
     return additional, [subnet.cidr for subnet in subnets]
 
 
@@ -278,7 +279,3 @@ def _look_up(label: str, lookup: Callable[[str], T], identifier: str) -> T:
 
 def _same(one: str, other: str) -> bool:
     return kinds.plain_address(one) == kinds.plain_address(other)
-
-
-def _contains(subnet: Subnet, address: str) -> bool:
-    return ipaddress.ip_address(address) in ipaddress.ip_network(subnet.cidr)

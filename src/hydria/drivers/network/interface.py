@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ipaddress
 from collections.abc import Iterable
 from dataclasses import dataclass, field
 from typing import Protocol
@@ -31,6 +32,10 @@ class Subnet:
         """The part of the CIDR after the slash."""
         return self.cidr.partition("/")[2]
 
+    def holds(self, address: str) -> bool:
+        """Whether a port can have this address here."""
+        return ipaddress.ip_address(address) in ipaddress.ip_network(self.cidr)
+
 
 @dataclass(frozen=True, slots=True)
 class Network:
@@ -41,6 +46,10 @@ class Network:
     subnet_ids: tuple[str, ...]
     mtu: int = 1500
     port_security: bool = True
+
+    def has(self, subnet_id: str) -> bool:
+        """Whether the subnet is one of its own."""
+        return subnet_id in self.subnet_ids
 
 
 @dataclass(frozen=True, slots=True)

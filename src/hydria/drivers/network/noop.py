@@ -1,7 +1,8 @@
 """A network service that does nothing: every id exists, every address is free.
 
 What it answers follows from the id alone, so that programs in different processes hear the same. A port that
-was made in this process is remembered as it was made. As upstream's, it knows no default source of VIPs.
+was made in this process is remembered as it was made. As in upstream's, a network has every subnet that a
+request names beside it, a subnet holds addresses of both families, and there is no default source of VIPs.
 """
 
 from __future__ import annotations
@@ -13,7 +14,6 @@ from collections.abc import Iterable
 
 from hydria.drivers.network.addressing import mac_of
 from hydria.drivers.network.interface import FixedAddress, Network, NetworkDriver, Port, Subnet, Viewer
-from hydria.model.errors import NotFound
 from hydria.settings import Settings
 
 _NAMESPACE = uuid.UUID("2c1f4b0a-6a54-4f0e-9d0c-8a4c7b1d5e90")
@@ -26,6 +26,24 @@ _VERSION = slice(14, 15)
 _RANDOM, _SECOND = "4", "8"
 _POOL6 = ipaddress.ip_network("2001:db8::/32")
 _POOL = ipaddress.ip_network("198.18.0.0/15")  # RFC 2544: for tests of devices that are connected to nothing
+
+
+class _AnyNetwork(Network):
+    """Has every subnet that somebody names; ``subnet_ids`` are those of whom nobody names one."""
+
+    __slots__ = ()
+
+    def has(self, subnet_id: str) -> bool:  # noqa: ARG002  (there is none that it has not)
+        return True
+
+
+class _AnySubnet(Subnet):
+    """Holds every address; ``cidr`` tells the family of those that it gives by itself."""
+
+    __slots__ = ()
+
+    def holds(self, address: str) -> bool:  # noqa: ARG002  (there is none that it lacks)
+        return True
 
 
 class NoopNetworkDriver:
@@ -64,15 +82,15 @@ class NoopNetworkDriver:
 
     def network(self, network_id: str) -> Network:
         """A network of that id."""
-        return Network(network_id, f"noop-{network_id}", _subnet_ids(network_id))
+        return _AnyNetwork(network_id, f"noop-{network_id}", _subnet_ids(network_id))
 
     def subnet(self, subnet_id: str) -> Subnet:
-        """A subnet of that id, which holds every address of its family."""
-        network_id = _shift("Subnet", subnet_id, _TO_SUBNET)
+        """A subnet of that id, on a network that nobody has to name."""
+        network_id = _shift(subnet_id, _TO_SUBNET)
         cidr, gateway = "0.0.0.0/0", str(_POOL[1])
         if _is_second(subnet_id):
             network_id, cidr, gateway = _with_version(network_id, _RANDOM), "::/0", str(_POOL6[1])
-        return Subnet(subnet_id, network_id, f"noop-{subnet_id}", cidr, gateway)
+        return _AnySubnet(subnet_id, network_id, f"noop-{subnet_id}", cidr, gateway)
 
     def security_group(self, group_id: str) -> str:
         """There is one of every id."""
@@ -105,9 +123,9 @@ class NoopNetworkDriver:
             made = self._ports.get(port_id)
         if made is not None:
             return made
-        network_id = _shift("Port", port_id, _TO_NETWORK_OF_PORT)
-        address = FixedAddress(_shift("Network", network_id, _TO_SUBNET), _address(port_id))
-        return Port(port_id, network_id, f"noop-{port_id}", "", mac_of(port_id), (address,))
+        network_id = _shift(port_id, _TO_NETWORK_OF_PORT)
+        address = FixedAddress(_shift(network_id, _TO_SUBNET), _address(port_id))
+        return Port(port_id, network_id, f"noop-{port_id}", "", mac_of(str(_uuid(port_id))), (address,))
 
     def create_port(
         self, network_id: str, *, name: str, owner: str, addresses: Iterable[FixedAddress] = ()
@@ -138,16 +156,21 @@ class NoopNetworkDriver:
         return "127.0.0.1"
 
 
-def _shift(label: str, identifier: str, by: int) -> str:
+def _shift(identifier: str, by: int) -> str:
+    return str(uuid.UUID(int=_uuid(identifier).int ^ by))
+
+
+def _uuid(identifier: str) -> uuid.UUID:
+    """An id as a UUID, which what profiles name by hand need not be."""
     try:
-        return str(uuid.UUID(int=uuid.UUID(identifier).int ^ by))
-    except ValueError as error:
-        raise NotFound(label, identifier) from error
+        return uuid.UUID(identifier)
+    except ValueError:
+        return uuid.uuid5(_NAMESPACE, identifier)
 
 
 def _subnet_ids(network_id: str) -> tuple[str, ...]:
     """An IPv4 subnet, and an IPv6 one where there is an id for it."""
-    first = _shift("Network", network_id, _TO_SUBNET)
+    first = _shift(network_id, _TO_SUBNET)
     return (first, _with_version(first, _SECOND)) if first[_VERSION] == _RANDOM else (first,)
 
 
@@ -161,8 +184,8 @@ def _with_version(identifier: str, version: str) -> str:
 
 def _address(port_id: str, subnet_id: str = "") -> str:
     if _is_second(subnet_id):
-        return str(_POOL6[2 + uuid.UUID(port_id).int % 2**64])
-    return str(_POOL[2 + uuid.UUID(port_id).int % (_POOL.num_addresses - 3)])
+        return str(_POOL6[2 + _uuid(port_id).int % 2**64])
+    return str(_POOL[2 + _uuid(port_id).int % (_POOL.num_addresses - 3)])
 
 
 def _canonical(address: str) -> str:
