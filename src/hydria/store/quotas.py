@@ -41,12 +41,10 @@ def save(tx: sa.Connection, quota: Quota) -> None:
     events.note(tx, quota, What.UPDATE_END)
 
 
-def remove(tx: sa.Connection, project_id: str) -> bool:
-    """Back to the defaults; False when nothing was set."""
-    removed = tx.execute(sa.delete(quotas).where(quotas.c.project_id == project_id)).rowcount == 1
-    if removed:
+def remove(tx: sa.Connection, project_id: str) -> None:
+    """Back to the defaults; nothing where nothing is set."""
+    if tx.execute(sa.delete(quotas).where(quotas.c.project_id == project_id)).rowcount:
         events.note(tx, Quota(project_id=project_id), What.DELETE_END)
-    return removed
 
 
 def lock(tx: sa.Connection, project_id: str) -> None:

@@ -16,7 +16,6 @@ from hydria.api.call import Call
 from hydria.api.caller import NOAUTH
 from hydria.api.views import Body, view
 from hydria.api.writing import requests
-from hydria.model.errors import NotFound
 from hydria.model.quota import ALIASES, OPTIONS, UNLIMITED, Quota, exceeded, field_of
 from hydria.model.resource import Resource, bad_value, parse_update
 from hydria.store import quotas
@@ -42,14 +41,9 @@ def update(call: Call, project_id: str, body: object) -> Body:
 
 
 def delete(call: Call, project_id: str) -> None:
-    """Back to the defaults; NotFound when the project has none of its own."""
+    """Back to the defaults, which a project may have already."""
     policy.authorize(call, "quota:delete", project_id)
-
-    def work(tx: sa.Connection) -> None:
-        if not quotas.remove(tx, project_id):
-            raise NotFound(Quota.label, project_id)
-
-    call.services.store.transact(work)
+    call.services.store.transact(lambda tx: quotas.remove(tx, project_id))
 
 
 def shown(call: Call, quota: Quota) -> Body:
