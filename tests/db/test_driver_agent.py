@@ -72,6 +72,11 @@ def test_a_tree_becomes_active_as_its_provider_says(api: Api, library: driver_li
     balancer = api.get(LoadBalancer, made["id"])
     assert (balancer.operating_status, balancer.provisioning_status) == ("ONLINE", "ACTIVE")
     assert {member.operating_status for member in api.all(Member)} == {"ONLINE"}
+    everything = [*api.all(LoadBalancer), *api.all(Listener), *api.all(Pool), *api.all(Member)]
+    assert all(item.updated_at and item.been_active for item in everything)
+    library.update_loadbalancer_status(active(made))
+    again = [*api.all(LoadBalancer), *api.all(Listener), *api.all(Pool), *api.all(Member)]
+    assert again == everything, "what is reported again is no change"
 
 
 def test_error_opens_the_lock_for_the_deletion(api: Api, library: driver_lib.DriverLibrary) -> None:

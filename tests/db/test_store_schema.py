@@ -12,6 +12,8 @@ from alembic.migration import MigrationContext
 
 from hydria.model.errors import Unavailable
 from hydria.store import Store, schema, tables
+from hydria.testing import trees as make
+from tests.db import store_scene as scene
 
 UPGRADE = "import sys; from hydria.store import Store, schema; schema.upgrade(Store(sys.argv[1]))"
 
@@ -72,6 +74,22 @@ def test_an_upgrade_that_broke_off_is_completed(empty: Store) -> None:
         sa.event.remove(sa.Engine, "before_cursor_execute", fail)
     schema.upgrade(empty)
     assert differences(empty) == []
+
+
+def test_what_failed_when_it_was_made_has_not_been_active(empty: Store) -> None:
+    """Release 0017 keeps in a column what the time of the last update told before."""
+    pools = {
+        make.pool(1, provisioning_status="ACTIVE"): True,
+        make.pool(2, provisioning_status="PENDING_CREATE"): False,
+        make.pool(3, provisioning_status="ERROR"): False,
+        make.pool(4, provisioning_status="ERROR", updated_at=make.EPOCH): True,
+    }
+    schema.upgrade(empty)
+    scene.add(empty, *pools)
+    schema.downgrade(empty, "0015")
+    schema.upgrade(empty)
+    found = {pool.id: pool.been_active for pool in scene.tree(empty).pools}
+    assert found == {pool.id: active for pool, active in pools.items()}
 
 
 def test_a_database_that_is_not_there(tmp_path: Path) -> None:

@@ -136,6 +136,9 @@ def test_what_was_applied_is_active(store: Store, status: str) -> None:
     assert statuses(store) == ["ACTIVE"] * 4
     assert (balancer.provisioning_status, balancer.applied_generation) == ("ACTIVE", 5)
     assert (balancer.fault, balancer.attempts, balancer.retry_at) == (None, 0, None)
+    assert balancer.been_active
+    for item in (balancer, *scene.tree(store).children()):
+        assert (item.updated_at is None) == (status == "ACTIVE"), "it moves with the status, and not without"
 
 
 @pytest.mark.parametrize("status", ["PENDING_CREATE", "PENDING_UPDATE", "PENDING_DELETE"])
@@ -262,11 +265,15 @@ def test_a_failed_pass_is_recorded_and_shown_or_not(store: Store, status: str, *
         store, balancer_of(status=status, attempts=1), *each(status, 5), *each("PENDING_DELETE", 5, NEW[:1])
     )
     fail(store, scene.tree(store), 5, show=show)
+    tree = scene.tree(store)
     shown = "ERROR" if show else status
     assert sorted(statuses(store)) == sorted([shown] * 4 + ["PENDING_DELETE"])
     balancer = scene.balancer(store)
     assert (balancer.provisioning_status, balancer.applied_generation) == (shown, 4)
     assert (balancer.fault, balancer.attempts, balancer.retry_at) == ("why", 2, make.EPOCH)
+    moved = show and status != "ERROR"
+    assert {item.updated_at is not None for item in tree.children() if item.desired} == {moved}
+    assert (balancer.updated_at is not None, balancer.been_active) == (moved, False)
 
 
 def test_what_is_active_or_newer_is_no_error(store: Store) -> None:

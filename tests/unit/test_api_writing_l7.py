@@ -183,9 +183,11 @@ def test_positions_are_those_of_a_list(shared: Api, script: list[tuple[str, int 
 
 
 def test_others_are_not_changed_by_a_move(api: Api, ids: dict[str, str]) -> None:
+    before = api.get(L7Policy, ids["l7policies"])
     api.create(L7Policy, listener_id=ids["listeners"], position=1, **REJECT)
     moved = api.get(L7Policy, ids["l7policies"])
-    assert (moved.position, str(moved.provisioning_status), moved.updated_at) == (2, A, None)
+    assert (before.position, moved.position, str(moved.provisioning_status)) == (1, 2, A)
+    assert moved.updated_at == before.updated_at
 
 
 # --- refusals

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Iterator
+from datetime import datetime
 from pathlib import Path
 
 import pytest
@@ -80,6 +81,16 @@ def test_statuses_follow_the_report(scene: Scene) -> None:
     assert scene.statuses(tables.members) == {"ERROR"}
     assert scene.statuses(tables.pools) == {"ERROR"}
     assert scene.statuses(tables.load_balancers) == {"ERROR"}
+
+
+def test_a_time_of_update_moves_with_the_status_alone(scene: Scene) -> None:
+    moments: list[set[datetime | None]] = []
+    for members in ("DOWN", "DOWN", "UP"):
+        scene.beat(members)
+        with scene.store.read() as tx:
+            moments.append(set(tx.execute(sa.select(tables.members.c.updated_at)).scalars()))
+    assert None not in moments[0]
+    assert moments[0] == moments[1] != moments[2]
 
 
 def test_silence_is_over(scene: Scene) -> None:

@@ -9,7 +9,7 @@ import sqlalchemy as sa
 
 from hydria.model.resource import Resource
 from hydria.model.statuses import OperatingStatus
-from hydria.store import events, tables
+from hydria.store import events, rows, tables
 
 
 def write(tx: sa.Connection, changed: Iterable[tuple[Resource, OperatingStatus]]) -> None:
@@ -20,4 +20,5 @@ def write(tx: sa.Connection, changed: Iterable[tuple[Resource, OperatingStatus]]
         events.note_status(tx, item, operating_status=status)
     for (resource, status), identifiers in grouped.items():
         table = tables.table_of(resource)
-        tx.execute(sa.update(table).where(table.c.id.in_(identifiers)).values(operating_status=str(status)))
+        written = {"operating_status": str(status), "updated_at": rows.now()}
+        tx.execute(sa.update(table).where(table.c.id.in_(identifiers)).values(written))

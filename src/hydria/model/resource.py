@@ -142,6 +142,8 @@ class Resource(Declared, frozen=True, kw_only=True):
     # The load balancer's generation that this object last changed in: it is applied once the load
     # balancer's applied generation has reached it.
     generation: Annotated[int, internal(kinds.Integer(0, 2**62), shown=False, listed=False)] = 0
+    # Whether it has been ACTIVE. Until then it is still being made, also while it is in ERROR.
+    been_active: Annotated[bool, internal(kinds.Boolean(), shown=False, listed=False)] = False
     # What its owner is told: why it is in ERROR, and since when it has failed. Responses show both as one.
     fault: Annotated[str | None, internal(kinds.Text(FAULT_LENGTH), shown=False, listed=False)] = None
     fault_since: Annotated[datetime | None, internal(kinds.Time(), shown=False, listed=False)] = None

@@ -68,8 +68,8 @@ def write_members(tx: sa.Connection, members: Sequence[Member]) -> None:
 def forget_monitoring(tx: sa.Connection, pool_id: str) -> None:
     """Nobody probes a pool's members any more."""
     table, unmonitored = tables.members, str(OperatingStatus.NO_MONITOR)
+    monitored = sa.and_(table.c.pool_id == pool_id, table.c.operating_status != unmonitored)
     if events.collecting(tx):
-        monitored = sa.and_(table.c.pool_id == pool_id, table.c.operating_status != unmonitored)
         found = list(tx.execute(sa.select(table.c.id).where(monitored)).scalars())
         events.note_ids(tx, Member, found, What.STATUS, operating_status=unmonitored)
-    tx.execute(sa.update(table).where(table.c.pool_id == pool_id).values(operating_status=unmonitored))
+    tx.execute(sa.update(table).where(monitored).values(operating_status=unmonitored, updated_at=rows.now()))

@@ -66,7 +66,11 @@ def touch_objects(
                 What.STATUS,
                 provisioning_status="PENDING_UPDATE",
             )
-        pending = {"provisioning_status": str(ProvisioningStatus.PENDING_UPDATE), "generation": generation}
+        pending = {
+            "provisioning_status": str(ProvisioningStatus.PENDING_UPDATE),
+            "generation": generation,
+            "updated_at": rows.now(),
+        }
         for batch in batches(identifiers):
             tx.execute(_touch(resource), pending | {"touched": batch})
 

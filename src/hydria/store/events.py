@@ -171,10 +171,8 @@ def _key(item: Any) -> str:
 def _is_new(item: Resource) -> bool:
     """Whether the object has never been there before."""
     status = item.provisioning_status
-    if isinstance(item, LoadBalancer):
-        return status is ProvisioningStatus.PENDING_CREATE or not item.applied_generation
-    failed_before = status is ProvisioningStatus.ERROR and item.updated_at is None
-    return status is ProvisioningStatus.PENDING_CREATE or failed_before
+    failed = status is ProvisioningStatus.ERROR and not item.been_active
+    return failed or status is ProvisioningStatus.PENDING_CREATE
 
 
 def _is_updated(item: Resource) -> bool:

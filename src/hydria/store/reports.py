@@ -153,14 +153,16 @@ def _write(tx: sa.Connection, written: Mapping[Report, Resource]) -> None:
     moment = rows.now()
     for report, item in written.items():
         _note(tx, report, item, moment)
-        grouped[report.resource, report.provisioning, report.operating].append(item)
+        grouped[report.resource, report.provisioning, report.operating, _is_news(report, item)].append(item)
         if _comes_back(report, item):
             _claim_again(tx, report, item)
-    for (resource, provisioning, operating), items in grouped.items():
+    for (resource, provisioning, operating, news), items in grouped.items():
         if provisioning is ProvisioningStatus.DELETED:
             _delete(tx, resource, [item.id for item in items])
             continue
-        values: dict[str, Any] = {}
+        values: dict[str, Any] = {"updated_at": moment} if news else {}
+        if provisioning is ProvisioningStatus.ACTIVE:
+            values["been_active"] = True
         if provisioning is not None:
             values |= {"provisioning_status": str(provisioning), "fault": None, "fault_since": None}
         if provisioning is ProvisioningStatus.ERROR:
@@ -205,6 +207,14 @@ def _delete(tx: sa.Connection, resource: type[Resource], ids: Sequence[str]) -> 
         tree = trees.load_tree(tx, identifier)
         if tree is not None:
             trees.mark_deleted(tx, tree, rows.now())
+
+
+def _is_news(report: Report, item: Resource) -> bool:
+    """Whether a status is another one than the object had: the same may be reported every second."""
+    return (
+        report.provisioning not in (None, item.provisioning_status)
+        or report.operating not in (None, item.operating_status)
+    )  # fmt: skip
 
 
 def _is_done(report: Report) -> bool:

@@ -190,9 +190,9 @@ def mark_applied(
     become ACTIVE. retry_at: when to see whether it can be by then; None: not before something changes.
     Only tables in which the tree had something pending are written.
     """
-    balancer_id = tree.load_balancer.id
     # What a daemon wrote may have characters that no database takes.
     told = {key: kinds.shown(text, FAULT_LENGTH - 1) for key, text in (faults or {}).items()}
+    applied = {"balancer": tree.load_balancer.id, "until": generation, "moment": rows.now()}
     if events.collecting(tx):
         _note_applied(tx, tree, generation, told)
     for resource in _CHILDREN:
@@ -201,24 +201,22 @@ def mark_applied(
         _remove(tx, resource, [item.id for item in pending if not item.desired])
         faulty = [item for item in present if item.desired and item.id in told]
         for item in faulty:
-            what = {"faulty": item.id, "until": generation, "text": told[item.id], "moment": rows.now()}
-            tx.execute(_faulty(resource), what)
+            what = {"faulty": item.id, "until": generation, "text": told[item.id]}
+            tx.execute(_faulty(resource), what | {"moment": applied["moment"]})
         if any(item.desired and item.id not in told for item in pending):
-            what = {"balancer": balancer_id, "until": generation}
             if not faulty:
-                tx.execute(_applied(resource), what)
+                tx.execute(_applied(resource), applied)
             for well in batches([item.id for item in pending if faulty and item.id not in told]):
-                tx.execute(_applied(resource).where(tables.table_of(resource).c.id.in_(well)), what)
+                tx.execute(_applied(resource).where(tables.table_of(resource).c.id.in_(well)), applied)
     attempts = 0 if retry_at is None else tree.load_balancer.attempts + 1
-    again = {"attempt": attempts, "again": retry_at}
-    tx.execute(_applied_balancer(), {"balancer": balancer_id, "until": generation} | again)
+    tx.execute(_applied_balancer(), applied | {"attempt": attempts, "again": retry_at})
 
 
 def mark_unchanged(tx: sa.Connection, tree: Tree) -> None:
     """Record that what is wanted was applied before; what was said of the objects then stays as it is."""
     balancer = tree.load_balancer
-    done = {"balancer": balancer.id, "until": balancer.generation, "attempt": 0, "again": None}
-    tx.execute(_applied_balancer(), done)
+    done = {"balancer": balancer.id, "until": balancer.generation, "moment": rows.now()}
+    tx.execute(_applied_balancer(), done | {"attempt": 0, "again": None})
 
 
 @cache
@@ -226,16 +224,7 @@ def _faulty(resource: type[Resource]) -> sa.Update:
     """An object that cannot be served as it was wanted up to a generation becomes ERROR, and says why."""
     table = tables.table_of(resource)
     until: sa.BindParameter[int] = sa.bindparam("until", type_=sa.BigInteger())
-    values: dict[str, Any] = {
-        "provisioning_status": str(ProvisioningStatus.ERROR),
-        "fault": sa.bindparam("text"),
-        # Since it was first so; one that is shown as anything else was well before.
-        "fault_since": sa.func.coalesce(
-            table.c.fault_since, sa.bindparam("moment", type_=table.c.fault_since.type)
-        ),
-    }
-    if resource in _UNOBSERVED:
-        values["operating_status"] = str(OperatingStatus.ERROR)
+    operating = [("operating_status", str(OperatingStatus.ERROR))] if resource in _UNOBSERVED else []
     going = [str(ProvisioningStatus.PENDING_DELETE), str(ProvisioningStatus.DELETED)]
     return (
         sa.update(table)
@@ -244,7 +233,13 @@ def _faulty(resource: type[Resource]) -> sa.Update:
             table.c.generation <= until,
             table.c.provisioning_status.not_in(going),
         )
-        .values(values)
+        .ordered_values(
+            *_status(table, sa.true(), ProvisioningStatus.ERROR, _moment()),
+            ("fault", sa.bindparam("text")),
+            # Since it was first so; one that is shown as anything else was well before.
+            ("fault_since", sa.func.coalesce(table.c.fault_since, _moment())),
+            *operating,
+        )
     )
 
 
@@ -254,6 +249,7 @@ def _applied(resource: type[Resource]) -> sa.Update:
     table = tables.table_of(resource)
     values: dict[str, Any] = {
         "provisioning_status": str(ProvisioningStatus.ACTIVE), "fault": None, "fault_since": None,
+        "been_active": True, "updated_at": _moment(),
     }  # fmt: skip
     if resource in _UNOBSERVED:
         values["operating_status"] = sa.case(
@@ -269,23 +265,36 @@ def _applied_balancer() -> sa.Update:
     """A load balancer that nothing newer is wanted of becomes ACTIVE."""
     balancer = tables.load_balancers
     applied: sa.BindParameter[int] = sa.bindparam("until", type_=sa.BigInteger())
-    current = balancer.c.generation == applied
-    status = sa.case(
-        (sa.and_(current, balancer.c.provisioning_status != "PENDING_DELETE"), "ACTIVE"),
-        else_=balancer.c.provisioning_status,
-    )
+    becomes = sa.and_(balancer.c.generation == applied, balancer.c.provisioning_status != "PENDING_DELETE")
     return (
         sa.update(balancer)
         .where(balancer.c.id == sa.bindparam("balancer"))
-        .values(
-            applied_generation=applied,
-            provisioning_status=status,
-            fault=None,
-            fault_since=None,
-            attempts=sa.bindparam("attempt", type_=sa.BigInteger()),
-            retry_at=sa.bindparam("again", type_=balancer.c.retry_at.type),
+        .ordered_values(
+            ("been_active", sa.or_(balancer.c.been_active, becomes)),
+            *_status(balancer, becomes, ProvisioningStatus.ACTIVE, _moment()),
+            ("applied_generation", applied),
+            ("fault", None),
+            ("fault_since", None),
+            ("attempts", sa.bindparam("attempt", type_=sa.BigInteger())),
+            ("retry_at", sa.bindparam("again", type_=balancer.c.retry_at.type)),
         )
     )
+
+
+def _moment() -> sa.BindParameter[datetime]:
+    return sa.bindparam("moment", type_=tables.MOMENT)
+
+
+def _status(
+    table: sa.Table, becomes: sa.ColumnElement[bool], status: ProvisioningStatus, moment: Any
+) -> Iterator[tuple[str, Any]]:
+    """The status that rows get which meet a condition, and when it changed; only in that order.
+
+    MariaDB sets one column after the other, and reads what it has set already.
+    """
+    changes = sa.and_(becomes, table.c.provisioning_status != str(status))
+    yield "updated_at", sa.case((changes, moment), else_=table.c.updated_at)
+    yield "provisioning_status", sa.case((becomes, str(status)), else_=table.c.provisioning_status)
 
 
 def _note_applied(tx: sa.Connection, tree: Tree, generation: int, faults: Mapping[str, str]) -> None:
@@ -386,36 +395,31 @@ def mark_failed(
             type(item) is resource and item.desired and _unfinished(item, generation)
             for item in tree.children()
         ):
+            table = tables.table_of(resource)
             tx.execute(
-                sa.update(tables.table_of(resource))
+                sa.update(table)
                 .where(_unfinished_rows(resource, tree.load_balancer.id, generation))
-                .values(
-                    provisioning_status=str(ProvisioningStatus.ERROR),
-                    fault=text,
-                    fault_since=sa.func.coalesce(tables.table_of(resource).c.fault_since, moment),
+                .ordered_values(
+                    *_status(table, sa.true(), ProvisioningStatus.ERROR, moment),
+                    ("fault", text),
+                    ("fault_since", sa.func.coalesce(table.c.fault_since, moment)),
                 )
             )
     balancer = tables.load_balancers
-    status = sa.case(
-        (
-            sa.and_(
-                sa.literal(show),
-                balancer.c.generation == generation,
-                balancer.c.provisioning_status != "PENDING_DELETE",
-            ),
-            "ERROR",
-        ),
-        else_=balancer.c.provisioning_status,
+    becomes = sa.and_(
+        sa.literal(show),
+        balancer.c.generation == generation,
+        balancer.c.provisioning_status != "PENDING_DELETE",
     )
     tx.execute(
         sa.update(balancer)
         .where(balancer.c.id == tree.load_balancer.id)
-        .values(
-            fault=text,
-            fault_since=sa.func.coalesce(balancer.c.fault_since, moment),
-            attempts=balancer.c.attempts + 1,
-            retry_at=retry_at,
-            provisioning_status=status,
+        .ordered_values(
+            *_status(balancer, becomes, ProvisioningStatus.ERROR, moment),
+            ("fault", text),
+            ("fault_since", sa.func.coalesce(balancer.c.fault_since, moment)),
+            ("attempts", balancer.c.attempts + 1),
+            ("retry_at", retry_at),
         )
     )
 
