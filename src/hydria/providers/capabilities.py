@@ -14,18 +14,27 @@ from hydria.model import kinds
 from hydria.model.errors import NotFound
 from hydria.model.statuses import Topology
 
+# Clients compare the descriptions with Octavia's word for word.
 FLAVOR: Mapping[str, str] = {
-    "loadbalancer_topology": "How many amphorae serve the load balancer: SINGLE.",
-    "compute_flavor": "The size of its amphorae, by the name that the compute driver knows.",
-    "amp_image_tag": "The tag of the image that its amphorae are made from.",
-    "sriov_vip": "Whether its VIP is on a virtual function of a network card (SR-IOV): true or false.",
-    "allow_member_sriov": "Whether its members may ask for ports on virtual functions: true or false.",
+    "loadbalancer_topology": (
+        "The load balancer topology. One of: SINGLE - One amphora per load balancer."
+        " ACTIVE_STANDBY - Two amphora per load balancer."
+    ),
+    "compute_flavor": "The compute driver flavor ID.",
+    "amp_image_tag": "The amphora image tag.",
+    "sriov_vip": "When true, the VIP port will be created using an SR-IOV VF port.",
+    "allow_member_sriov": (
+        "When true, users can request a member port be SR-IOV enabled at member creation time."
+    ),
 }
 AVAILABILITY_ZONE: Mapping[str, str] = {
-    "compute_zone": "The zone that its amphorae are built in, by the name that the compute driver knows.",
-    "volume_zone": "The zone of its amphorae's volumes.",
-    "management_network": "The id of the network over which controllers and its amphorae talk.",
-    "valid_vip_networks": "A list of the ids of the networks that VIPs may be on.",
+    "compute_zone": "The compute availability zone.",
+    "volume_zone": "The volume availability zone.",
+    "management_network": "The management network ID for the amphora.",
+    "valid_vip_networks": (
+        "List of network IDs that are allowed for VIP use. This overrides/replaces the list of allowed"
+        " networks configured in `octavia.conf`."
+    ),
 }
 
 _SWITCHES = ("sriov_vip", "allow_member_sriov")

@@ -13,7 +13,6 @@ from typing import Any
 
 from octavia_lib.api.drivers import provider_base
 
-from hydria.providers import capabilities
 from hydria.providers.registry import Completion, VipDict
 
 LOG = logging.getLogger(__name__)
@@ -122,18 +121,21 @@ class NoopProviderDriver(provider_base.ProviderDriver):
     def health_monitor_update(self, old_healthmonitor: Any, new_healthmonitor: Any) -> None:
         self._note("health_monitor_update", old_healthmonitor, new_healthmonitor)
 
-    # --- flavors and availability zones: of any keys, though these are the ones that others know
+    # --- flavors and availability zones: of any keys, though it names those that upstream's names
 
     def get_supported_flavor_metadata(self) -> dict[str, str]:
         self._note("get_supported_flavor_metadata")
-        return dict(capabilities.FLAVOR)
+        return {"amp_image_tag": "The glance image tag to use for this load balancer."}
 
     def validate_flavor(self, flavor_metadata: dict[str, Any]) -> None:
         self._note("validate_flavor", flavor_metadata)
 
     def get_supported_availability_zone_metadata(self) -> dict[str, str]:
         self._note("get_supported_availability_zone_metadata")
-        return dict(capabilities.AVAILABILITY_ZONE)
+        return {
+            "compute_zone": "The compute availability zone to use for this loadbalancer.",
+            "volume_zone": "The volume availability zone to use for this loadbalancer.",
+        }
 
     def validate_availability_zone(self, availability_zone_metadata: dict[str, Any]) -> None:
         self._note("validate_availability_zone", availability_zone_metadata)
