@@ -171,7 +171,11 @@ class WorkerSettings:
     amphora_driver: str = option("amphora_haproxy_rest_driver", "How to talk to amphora agents.")
     compute_driver: str = option("netns", "What amphorae run on.")
     network_driver: str = option("bridge", "Where VIPs and ports come from.")
-    loadbalancer_topology: str = option("SINGLE", "Amphorae per load balancer.", choices=("SINGLE",))
+    loadbalancer_topology: str = option(
+        "SINGLE",
+        "Amphorae per load balancer. ACTIVE_STANDBY: with amphora_noop_driver alone, so far.",
+        choices=("SINGLE", "ACTIVE_STANDBY"),
+    )
     event_notifications: bool = option(
         True, "Send notifications, if [oslo_messaging_notifications] driver names how."
     )

@@ -12,6 +12,7 @@ from hydria.drivers.certificates.manager import CertificateManager
 from hydria.drivers.compute.interface import ComputeDriver
 from hydria.drivers.network.interface import NetworkDriver
 from hydria.model.errors import Invalid
+from hydria.model.statuses import Topology
 from hydria.settings import Settings
 
 
@@ -33,6 +34,12 @@ def amphora_driver(settings: Settings, authority: CertificateAuthority) -> Ampho
     return loaded
 
 
+def topologies(settings: Settings) -> frozenset[Topology]:
+    """What the amphora driver serves; also for programs that talk to no amphora."""
+    driver: type[AmphoraDriver] = _find("amphora", settings.controller_worker.amphora_driver).load()
+    return driver.topologies
+
+
 def certificate_manager(settings: Settings) -> CertificateManager:
     """The store of secrets that ``[certificates] cert_manager`` names."""
     loaded: CertificateManager = _load("certificates", settings.certificates.cert_manager, settings)
@@ -40,11 +47,17 @@ def certificate_manager(settings: Settings) -> CertificateManager:
 
 
 def check(settings: Settings) -> None:
-    """Raise Invalid unless all drivers that the settings name are installed."""
+    """Raise Invalid unless all drivers that the settings name are installed, and serve what they ask for."""
     worker = settings.controller_worker
     for interface in ("compute", "network", "amphora"):
         _find(interface, getattr(worker, f"{interface}_driver"))
     _find("certificates", settings.certificates.cert_manager)
+    served = topologies(settings)
+    if worker.loadbalancer_topology not in served:
+        raise Invalid(
+            f"[controller_worker] loadbalancer_topology = {worker.loadbalancer_topology}: the amphora driver"
+            f" {worker.amphora_driver} serves {', '.join(sorted(served))} alone."
+        )
 
 
 def _load(interface: str, name: str, *arguments: object) -> Any:

@@ -86,13 +86,17 @@ class AmphoraProviderDriver(provider_base.ProviderDriver):
         return dict(capabilities.FLAVOR)
 
     def validate_flavor(self, flavor_metadata: dict[str, Any]) -> None:
-        _refuse(capabilities.flavor_refusal(flavor_metadata, self._compute, self._network))
+        _refuse(self._flavor_refusal(flavor_metadata))
 
     def get_supported_availability_zone_metadata(self) -> dict[str, str]:
         return dict(capabilities.AVAILABILITY_ZONE)
 
     def validate_availability_zone(self, availability_zone_metadata: dict[str, Any]) -> None:
         _refuse(capabilities.zone_refusal(availability_zone_metadata, self._compute, self._network))
+
+    def _flavor_refusal(self, flavor_metadata: dict[str, Any]) -> str:
+        topologies = loading.topologies(self._settings)
+        return capabilities.flavor_refusal(flavor_metadata, self._compute, self._network, topologies)
 
     # --- changes, which are in the database
 

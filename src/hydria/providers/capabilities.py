@@ -5,7 +5,7 @@ The keys are those of contract 4.3. Whether a value can be had is up to the driv
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping
 from typing import Any
 
 from hydria.drivers.compute.interface import ComputeDriver, Selection
@@ -48,12 +48,15 @@ def selection(flavor: Mapping[str, Any] | None, zone: Mapping[str, Any] | None) 
         flavor=flavor.get("compute_flavor", ""),
         image_tag=flavor.get("amp_image_tag", ""),
         zone=zone.get("compute_zone", ""),
+        volume_zone=zone.get("volume_zone", ""),
     )
 
 
-def flavor_refusal(said: Mapping[str, Any], compute: ComputeDriver, network: NetworkDriver) -> str:
-    """Why a flavor cannot say this, as a sentence; "" when it can."""
-    return next(_of_flavor(said, compute, network), "")
+def flavor_refusal(
+    said: Mapping[str, Any], compute: ComputeDriver, network: NetworkDriver, topologies: Collection[Topology]
+) -> str:
+    """Why a flavor cannot say this, as a sentence; "" when it can. topologies: what the data plane serves."""
+    return next(_of_flavor(said, compute, network, topologies), "")
 
 
 def zone_refusal(said: Mapping[str, Any], compute: ComputeDriver, network: NetworkDriver) -> str:
@@ -61,12 +64,14 @@ def zone_refusal(said: Mapping[str, Any], compute: ComputeDriver, network: Netwo
     return next(_of_zone(said, compute, network), "")
 
 
-def _of_flavor(said: Mapping[str, Any], compute: ComputeDriver, network: NetworkDriver) -> Iterator[str]:
+def _of_flavor(
+    said: Mapping[str, Any], compute: ComputeDriver, network: NetworkDriver, topologies: Collection[Topology]
+) -> Iterator[str]:
     yield from _misspelt(said, FLAVOR)
     topology = said.get("loadbalancer_topology", Topology.SINGLE)
     if topology not in tuple(Topology):
         yield _unlike("loadbalancer_topology", topology, f"one of: {', '.join(Topology)}")
-    if topology != Topology.SINGLE:
+    if topology not in topologies:
         yield f"loadbalancer_topology '{topology}' is not served by the amphora data plane yet."
     if not network.sriov:
         yield from (f"{key}: the network driver has no SR-IOV." for key in _SWITCHES if said.get(key))
@@ -78,8 +83,6 @@ def _of_zone(said: Mapping[str, Any], compute: ComputeDriver, network: NetworkDr
     networks = said.get("valid_vip_networks", [])
     if not isinstance(networks, list) or not all(isinstance(each, str) for each in networks):
         yield _unlike("valid_vip_networks", networks, "a list of network ids")
-    if "volume_zone" in said:
-        yield "volume_zone: amphorae have no volumes."
     yield from (_unknown("valid_vip_networks", each) for each in networks if not _exists(network, each))
     management = said.get("management_network", network.lb_network_id)
     if "management_network" in said and not _exists(network, management):

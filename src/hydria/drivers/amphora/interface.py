@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from typing import Protocol
+from typing import ClassVar, Protocol
 
 from hydria.model.amphora import Amphora
+from hydria.model.statuses import Topology
 from hydria.wire.state import Applied, DesiredState
 
 
@@ -17,7 +18,10 @@ class AmphoraDriver(Protocol):
     within ``[haproxy_amphora] rest_request_conn_timeout``.
     ``await_ready`` returns once the agent answers, or raises Unreachable after ``timeout`` seconds.
     ``alive`` never raises; it is the health manager's last question before it acts.
+    ``topologies``: those whose parts the agents can play.
     """
+
+    topologies: ClassVar[frozenset[Topology]]
 
     def await_ready(self, amphora: Amphora, timeout: float) -> None:
         """Wait for the agent of an amphora that is booting."""

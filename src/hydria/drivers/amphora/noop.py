@@ -7,12 +7,15 @@ import threading
 from hydria.drivers.certificates.interface import CertificateAuthority
 from hydria.model.amphora import Amphora
 from hydria.model.errors import Outdated
+from hydria.model.statuses import Topology
 from hydria.settings import Settings
 from hydria.wire.state import Applied, DesiredState
 
 
 class NoopAmphoraDriver:
     """Remembers, of each amphora, the generation that it was given last."""
+
+    topologies = frozenset(Topology)
 
     def __init__(self, settings: Settings, authority: CertificateAuthority) -> None:  # noqa: ARG002  (as every one)
         self._guard = threading.Lock()

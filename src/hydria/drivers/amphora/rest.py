@@ -14,6 +14,7 @@ from hydria.drivers.amphora.connections import Connection, Connections, Gone
 from hydria.drivers.certificates.interface import CertificateAuthority
 from hydria.model.amphora import Amphora
 from hydria.model.errors import DriverError, Lacking, Outdated, Refused, Unreachable
+from hydria.model.statuses import Topology
 from hydria.settings import Settings
 from hydria.wire.encoding import encode
 from hydria.wire.state import Applied, DesiredState, decode_applied, decode_lacking
@@ -33,6 +34,8 @@ _ALIVE_ATTEMPTS = 3
 
 class RestAmphoraDriver:
     """Amphora agents of this deployment; every method may be called from any thread."""
+
+    topologies = frozenset({Topology.SINGLE})
 
     def __init__(self, settings: Settings, authority: CertificateAuthority) -> None:
         self._options = settings.haproxy_amphora

@@ -36,6 +36,7 @@ class Selection:
     flavor: str = ""
     image_tag: str = ""
     zone: str = ""
+    volume_zone: str = ""
 
 
 @dataclass(frozen=True, slots=True)

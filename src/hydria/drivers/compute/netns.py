@@ -48,6 +48,8 @@ class NetnsComputeDriver:
         """One host is one zone, and has no images; sizes are configured."""
         if selection.zone:
             return f"compute_zone '{selection.zone}': amphorae on this host are in no zone."
+        if selection.volume_zone:
+            return f"volume_zone '{selection.volume_zone}': amphorae have no volumes."
         if selection.image_tag:
             return f"amp_image_tag '{selection.image_tag}': amphorae on this host are made from no image."
         return sizes.refusal(self._settings.netns, selection.flavor)
