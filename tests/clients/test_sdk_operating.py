@@ -63,6 +63,25 @@ def test_flavors(sdk: Proxy) -> None:
     assert sdk.find_flavor_profile("gp-sdk") is None
 
 
+def test_a_noop_data_plane_serves_pairs(sdk: Proxy) -> None:
+    profile = sdk.create_flavor_profile(
+        name="fp-pair", provider_name="amphora", flavor_data='{"loadbalancer_topology": "ACTIVE_STANDBY"}'
+    )
+    flavor = sdk.create_flavor(name="f-pair", flavor_profile_id=profile.id)
+    balancer = sdk.create_load_balancer(name="pair", vip_subnet_id=SUBNET, flavor_id=flavor.id)
+    assert balancer.updated_at is None
+    active = sdk.wait_for_load_balancer(balancer.id, interval=0.05, wait=20)
+    assert active.updated_at >= active.created_at, "clients parse it"
+    pair = list(sdk.amphorae(loadbalancer_id=balancer.id))
+    assert {(amphora.role, amphora.status) for amphora in pair} == {
+        ("MASTER", "ALLOCATED"), ("BACKUP", "ALLOCATED")
+    }  # fmt: skip
+    sdk.delete_load_balancer(balancer)
+    sdk.wait_for_delete(balancer, interval=0.05, wait=20)
+    sdk.delete_flavor(flavor)
+    sdk.delete_flavor_profile(profile)
+
+
 def test_availability_zones(sdk: Proxy) -> None:
     profile = sdk.create_availability_zone_profile(
         name="azp-sdk", provider_name="amphora", availability_zone_data='{"compute_zone": "nova"}'
