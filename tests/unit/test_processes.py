@@ -49,7 +49,7 @@ def test_of_other_boots_and_namespaces_nothing_is_certain(part: int) -> None:
 
 def test_of_a_process_that_cannot_be_looked_at_nothing_is_certain(monkeypatch: pytest.MonkeyPatch) -> None:
     place, _, started = identity().rsplit(".", 2)
-    owner = f"host:{place}.{os.getppid()}.{started}"
+    owner = f"host:{place}.{os.getppid()}.{int(started) + 1}"
     assert has_died(owner), "it was started at another time"
     monkeypatch.setattr(processes, "_started", lambda _: None)  # as under hidepid
     assert not has_died(owner)
