@@ -211,6 +211,37 @@ def test_headers_change_on_the_way(proxy: lab.Proxy, web: http.server.ThreadingH
     }
 
 
+def test_headers_change_of_what_is_answered_here_too(
+    proxy: lab.Proxy, web: http.server.ThreadingHTTPServer
+) -> None:
+    """A refusal of a later policy, and no member; what a policy before the change has answered stays."""
+    response = Direction.RESPONSE
+    changes = (
+        HeaderChange(direction=response, operation=Operation.SET, name="X-Set", value="1"),
+        HeaderChange(direction=response, operation=Operation.ADD, name="X-Add", value="2"),
+        HeaderChange(direction=response, operation=Operation.REMOVE, name="Cache-Control"),
+    )
+    port = lab.free_port()
+    policies = [
+        policy(1, action=PolicyAction.REJECT),
+        policy(2, action=PolicyAction.MODIFY, header_changes=changes),
+        policy(3, action=PolicyAction.REJECT),
+    ]
+    rules = behind("/early", 1), behind("/", 2), behind("/late", 3)
+    (only,) = proxy.serve(served(port, web, *policies, *rules)).servers
+
+    def headers(path: str, status: int) -> tuple[str | None, str | None, str | None]:
+        with asked(port, path) as answer:
+            assert answer.status == status
+            return answer.headers["X-Set"], answer.headers["X-Add"], answer.headers["Cache-Control"]
+
+    assert headers("/late", 403) == ("1", "2", None)
+    assert headers("/early", 403) == (None, None, "no-cache")
+    assert headers("/x", 200) == ("1", "2", None)
+    proxy.ask(f"set server {only.backend}/{only.name} state maint")
+    assert headers("/x", 503) == ("1", "2", None)
+
+
 # prefix, replacement, and what becomes of paths
 REWRITES = [
     ("/old", "/new", {"/old": "/new", "/old/a?b=c": "/new/a?b=c", "/older": "/older", "/x/old": "/x/old"}),

@@ -14,6 +14,7 @@ from typing import Any
 import pytest
 
 from hydria.model.listener import HEADERS, SSL_HEADERS
+from hydria.model.modification import FixedResponse
 from hydria.model.statuses import (
     ALPNProtocol,
     ClientAuthentication,
@@ -129,6 +130,37 @@ def test_hsts_in_full(proxy, port, web):
     everything = {"hsts_max_age": 5, "hsts_include_subdomains": True, "hsts_preload": True}
     proxy.serve(terminating(port, web.port, **everything), SECRETS)
     assert "strict-transport-security: max-age=5; includeSubDomains; preload" in ask(port)["response"]
+
+
+ANSWERS = {
+    302: {"action": PolicyAction.REDIRECT_PREFIX, "redirect_prefix": f"https://{HOST}"},
+    308: {
+        "action": PolicyAction.REDIRECT_TO_URL,
+        "redirect_url": f"https://{HOST}/",
+        "redirect_http_code": 308,
+    },
+    403: {"action": PolicyAction.REJECT},
+    299: {"action": PolicyAction.FIXED_RESPONSE, "fixed_response": FixedResponse(status=299, body="ok")},
+}
+
+
+def test_hsts_on_what_is_answered_here(proxy, port):
+    """Redirects, refusals, fixed responses, and no member that serves: RFC 6797, section 7.1."""
+    of = terminating(port, hsts_max_age=100, alpn_protocols=[ALPNProtocol.H2, ALPNProtocol.HTTP_1_1])
+    policies = [policy(number, **words) for number, words in enumerate(ANSWERS.values(), 1)]
+    rules = [
+        rule(number, l7policy_id=policy(number).id, type=RuleType.PATH, value=f"/{status}")
+        for number, status in enumerate(ANSWERS, 1)
+    ]
+    proxy.serve(tree(of.load_balancer, *of.children(), *policies, *rules), SECRETS)
+    for expected in (*ANSWERS, 503):
+        for version in ("--http1.1", "--http2"):
+            said = subprocess.run(
+                ["curl", "-sk", version, "-D", "-", "-o", "/dev/null", f"https://127.0.0.1:{port}/{expected}"],
+                capture_output=True, text=True, timeout=10, check=True,
+            ).stdout.lower().splitlines()  # fmt: skip
+            assert said[0].split()[1] == str(expected)
+            assert said.count("strict-transport-security: max-age=100") == 1
 
 
 @pytest.mark.parametrize("default", ["server", None])

@@ -132,7 +132,7 @@ def _lookalikes(names: Iterable[str]) -> str:
 
 
 def _strict_transport_security(section: Section, listener: Listener) -> None:
-    """RFC 6797, section 6.1."""
+    """RFC 6797, section 6.1; on what the load balancer answers itself, too (section 7.1)."""
     if listener.hsts_max_age is None:
         return
     parts = [f"max-age={listener.hsts_max_age}"]
@@ -140,4 +140,4 @@ def _strict_transport_security(section: Section, listener: Listener) -> None:
         parts.append("includeSubDomains")
     if listener.hsts_preload:
         parts.append("preload")
-    section.add("http-response", "set-header", "Strict-Transport-Security", "; ".join(parts))
+    section.add("http-after-response", "set-header", "Strict-Transport-Security", "; ".join(parts))

@@ -1,7 +1,8 @@
 """Changes of requests and responses that L7 policies order, as HAProxy's rules.
 
 They are made when all policies have been tried, so that rules compare what the client has sent, whatever
-policies before have ordered. Until then a variable notes which ones matched.
+policies before have ordered. Until then a variable notes which ones matched. Responses change last of all, so
+that the load balancer's own are among them.
 """
 
 from __future__ import annotations
@@ -14,7 +15,7 @@ from hydria.dataplane.haproxy.writer import Section
 from hydria.model.l7policy import L7Policy
 from hydria.model.modification import Direction, FixedResponse, HeaderChange, Operation, UrlRewrite
 
-_RULES = {Direction.REQUEST: "http-request", Direction.RESPONSE: "http-response"}
+_RULES = {Direction.REQUEST: "http-request", Direction.RESPONSE: "http-after-response"}
 _VERBS = {Operation.SET: "set-header", Operation.ADD: "add-header", Operation.REMOVE: "del-header"}
 _TEXT = "text/plain"
 

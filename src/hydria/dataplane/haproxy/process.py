@@ -52,6 +52,8 @@ def defaults_section() -> Section:
     section.add("option", "redispatch", 1)
     section.add("option", "splice-request")
     section.add("option", "splice-response")
+    # Otherwise HAProxy counts the bytes of a connection when it ends, which may be after days.
+    section.add("option", "contstats")
     return section
 
 

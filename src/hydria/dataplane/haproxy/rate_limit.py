@@ -114,8 +114,6 @@ def limit(section: Section, listener: Listener, limits: Sequence[Limit], mode: s
     rules = [rule for policy in policies for rule in policy.rules]
     numbers = files.map(listener.id, _numbers(policies))
     do = ("http-request",) if mode == "http" else ("tcp-request", "content")
-    if any(rule.of_bytes for rule in rules):
-        section.add("option", "contstats")  # count while a connection lasts, not when it ends
     for rule in rules:
         section.add("acl", rule.broken, f"{_measured(rule, mode)},sub({rule.limit})", "ge", 0)
     section.add(*do, f"set-var({_CLIENT})", "src")
