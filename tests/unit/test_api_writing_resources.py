@@ -306,3 +306,38 @@ def test_the_provider_gets_octavia_libs_objects(tmp_path: Path) -> None:
     method, (balancer, cascade) = api.third.calls.pop()
     assert (method, balancer.loadbalancer_id, cascade) == ("loadbalancer_delete", ids["load_balancers"], True)
     assert [listener.listener_id for listener in balancer.listeners] == [ids["listeners"]]
+
+
+@pytest.mark.parametrize(
+    ("versions", "why"),
+    [
+        (["TLSv1.2", "SSLv3"], "SSLv3 in tls_versions: distributions build OpenSSL without it."),
+        (
+            ["TLSv1.1", "TLSv1.3"],
+            (
+                "tls_versions TLSv1.1, TLSv1.3: HAProxy speaks a range of versions, and would leave out those "
+                "below the gap."
+            ),
+        ),
+    ],
+)
+def test_versions_of_tls_that_amphorae_do_not_speak(
+    api: Api, ids: dict[str, str], versions: list[str], why: str
+) -> None:
+    refusal = f"Provider 'amphora' does not support a requested option: {why}"
+    settings = {"tls_versions": versions, "tls_ciphers": "HIGH"}
+    own = {"loadbalancer_id": ids["load_balancers"]}
+    front = {"protocol": "TERMINATED_HTTPS", "protocol_port": 443, "default_tls_container_ref": "local:a"}
+    pool = {"protocol": "HTTP", "lb_algorithm": "ROUND_ROBIN", "tls_enabled": True}
+    with api.unchanged(Unsupported, refusal):
+        api.create(Listener, **own, **front, **settings)
+    with api.unchanged(Unsupported, refusal):
+        api.create(Pool, **own, **pool, **settings)
+    with api.unchanged(Unsupported, refusal):
+        api.update(Pool, ids["pools"], **settings)
+    with api.unchanged(Unsupported, refusal):
+        api.update(Listener, ids["listeners"], **settings)
+    for nested in ({"listeners": [{**front, **settings}]}, {"pools": [{"name": "p", **pool, **settings}]}):
+        with api.unchanged(Unsupported, refusal):
+            api.create(LoadBalancer, **nested)
+    assert api.create(Listener, **own, **front, tls_versions=["TLSv1.1", "TLSv1.2"], tls_ciphers="HIGH")

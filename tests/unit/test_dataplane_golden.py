@@ -285,6 +285,25 @@ TREES = {
         member(1),
         monitor(type=MonitorType.HTTPS, http_version=1.1, domain_name="www.example.com"),
     ),
+    "tls-halves": tree(
+        listener(
+            protocol=ListenerProtocol.TERMINATED_HTTPS,
+            default_pool_id=POOL,
+            default_tls_container_ref="server",
+            tls_ciphers="TLS_AES_256_GCM_SHA384:!RC4",
+            tls_versions=[TLSVersion.TLS_V1_2, TLSVersion.TLS_V1_3],
+        ),
+        listener(2, protocol=ListenerProtocol.TCP, default_pool_id=POOL),
+        pool(
+            tls_enabled=True,
+            tls_ciphers="ECDHE-ECDSA-AES128-SHA",
+            tls_versions=list(TLSVersion),
+            alpn_protocols=[ALPNProtocol.H2, ALPNProtocol.HTTP_1_1],
+        ),
+        member(1),
+        member(2, monitor_port=8081),
+        monitor(),
+    ),
     "prometheus": tree(
         listener(default_pool_id=POOL),
         listener(2, protocol=ListenerProtocol.PROMETHEUS, allowed_cidrs=["192.0.2.0/24"]),

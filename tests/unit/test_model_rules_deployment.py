@@ -29,6 +29,14 @@ def test_the_operators_tls_limits():
         assert refusal(call, {**subject, "tls_versions": ["SSLv3", "TLSv1.1", "TLSv1.3"]}, site=site) == old
         assert call({**subject, "tls_ciphers": "ALL:!RC4-SHA:-DES", "tls_versions": ["TLSv1.2"]}, site=site)
         assert call(subject, site=site)
+        # Groups are what is in them, and stand for suites of TLS 1.3, too.
+        weak = replace(SITE, tls_cipher_prohibit_list=("AES128-SHA", "TLS_AES_128_GCM_SHA256"))
+        both = prohibited.replace("RC4-SHA, DES", "TLS_AES_128_GCM_SHA256, AES128-SHA")
+        assert refusal(call, {**subject, "tls_ciphers": "ALL"}, site=weak) == both
+        less = "ALL:!AES128-SHA:!TLS_AES_128_GCM_SHA256"
+        assert call({**subject, "tls_ciphers": less}, site=weak)["tls_ciphers"] == less
+        nothing = "TLS_AES_256_GCM_SHA384:NOTHING"
+        assert "OpenSSL finds no cipher of" in refusal(call, {**subject, "tls_ciphers": nothing}, site=weak)
     for call, stored in ((update_listener, STORED_HTTPS), (update_pool, {"tls_enabled": True})):
         assert refusal(call, stored, {"tls_ciphers": "RC4-SHA:AES128-SHA:DES"}, site=site) == prohibited
         assert refusal(call, stored, {"tls_versions": ["SSLv3", "TLSv1.1"]}, site=site) == old
@@ -45,6 +53,17 @@ def test_the_operators_tls_limits():
         ),
         ({"default_pool_alpn_protocols": ()}, "The pool defaults of this deployment: "),
         ({"default_pool_tls_versions": ()}, "The pool defaults of this deployment: "),
+        (
+            {
+                "default_pool_ciphers": "AES128-SHA",
+                "default_pool_tls_versions": (TLSVersion.TLS_V1_3,),
+            },
+            "The pool defaults of this deployment: Validation failure: tls_ciphers has no cipher for TLSv1.3. ",
+        ),
+        (
+            {"default_listener_tls_versions": (TLSVersion.TLS_V1_1, TLSVersion.TLS_V1_2)},
+            "The listener defaults of this deployment: Validation failure: tls_ciphers has no cipher for TLSv1.1. ",
+        ),
         (
             {"reserved_ips": ("nowhere",)},
             "Option reserved_ips: 'nowhere' does not appear to be an IPv4 or IPv6",
@@ -76,6 +95,7 @@ def test_operators_own_tls_defaults():
         "DEFAULT@SECLEVEL=0",
         "TLS_AES_128_GCM_SHA256",
         "TLS_UNKNOWN:TLS_AES_128_CCM_SHA256:kRSA+AES",
+        "@SECLEVEL=0:TLS_AES_128_GCM_SHA256",
     ],
 )
 def test_cipher_lists_that_openssl_can_read(ciphers):
@@ -87,9 +107,7 @@ def test_cipher_lists_that_openssl_can_read(ciphers):
     ("ciphers", "none_of"),
     [
         ("UNKNOWN", "TLS 1.2 and before in 'UNKNOWN'"),
-        ("!AES128-SHA", "TLS 1.2 and before in '!AES128-SHA'"),
         ("ALL:@SECLEVEL=9", "TLS 1.2 and before in 'ALL:@SECLEVEL=9'"),
-        ("@SECLEVEL=0:TLS_AES_128_GCM_SHA256", "TLS 1.2 and before in '@SECLEVEL=0'"),
         ("TLS_UNKNOWN:AES128-SHA", "TLS 1.3 in 'TLS_UNKNOWN'"),
     ],
 )
@@ -100,3 +118,54 @@ def test_cipher_lists_that_leave_nothing(ciphers, none_of):
         assert found.startswith(f"Validation failure: OpenSSL finds no cipher of {none_of}")
     for call, stored in ((update_listener, STORED_HTTPS), (update_pool, {"tls_enabled": True})):
         assert none_of in refusal(call, stored, {"tls_ciphers": ciphers})
+
+
+SUITE, OF_1_2 = "TLS_AES_256_GCM_SHA384", "ECDHE-RSA-AES128-GCM-SHA256"
+
+
+@pytest.mark.parametrize(
+    ("ciphers", "versions", "without"),
+    [
+        (SUITE, ["TLSv1.2"], "TLSv1.2"),
+        (SUITE, ["TLSv1.1", "TLSv1.2", "TLSv1.3"], "TLSv1.1, TLSv1.2"),
+        (OF_1_2, ["TLSv1.3"], "TLSv1.3"),
+        (OF_1_2, ["TLSv1", "TLSv1.2"], "TLSv1"),
+        ("!RC4", ["TLSv1.2", "TLSv1.3"], "TLSv1.2, TLSv1.3"),
+        (None, ["TLSv1", "TLSv1.1", "TLSv1.2", "TLSv1.3"], "TLSv1, TLSv1.1"),
+        (None, ["SSLv3", "TLSv1"], "TLSv1"),
+    ],
+)
+def test_versions_without_a_cipher(ciphers, versions, without):
+    """Given together, or one after the other, or with the deployment's default."""
+    sentence = f"Validation failure: tls_ciphers has no cipher for {without}. Add some, "
+    both = {"tls_ciphers": ciphers, "tls_versions": versions}
+    for create, update, body, subject in (
+        (create_listener, update_listener, HTTPS, STORED_HTTPS),
+        (create_pool, update_pool, {"tls_enabled": True}, {"tls_enabled": True}),
+    ):
+        stored = {**subject, **both}
+        assert refusal(create, {**body, **both}).startswith(sentence)
+        assert refusal(update, subject, both).startswith(sentence)
+        if ciphers:
+            assert refusal(update, stored, {"tls_versions": versions}).startswith(sentence)
+            assert refusal(update, stored, {"tls_ciphers": ciphers}).startswith(sentence)
+        assert update(stored, {"name": "new"}) == {"name": "new"}
+
+
+@pytest.mark.parametrize(
+    ("ciphers", "versions"),
+    [
+        (SUITE, ["TLSv1.2", "TLSv1.3"]),
+        (SUITE, None),
+        (OF_1_2, None),
+        ("AES128-SHA", ["TLSv1", "TLSv1.1", "TLSv1.2", "TLSv1.3"]),
+        ("HIGH", ["TLSv1", "TLSv1.3"]),
+        (None, ["SSLv3", "TLSv1.2"]),
+    ],
+)
+def test_versions_with_a_cipher_for_some(ciphers, versions):
+    settings = {"tls_ciphers": ciphers, "tls_versions": versions}
+    assert create_listener({**HTTPS, **settings})
+    assert create_pool({"tls_enabled": True, **settings})
+    assert update_listener(STORED_HTTPS, settings)
+    assert update_pool({"tls_enabled": True}, settings)

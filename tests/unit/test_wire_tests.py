@@ -142,10 +142,11 @@ NOT_OF_USERS = {
     statuses.Topology, statuses.VnicType,
 }  # fmt: skip
 
+CIPHERS = "node/test_dataplane_ciphers.py"
 SENT_ON = f"{TLS}::test_members_are_verified"
 SEVERAL = f"{TRAFFIC}::test_several_listeners_share_a_pool"
 INSERTED = f"{TRAFFIC}::test_headers_are_inserted_when_they_are_true"
-HSTS = f"{TLS}::test_hsts_in_full"
+HSTS = f"{TLS}::test_hsts_on_what_is_answered_here"
 OFF = f"{MACHINE}::test_what_is_disabled_carries_no_traffic"
 TOLD = f"{TLS}::test_members_learn_what_the_certificate_says"
 MANDATORY = f"{TLS}::test_clients_must_show_a_certificate_of_the_ca"
@@ -179,12 +180,12 @@ SEEN: dict[str, str] = {
     "listener.timeout_member_connect": f"{OPTIONS}::test_members_that_do_not_take_connections_in_time",
     "listener.timeout_member_data": f"{OPTIONS}::test_members_that_do_not_answer_in_time",
     "listener.allowed_cidrs": f"{MACHINE}::test_allowed_cidrs_let_nobody_else_in",
-    "listener.tls_ciphers": f"{TLS}::test_ciphers_of_both_kinds",
+    "listener.tls_ciphers": f"{CIPHERS}::test_versions_of_a_listener_are_those_of_its_ciphers",
     "listener.tls_versions": f"{OPTIONS}::test_versions_with_a_hole_between_them",
     "listener.alpn_protocols": f"{TLS}::test_http_2_to_clients",
     "listener.hsts_max_age": HSTS,
-    "listener.hsts_include_subdomains": HSTS,
-    "listener.hsts_preload": HSTS,
+    "listener.hsts_include_subdomains": f"{TLS}::test_hsts_in_full",
+    "listener.hsts_preload": f"{TLS}::test_hsts_in_full",
     "listener.compression": f"{EXTENSIONS}::test_compression_for_clients_that_take_it",
     "pool.admin_state_up": OFF,
     "pool.session_persistence.cookie_name": f"{TRAFFIC}::test_app_cookie_binds_the_session_that_a_member_opened",
@@ -194,7 +195,7 @@ SEEN: dict[str, str] = {
     "pool.tls_container_ref": f"{TLS}::test_members_get_our_certificate",
     "pool.ca_tls_container_ref": SENT_ON,
     "pool.crl_container_ref": SENT_ON,
-    "pool.tls_ciphers": f"{OPTIONS}::test_ciphers_towards_members",
+    "pool.tls_ciphers": f"{CIPHERS}::test_versions_of_a_pool_are_those_of_its_ciphers",
     "pool.tls_versions": f"{OPTIONS}::test_each_version_of_tls_towards_members",
     "pool.alpn_protocols": f"{OPTIONS}::test_each_alpn_protocol_towards_members",
     "pool.drain_timeout": f"{DRAIN}::test_connections_of_a_member_that_leaves_end_in_time",

@@ -17,7 +17,7 @@ from hydria.drivers.compute.interface import ComputeDriver
 from hydria.drivers.network.interface import FixedAddress, NetworkDriver, Port
 from hydria.model.errors import Conflict
 from hydria.model.statuses import ListenerProtocol, PoolProtocol
-from hydria.providers import capabilities
+from hydria.providers import capabilities, objects
 from hydria.providers.registry import Completion, VipDict
 from hydria.settings import Settings
 
@@ -103,9 +103,16 @@ class AmphoraProviderDriver(provider_base.ProviderDriver):
     def _accepted(self, *arguments: Any, **named: Any) -> None:
         """Workers do it."""
 
-    loadbalancer_create = loadbalancer_update = loadbalancer_delete = loadbalancer_failover = _accepted
-    listener_create = listener_update = listener_delete = _accepted
-    pool_create = pool_update = pool_delete = _accepted
+    def _encrypting(self, *objects_: Any) -> None:
+        """Workers do it, if amphorae speak the TLS versions of what comes last, and of all below it."""
+        for item in (objects_[-1], *objects.below(objects_[-1])):
+            versions = getattr(item, "tls_versions", None)
+            if isinstance(versions, list):  # null, or not in the request
+                _refuse(capabilities.tls_refusal(versions))
+
+    loadbalancer_update = loadbalancer_delete = loadbalancer_failover = _accepted
+    listener_delete = pool_delete = _accepted
+    loadbalancer_create = listener_create = listener_update = pool_create = pool_update = _encrypting
     member_create = member_update = member_delete = member_batch_update = _accepted
     health_monitor_create = health_monitor_update = health_monitor_delete = _accepted
     l7policy_create = l7policy_update = l7policy_delete = _accepted

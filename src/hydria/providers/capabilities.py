@@ -12,7 +12,7 @@ from hydria.drivers.compute.interface import ComputeDriver, Selection
 from hydria.drivers.network.interface import NetworkDriver
 from hydria.model import kinds
 from hydria.model.errors import NotFound
-from hydria.model.statuses import Topology
+from hydria.model.statuses import TLSVersion, Topology
 
 # Clients compare the descriptions with Octavia's word for word.
 FLAVOR: Mapping[str, str] = {
@@ -62,6 +62,19 @@ def flavor_refusal(
 def zone_refusal(said: Mapping[str, Any], compute: ComputeDriver, network: NetworkDriver) -> str:
     """Why an availability zone cannot say this, as a sentence; "" when it can."""
     return next(_of_zone(said, compute, network), "")
+
+
+def tls_refusal(versions: Collection[str]) -> str:
+    """Why amphorae do not speak these TLS versions, as a sentence; "" when they do."""
+    if TLSVersion.SSL_V3 in versions:
+        return f"{TLSVersion.SSL_V3} in tls_versions: distributions build OpenSSL without it."
+    places = [place for place, version in enumerate(TLSVersion) if version in versions]
+    if places and places[-1] - places[0] >= len(places):
+        return (
+            f"tls_versions {', '.join(versions)}: HAProxy speaks a range of versions, and would leave out "
+            "those below the gap."
+        )
+    return ""
 
 
 def _of_flavor(

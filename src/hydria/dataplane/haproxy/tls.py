@@ -6,14 +6,20 @@ from collections.abc import Iterator, Sequence
 
 from hydria.dataplane.haproxy.files import Files
 from hydria.dataplane.haproxy.token import plain
+from hydria.model.ciphers import Ciphers
+from hydria.model.errors import Invalid
 from hydria.model.listener import Listener
 from hydria.model.pool import Pool
 from hydria.model.statuses import ALPNProtocol, ClientAuthentication, ListenerProtocol, TLSVersion
 
-_TLS_1_3 = "TLS_"  # what the names of TLS 1.3's cipher suites begin with, and no other's do
 _OLDEST_FIRST = tuple(TLSVersion)
 _NAMES = {version: "TLSv1.0" if version is TLSVersion.TLS_V1 else str(version) for version in TLSVersion}
 _WORDS = {version: name.lower().replace(".", "") for version, name in _NAMES.items()}
+_USUAL = (TLSVersion.TLS_V1_2, TLSVersion.TLS_V1_3)  # what HAProxy speaks unless it is told otherwise
+# OpenSSL speaks them at the lowest of its levels of security alone (SSL_CTX_set_security_level).
+_OLD = {TLSVersion.TLS_V1, TLSVersion.TLS_V1_1}
+_SECURITY_LEVEL = "@SECLEVEL="
+_LOWEST_LEVEL = f"{_SECURITY_LEVEL}0"
 _VERIFY = {
     ClientAuthentication.NONE: "none",
     ClientAuthentication.OPTIONAL: "optional",
@@ -69,18 +75,39 @@ def server_words(pool: Pool, listener: Listener, files: Files) -> Iterator[str]:
 def _spoken(
     ciphers: str | None, versions: Sequence[TLSVersion] | None, alpn: Sequence[ALPNProtocol] | None
 ) -> Iterator[str]:
-    if ciphers:
-        names = ciphers.split(":")
-        suites = [name for name in names if name.startswith(_TLS_1_3)]
-        others = [name for name in names if not name.startswith(_TLS_1_3)]
-        if others:
-            yield from ("ciphers", plain(":".join(others)))
-        if suites:
-            yield from ("ciphersuites", plain(":".join(suites)))
-    if versions:
-        yield from _range(versions)
+    """Ciphers, versions and protocols. A version that no cipher in the list is for is not spoken.
+
+    Without a list OpenSSL's default holds.
+    """
+    listed = Ciphers.of(ciphers) if ciphers else None
+    wanted = versions or _USUAL
+    spoken = [version for version in wanted if listed is None or listed.serve(version)]
+    spoken = [version for version in spoken if version != TLSVersion.SSL_V3]
+    if not spoken:
+        raise Invalid(
+            f"None of the TLS versions {', '.join(wanted)} can be spoken with the ciphers "
+            f"{(ciphers or 'of OpenSSL')[:100]!r}: change tls_versions or tls_ciphers."
+        )
+    yield from _ciphers(listed, spoken)
+    if versions or len(spoken) < len(wanted):
+        yield from _range(spoken)
     if alpn:
         yield from ("alpn", ",".join(dict.fromkeys(alpn)))
+
+
+def _ciphers(listed: Ciphers | None, spoken: Sequence[TLSVersion]) -> Iterator[str]:
+    """The two lists of ciphers; neither for a half that is empty, since its versions are not spoken."""
+    words, commands = (listed.words, listed.commands) if listed else ((), ())
+    if not _OLD.isdisjoint(spoken) and not any(each.startswith(_SECURITY_LEVEL) for each in commands):
+        commands = (_LOWEST_LEVEL,)
+        words = (*words, _LOWEST_LEVEL)
+    if listed is None or not listed.serve(TLSVersion.TLS_V1_2):
+        # A level is part of a list, so it takes one, and this is what holds without any.
+        words = ("DEFAULT", *words) if commands else ()
+    if words:
+        yield from ("ciphers", plain(":".join(words)))
+    if listed and listed.suites:
+        yield from ("ciphersuites", plain(":".join(listed.suites)))
 
 
 def _range(versions: Sequence[TLSVersion]) -> Iterator[str]:

@@ -8,10 +8,10 @@ from __future__ import annotations
 
 import ssl
 
+from hydria.model.ciphers import Ciphers
 from hydria.model.errors import validation
 
 # RFC 8446, appendix B.4. They are set apart from those before (SSL_CTX_set_ciphersuites).
-_TLS_1_3 = "TLS_"
 _SUITES = {
     "TLS_AES_128_GCM_SHA256",
     "TLS_AES_256_GCM_SHA384",
@@ -23,16 +23,15 @@ _SUITES = {
 
 def judge(text: str) -> None:
     """Refuse a list that leaves no cipher of TLS 1.3, or of the versions before, where it names some."""
-    names = text.split(":")
-    suites = [name for name in names if name.startswith(_TLS_1_3)]
-    others = [name for name in names if not name.startswith(_TLS_1_3)]
-    if suites and _SUITES.isdisjoint(suites):
-        raise _nothing(":".join(suites), "TLS 1.3")
-    if others:
+    listed = Ciphers.of(text)
+    if listed.suites and _SUITES.isdisjoint(listed.suites):
+        raise _nothing(":".join(listed.suites), "TLS 1.3")
+    if listed.names[len(listed.suites) :]:
+        words = ":".join(listed.words)
         try:
-            ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER).set_ciphers(":".join(others))
+            ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER).set_ciphers(words)
         except ssl.SSLError:
-            raise _nothing(":".join(others), "TLS 1.2 and before") from None
+            raise _nothing(words, "TLS 1.2 and before") from None
 
 
 def _nothing(names: str, versions: str) -> Exception:

@@ -67,8 +67,18 @@ class Deployment:
                 kinds.plain_address(text)
             except ValueError as error:
                 raise Invalid(f"Option reserved_ips: {error}") from error
-        for owner, values in (("listener", self.listener_tls), ("pool", self.pool_tls)):
+        defaults = (
+            (
+                "listener",
+                self.listener_tls,
+                self.default_listener_ciphers,
+                self.default_listener_tls_versions,
+            ),
+            ("pool", self.pool_tls, self.default_pool_ciphers, self.default_pool_tls_versions),
+        )
+        for owner, values, ciphers, versions in defaults:
             try:
                 tls.judge(values, self.limits)
+                tls.ciphers_fit(ciphers, versions)
             except Invalid as contradiction:
                 raise Invalid(f"The {owner} defaults of this deployment: {contradiction}") from contradiction

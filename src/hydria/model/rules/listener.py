@@ -46,6 +46,7 @@ def listener_created(
         for setting, default in deployment.listener_tls.items():
             if completed.get(setting) is None:
                 completed[setting] = default
+    tls.judge_together(draft.created(Listener, completed), values)
     return completed
 
 
@@ -76,6 +77,7 @@ def listener_updated(
     for setting, default in deployment.listener_tls.items():
         if setting in completed and completed[setting] is None:
             completed[setting] = default
+    tls.judge_together(draft.updated(listener, completed), changes)
     return completed
 
 

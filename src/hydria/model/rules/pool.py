@@ -54,6 +54,7 @@ def pool_created(values: Mapping[str, object], deployment: Deployment) -> dict[s
         for setting, default in deployment.pool_tls.items():
             if completed.get(setting) is None:
                 completed[setting] = default
+    tls.judge_together(draft.created(Pool, completed), values)
     return completed
 
 
@@ -78,6 +79,7 @@ def pool_updated(pool: Pool, changes: Mapping[str, object], deployment: Deployme
         unset = setting not in completed and getattr(pool, setting) is None
         if nulled or (switched_on and unset):
             completed[setting] = default
+    tls.judge_together(draft.updated(pool, completed), changes)
     return completed
 
 
