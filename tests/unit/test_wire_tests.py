@@ -197,7 +197,7 @@ SEEN: dict[str, str] = {
     "pool.crl_container_ref": SENT_ON,
     "pool.tls_ciphers": f"{CIPHERS}::test_versions_of_a_pool_are_those_of_its_ciphers",
     "pool.tls_versions": f"{OPTIONS}::test_each_version_of_tls_towards_members",
-    "pool.alpn_protocols": f"{OPTIONS}::test_each_alpn_protocol_towards_members",
+    "pool.alpn_protocols": "node/test_dataplane_tls_monitors.py::test_probes_speak_what_each_member_chose",
     "pool.drain_timeout": f"{DRAIN}::test_connections_of_a_member_that_leaves_end_in_time",
     "pool.slow_start": f"{DRAIN}::test_a_member_that_comes_gets_its_share_by_and_by",
     "member.admin_state_up": OFF,

@@ -57,4 +57,4 @@ def backend(
         persistence.persist(section, pool.session_persistence, mode(listener), tuning)
     if monitor:
         with section.of(monitor.id):
-            check.probe(section, monitor, vip_address)
+            check.probe(section, monitor, vip_address, encrypted=pool.tls_enabled)

@@ -3,20 +3,22 @@
 from __future__ import annotations
 
 import ipaddress
+from collections.abc import Sequence
 
 from hydria.dataplane.haproxy.token import literal, plain
 from hydria.dataplane.haproxy.writer import Section
 from hydria.model.health_monitor import HealthMonitor
-from hydria.model.statuses import MonitorType
+from hydria.model.statuses import ALPNProtocol, MonitorType
 from hydria.wire.proxies import PING_END, PING_SOCKET, PING_UP
 
 _OVER_TLS = (MonitorType.HTTPS, MonitorType.TLS_HELLO)
 
 
-def probe(section: Section, monitor: HealthMonitor, vip_address: str) -> None:
+def probe(section: Section, monitor: HealthMonitor, vip_address: str, *, encrypted: bool) -> None:
     """How members are asked and what is a good answer.
 
-    Without a question, a TCP monitor only connects, and a TLS-HELLO monitor shakes hands.
+    Without a question, a TCP monitor only connects, and a TLS-HELLO monitor shakes hands. ``encrypted``: the
+    pool speaks TLS with its members, so that one of them may choose HTTP/2.
     """
     section.add("timeout", "check", _seconds(monitor.timeout))
     if monitor.type is MonitorType.PING:
@@ -27,20 +29,27 @@ def probe(section: Section, monitor: HealthMonitor, vip_address: str) -> None:
     request: list[str] = ["meth", monitor.http_method or "GET", "uri", monitor.url_path or "/"]
     if monitor.http_version is not None:
         request += ["ver", f"HTTP/{monitor.http_version}"]
-    if monitor.http_version == 1.1:
-        # HTTP/1.1 without a host is malformed, and many servers answer it with 400.
+    if monitor.http_version == 1.1 or encrypted:
+        # HTTP/1.1 and HTTP/2 without a host are malformed, and many servers answer them with 400.
         request += ["hdr", "Host", literal(monitor.domain_name or _host(vip_address))]
     section.add("http-check", "send", *request)
     section.add("http-check", "expect", "status", (monitor.expected_codes or "200").replace(" ", ""))
 
 
 def server_words(
-    monitor: HealthMonitor, *, encrypted: bool, introduced: bool, elsewhere: bool
+    monitor: HealthMonitor,
+    *,
+    encrypted: bool,
+    protocols: Sequence[ALPNProtocol],
+    introduced: bool,
+    elsewhere: bool,
 ) -> tuple[str, ...]:
     """What a checked server says about it.
 
     ``encrypted``: it speaks TLS with its members anyway. Otherwise, a check over TLS does not judge the
-    member's certificate: it asks whether the member serves. ``introduced``: the PROXY header goes first.
+    member's certificate: it asks whether the member serves. ``protocols``: what the pool offers then; the
+    check offers the same, and speaks what the member chooses. By default HAProxy would offer it and speak
+    HTTP/1 whatever was agreed on. ``introduced``: the PROXY header goes first.
     ``elsewhere``: checks go to another address or port than the traffic; what serves there is nothing that we
     know of, so they do not speak as the traffic does. HAProxy would find that out by itself, but not for
     servers that are added while it runs.
@@ -52,6 +61,8 @@ def server_words(
     as_traffic = not elsewhere and monitor.type is not MonitorType.PING
     if monitor.type in _OVER_TLS or (encrypted and as_traffic):
         words += ["check-ssl"]
+        if encrypted and protocols:
+            words += ["check-alpn", ",".join(dict.fromkeys(protocols))]
     if monitor.type in _OVER_TLS and not encrypted:
         words += ["verify", "none"]
     if introduced and as_traffic:

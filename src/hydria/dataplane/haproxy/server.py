@@ -77,6 +77,7 @@ def _checked(pool: Pool, member: Member, monitor: HealthMonitor) -> tuple[str, .
     return check.server_words(
         monitor,
         encrypted=pool.tls_enabled,
+        protocols=pool.alpn_protocols or (),
         introduced=pool.protocol in _SENDS_PROXY,
         elsewhere=bool(member.monitor_address or member.monitor_port),
     )

@@ -20,6 +20,7 @@ _USUAL = (TLSVersion.TLS_V1_2, TLSVersion.TLS_V1_3)  # what HAProxy speaks unles
 _OLD = {TLSVersion.TLS_V1, TLSVersion.TLS_V1_1}
 _SECURITY_LEVEL = "@SECLEVEL="
 _LOWEST_LEVEL = f"{_SECURITY_LEVEL}0"
+_SPEAKS_HTTP = (ListenerProtocol.HTTP, ListenerProtocol.TERMINATED_HTTPS)
 _VERIFY = {
     ClientAuthentication.NONE: "none",
     ClientAuthentication.OPTIONAL: "optional",
@@ -52,7 +53,9 @@ def bind_words(listener: Listener, files: Files) -> Iterator[str]:
 def server_words(pool: Pool, listener: Listener, files: Files) -> Iterator[str]:
     """How members are spoken to; nothing for a pool without TLS.
 
-    With a CA a member has to show a certificate of it, in the name that the client asked for.
+    With a CA a member has to show a certificate of it, in the name that the client asked for. A choice of
+    protocols is left to members where HAProxy speaks what they choose. Clients of other listeners speak what
+    they like and hear of no choice, so there one protocol can be asked for, or none.
     """
     if not pool.tls_enabled:
         return
@@ -69,7 +72,9 @@ def server_words(pool: Pool, listener: Listener, files: Files) -> Iterator[str]:
         yield from ("sni", "ssl_fc_sni")
     elif listener.protocol is ListenerProtocol.HTTP:
         yield from ("sni", "req.hdr(host),field(1,:)")
-    yield from _spoken(pool.tls_ciphers, pool.tls_versions, pool.alpn_protocols)
+    protocols = set(pool.alpn_protocols or ())
+    chosen = listener.protocol in _SPEAKS_HTTP or len(protocols) == 1
+    yield from _spoken(pool.tls_ciphers, pool.tls_versions, pool.alpn_protocols if chosen else None)
 
 
 def _spoken(
