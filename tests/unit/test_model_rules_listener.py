@@ -240,6 +240,18 @@ def test_tls_defaults_of_new_listeners_are_for_terminated_https_alone(protocol):
     assert {name: values[name] for name in TLS_DEFAULTS} == (TLS_DEFAULTS if terminates else NO_TLS)
 
 
+def test_tls_defaults_of_listeners_for_metrics():
+    """Otherwise OpenSSL's would hold, whatever the operator prohibits."""
+    assert create_listener({"protocol": "PROMETHEUS", **CERT}).items() >= TLS_DEFAULTS.items()
+    plain = {"protocol": ListenerProtocol.PROMETHEUS}
+    assert update_listener(plain, CERT) == CERT | TLS_DEFAULTS
+    own = {"tls_ciphers": "HIGH"}
+    kept = {name: value for name, value in TLS_DEFAULTS.items() if name not in own}
+    assert update_listener(plain | own, CERT) == CERT | kept
+    assert update_listener(plain, CERT | own) == CERT | TLS_DEFAULTS | own
+    assert update_listener(plain | CERT, {"name": "new"}) == {"name": "new"}
+
+
 @pytest.mark.parametrize("protocol", ListenerProtocol)
 def test_null_resets_tls_settings_on_every_listener(protocol):
     assert update_listener({"protocol": protocol}, NO_TLS) == TLS_DEFAULTS

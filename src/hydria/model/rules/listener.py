@@ -25,7 +25,7 @@ def listener_created(
     *,
     vip_sg_ids: Sequence[str] = (),
 ) -> dict[str, object]:
-    """A new listener's values, TLS settings filled in where it terminates TLS.
+    """A new listener's values, TLS settings filled in where it terminates TLS, for metrics, too.
 
     Without ``vip_addresses`` (not known yet) the families of CIDRs are not judged. ``vip_sg_ids``: the load
     balancer's own security groups.
@@ -42,7 +42,7 @@ def listener_created(
     tls.judge(completed, deployment.limits)
     _hsts_created(listener)
     _compression_fits(listener)
-    if listener.protocol is ListenerProtocol.TERMINATED_HTTPS:
+    if _terminates(listener):
         for setting, default in deployment.listener_tls.items():
             if completed.get(setting) is None:
                 completed[setting] = default
@@ -58,7 +58,10 @@ def listener_updated(
     *,
     vip_sg_ids: Sequence[str] = (),
 ) -> dict[str, object]:
-    """A listener's changes; null sets a TLS setting back to its default, whatever the protocol [Q]."""
+    """A listener's changes; null sets a TLS setting back to its default, whatever the protocol [Q].
+
+    One that begins to terminate TLS gets those that it has not.
+    """
     completed = _tidied(changes)
     future = draft.updated(listener, completed)
     if listener.transport != "TCP" and (_wants_tls(completed) or completed.get("insert_headers")):
@@ -74,8 +77,11 @@ def listener_updated(
     tls.judge(completed, deployment.limits)
     _hsts_updated(future, completed)
     _compression_fits(future)
+    switched_on = _terminates(future) and not _terminates(listener)
     for setting, default in deployment.listener_tls.items():
-        if setting in completed and completed[setting] is None:
+        nulled = setting in completed and completed[setting] is None
+        unset = setting not in completed and getattr(listener, setting) is None
+        if nulled or (switched_on and unset):
             completed[setting] = default
     tls.judge_together(draft.updated(listener, completed), changes)
     return completed
@@ -152,6 +158,12 @@ def _certificates_fit(listener: Listener) -> None:
             "A client authentication CA reference is required "
             "to specify a client authentication revocation list."
         )
+
+
+def _terminates(listener: Listener) -> bool:
+    return listener.protocol in _TAKES_CERTIFICATES and bool(
+        listener.default_tls_container_ref or listener.sni_container_refs
+    )
 
 
 def _children_allowed(listener: Listener) -> None:
