@@ -28,6 +28,13 @@ REFUSED = "Amphora a0 refused generation 5: haproxy: "
             [make.RULE, make.LISTENER],
             [],
         ),
+        # What follows from another thing is not said of anybody.
+        (
+            "config : parsing [haproxy.cfg:4] : a.; config : parsing [haproxy.cfg:5] : no such ACL.",
+            [make.RULE],
+            [],
+        ),
+        ("config : parsing [haproxy.cfg:5] : a.", [make.POLICY], []),
         (f"config : parsing [haproxy.cfg:3] : 'bind' : unable to load 'tls/{PEM}'.", [], ["local:web"]),
         (
             f"config : Proxy '{make.LISTENER}': unable to load 'tls/{PEM}' at [haproxy.cfg:3].",

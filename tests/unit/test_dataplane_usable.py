@@ -8,8 +8,14 @@ import pytest
 
 from hydria.dataplane import Tuning, Unwritable, haproxy
 from hydria.dataplane.usable import Unusable, Usable, usable
-from hydria.model import secrets
-from hydria.model.statuses import ClientAuthentication, ListenerProtocol, PolicyAction
+from hydria.model import recall, secrets
+from hydria.model.statuses import (
+    ClientAuthentication,
+    CompareType,
+    ListenerProtocol,
+    PolicyAction,
+    ProvisioningStatus,
+)
 from hydria.model.tree import Tree
 from hydria.testing import trees as make
 
@@ -139,12 +145,84 @@ def test_what_amphorae_go_on_with_is_a_fault_and_nothing_is_left_out() -> None:
 
 
 def test_a_refused_rule_takes_its_policy_along_and_nothing_else() -> None:
+    """One that was served already: without it the policy would match more than it ever did."""
     found = served(refused={make.RULE: "no such class"})
     assert [policy.id for policy in found.tree.l7policies] == [make.policy(2).id]
     assert [rule.id for rule in found.tree.l7rules] == [make.rule(3).id]
     assert set(found.faults) == {make.RULE, make.POLICY}
     assert make.RULE in found.faults[make.POLICY]
     assert "no such class" in found.faults[make.POLICY]
+
+
+NEW = ProvisioningStatus.PENDING_CREATE
+
+
+@pytest.mark.parametrize(
+    ("policy", "rules", "left"),
+    [
+        # Added to a policy that is served: that goes on without it.
+        ({}, ({}, {"provisioning_status": NEW}), [make.RULE]),
+        ({}, ({}, {"provisioning_status": ProvisioningStatus.ERROR}), [make.RULE]),
+        ({}, ({}, {"provisioning_status": ProvisioningStatus.PENDING_UPDATE, "previous": {}}), [make.RULE]),
+        # Nothing is left of it, or nothing was served: it would match what it never should.
+        ({}, ({"admin_state_up": False}, {"provisioning_status": NEW}), []),
+        ({"provisioning_status": NEW}, ({}, {"provisioning_status": NEW}), []),
+        ({"provisioning_status": ProvisioningStatus.ERROR}, ({}, {"provisioning_status": NEW}), []),
+    ],
+)
+def test_a_policy_goes_on_without_a_new_rule_that_is_refused(
+    policy: Any, rules: Any, left: list[str]
+) -> None:
+    second = make.rule(2).id
+    tree = make.tree(
+        make.listener(), make.policy(**policy), make.rule(1, **rules[0]), make.rule(2, **rules[1])
+    )
+    found = usable(tree, Unusable(refused={second: "why"}))
+    assert [rule.id for rule in found.tree.l7rules] == left
+    assert set(found.faults) == ({second} if left else {second, make.POLICY})
+
+
+def test_what_was_changed_into_something_refused_is_served_as_it_was() -> None:
+    previous = {"value": "/before", "compare_type": "STARTS_WITH"}
+    rule = make.rule(value="[[:no:]]", compare_type=CompareType.REGEX, previous=previous)
+    tree = make.tree(make.listener(), make.policy(), rule)
+    found = usable(tree, Unusable(refused={make.RULE: "no such class."}))
+    assert [(each.value, each.compare_type) for each in found.tree.l7rules] == [
+        ("/before", CompareType.STARTS_WITH)
+    ]
+    assert found.faults == {make.RULE: "no such class. It is served as it was before."}
+    hopeless = usable(tree, Unusable(refused={make.RULE: "why"}, hopeless={make.RULE}))
+    assert set(hopeless.faults) == {make.RULE, make.POLICY}
+    assert hopeless.tree.l7policies == ()
+
+
+def test_a_listener_and_a_pool_as_they_were_have_their_structures_again() -> None:
+    before = {"session_persistence": {"type": "APP_COOKIE", "cookie_name": "a"}, "tls_enabled": False}
+    tree = make.tree(
+        make.listener(2, default_pool_id=POOL, **TERMINATING, previous={"default_tls_container_ref": "old"}),
+        make.pool(tls_enabled=True, previous=before),
+    )
+    found = usable(tree, Unusable(refused={TLS: "x", POOL: "y"}))
+    assert secrets.of((*found.tree.listeners, *found.tree.pools)) == {"old": "certificate"}
+    assert "stick match req.cook(a)" in haproxy.render(found.tree, Tuning(), {"old": None}).config
+
+
+@pytest.mark.parametrize(
+    ("status", "known", "expected"),
+    [
+        ("ACTIVE", None, {"name": "rule"}),
+        ("ACTIVE", {"name": "older"}, {"name": "rule"}),
+        ("PENDING_UPDATE", None, {"name": "rule"}),
+        ("PENDING_UPDATE", {"name": "served"}, {"name": "served"}),
+        ("ERROR", {"value": "served"}, {"name": "rule", "value": "served"}),
+        ("PENDING_CREATE", None, {}),
+        ("ERROR", None, {}),
+        ("PENDING_UPDATE", {}, {}),
+    ],
+)
+def test_what_a_change_goes_back_to(status: str, known: Any, expected: dict[str, object]) -> None:
+    item = make.pool(name="rule", provisioning_status=ProvisioningStatus(status), previous=known)
+    assert recall.before(item, {"name": "new", "tags": ["x"], "nothing": 1}) == expected
 
 
 @pytest.mark.parametrize(

@@ -16,10 +16,11 @@ from hydria.housekeeping.renewals import Renewals
 from hydria.messages import LocalWakeups
 from hydria.model.amphora import Amphora
 from hydria.model.errors import DriverError, HydriaError, Lacking, NotFound, Refused, Unreachable
+from hydria.model.l7rule import L7Rule
 from hydria.model.listener import Listener
 from hydria.model.pool import Pool
 from hydria.model.secrets import SecretKind
-from hydria.model.statuses import AmphoraStatus, ClientAuthentication, ListenerProtocol
+from hydria.model.statuses import AmphoraStatus, ClientAuthentication, CompareType, ListenerProtocol
 from hydria.store import amphorae, changes, rows, tables, trees
 from hydria.testing import trees as make
 from hydria.wire.state import Applied, DesiredState
@@ -359,6 +360,53 @@ def test_what_the_daemon_refuses_is_left_out_and_says_so(scene: Scene) -> None:
     assert (scene.faults(), scene.due()) == ({}, False)
     tree = scene.bench.tree(make.BALANCER)
     assert {str(item.operating_status) for item in (*tree.l7rules, *tree.l7policies)} == {"ONLINE"}
+
+
+def test_what_was_changed_into_something_refused_is_served_as_it_was(scene: Scene) -> None:
+    """And its neighbors change; also in a new amphora."""
+    scene.converge()
+    before = scene.state().files
+    scene.agent.refuses = {rf"acl {make.RULE} path -m reg": "regex is invalid"}
+    change = {"compare_type": CompareType.REGEX, "value": "[[:number:]]"}
+    update(scene, L7Rule, make.RULE, **change)
+    update(scene, Pool, make.POOL, lb_algorithm="LEAST_CONNECTIONS")
+    assert scene.converge().result is Result.DONE
+    assert scene.state().files == before
+    assert "balance leastconn" in scene.state().haproxy
+    said = "It cannot be served, HAProxy says: regex is invalid. It is served as it was before."
+    assert scene.faults() == {make.RULE: said}
+    # Another mistake does not make one forget what was served.
+    update(scene, L7Rule, make.RULE, value="[[:letter:]]")
+    (amphora,) = scene.bench.amphorae(make.BALANCER)
+    scene.bench.store.transact(lambda tx: amphorae.update(tx, amphora.id, status=AmphoraStatus.ERROR))
+    assert scene.converge().result is Result.DONE
+    assert scene.state().files == before
+    assert scene.faults() == {make.RULE: said}
+    # What is served by now is what the next one goes back to.
+    update(scene, L7Rule, make.RULE, compare_type=CompareType.ENDS_WITH, value=".js")
+    scene.converge()
+    assert scene.faults() == {}
+    served = scene.state().files
+    assert served != before
+    update(scene, L7Rule, make.RULE, **change)
+    scene.converge()
+    assert scene.state().files == served
+    # Unless that is refused by now, too.
+    scene.agent.refuses = {rf"acl {make.RULE}": "regex is invalid"}
+    scene.bench.wait_for_retry(make.BALANCER)
+    scene.converge()
+    assert set(scene.faults()) == {make.RULE, make.POLICY}
+
+
+def test_a_listener_goes_back_to_the_certificate_it_had(scene: Scene) -> None:
+    scene.converge()
+    served = scene.state().files
+    scene.agent.refuses = {"ciphers NO": "unable to set SSL cipher list"}
+    update(scene, Listener, SECURE, tls_ciphers="NO", default_tls_container_ref="new")
+    assert scene.converge().result is Result.DONE
+    assert scene.state().files == served
+    assert scene.fronts() == {PLAIN, SECURE}
+    assert list(scene.faults()) == [SECURE]
 
 
 def test_a_refused_object_can_be_deleted(scene: Scene) -> None:

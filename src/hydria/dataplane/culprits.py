@@ -45,7 +45,11 @@ def culprits(said: str, rendered: Rendered, tree: Tree) -> Culprits:
             owner = max(_ID.findall(text), key=lambda found: known.get(found, -1), default="")
         if not named and owner in known:
             objects.setdefault(owner, text)
-    return Culprits({}, secrets) if secrets else Culprits(objects)
+    if secrets:
+        return Culprits({}, secrets)
+    # A policy's line cannot be read when a rule that it names could not.
+    follow = {rule.l7policy_id for rule in tree.l7rules if rule.id in objects}
+    return Culprits({key: text for key, text in objects.items() if key not in follow})
 
 
 def isolate(

@@ -10,27 +10,34 @@ The rule: never serve without a protection that was asked for, and never more th
   the connection.
 - An L7 policy with an unusable rule decides nothing: without that rule it would match more than it should.
 - A pool without an unusable monitor is served unchecked.
+
+What was changed into something that daemons refuse is served as it was before; what was added, is not served,
+and an L7 policy that was served without a new rule goes on without it.
 """
 
 from __future__ import annotations
 
 import dataclasses
 from collections.abc import Iterable, Mapping
+from collections.abc import Set as AbstractSet
 from dataclasses import dataclass, field
+from typing import TypeVar
 
 import msgspec
 
-from hydria.model import secrets
+from hydria.model import recall, secrets
 from hydria.model.listener import Listener
 from hydria.model.load_balancer import LoadBalancer
 from hydria.model.pool import Pool
-from hydria.model.resource import Resource
+from hydria.model.resource import Recalled
 from hydria.model.statuses import ClientAuthentication
 from hydria.model.tree import Tree
 
+R = TypeVar("R", bound=Recalled)
 _WITHOUT_SNI = "The listener serves without it."
 _NOT_SERVED = "The listener is not served until it can be used."
 _POOL_NOT_SERVED = "The pool gets no traffic until it can be used."
+_AS_BEFORE = "It is served as it was before."
 _KEPT = "Amphorae that have it go on with it."
 
 
@@ -39,12 +46,14 @@ class Unusable:
     """What cannot be used, each with the reason in words for the owner.
 
     missing: references to secrets that are not to be had. kept: those whose content the amphora has, and goes
-    on with. refused: ids of objects that cannot be part of a configuration.
+    on with. refused: ids of objects that cannot be part of a configuration as they are; hopeless: those of
+    them that could not as they were before either.
     """
 
     missing: Mapping[str, str] = field(default_factory=dict)
     kept: Mapping[str, str] = field(default_factory=dict)
     refused: Mapping[str, str] = field(default_factory=dict)
+    hopeless: AbstractSet[str] = frozenset()
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,11 +73,16 @@ def usable(tree: Tree, unusable: Unusable) -> Usable:
     if not (unusable.missing or unusable.kept or unusable.refused):
         return Usable(tree, {})
     faults: dict[str, str] = {}
+    tree = _recalled(tree, unusable, faults)
+    unusable = dataclasses.replace(
+        unusable, refused={key: text for key, text in unusable.refused.items() if key not in faults}
+    )
     balancer, refused = tree.load_balancer, unusable.refused
     listeners = [_listener(balancer, listener, unusable, faults) for listener in tree.listeners]
     pools = [_pool(balancer, pool, unusable, faults) for pool in tree.pools]
     empty = {after.id for before, after in zip(tree.pools, pools, strict=True) if before is not after}
     policies = dict(_policies(tree, refused))
+    dropped = {rule.id for rule in tree.l7rules if rule.id in refused or rule.l7policy_id in policies}
     for item in tree.children():
         if item.id in refused:
             faults[item.id] = refused[item.id]
@@ -84,23 +98,42 @@ def usable(tree: Tree, unusable: Unusable) -> Usable:
                 each for each in tree.health_monitors if each.pool_id not in empty and each.id not in refused
             ),
             l7policies=tuple(each for each in tree.l7policies if each.id not in policies),
-            l7rules=tuple(each for each in tree.l7rules if each.l7policy_id not in policies),
+            l7rules=tuple(each for each in tree.l7rules if each.id not in dropped),
         ).desired(),
         faults | policies,
     )
 
 
-def users(tree: Tree, reference: str) -> Iterable[Resource]:
-    """The listeners and pools that need a secret."""
-    for item in (*tree.listeners, *tree.pools):
-        if reference in secrets.in_use(tree.load_balancer, [item]):
-            yield item
+def _recalled(tree: Tree, unusable: Unusable, faults: dict[str, str]) -> Tree:
+    """The tree with what is refused as it was before, where it was served then."""
+    tried = unusable.refused.keys() - unusable.hopeless
+
+    def before(item: R) -> R:
+        was = recall.as_before(item) if item.id in tried else None
+        if was is None:
+            return item
+        faults[item.id] = f"{unusable.refused[item.id]} {_AS_BEFORE}"
+        return was
+
+    if not tried:
+        return tree
+    return dataclasses.replace(
+        tree,
+        listeners=tuple(map(before, tree.listeners)),
+        pools=tuple(map(before, tree.pools)),
+        health_monitors=tuple(map(before, tree.health_monitors)),
+        l7policies=tuple(map(before, tree.l7policies)),
+        l7rules=tuple(map(before, tree.l7rules)),
+    )
 
 
 def _policies(tree: Tree, refused: Mapping[str, str]) -> Iterable[tuple[str, str]]:
     """The L7 policies that decide nothing, each with the reason."""
+    served = {policy.id for policy in tree.l7policies if not recall.never_served(policy)}
+    rules = {rule.l7policy_id for rule in tree.l7rules if rule.id not in refused and rule.admin_state_up}
     for rule in tree.l7rules:
-        if rule.id in refused:
+        added = recall.never_served(rule) and rule.l7policy_id in served & rules
+        if rule.id in refused and not added:
             yield (
                 rule.l7policy_id,
                 f"Its rule {rule.id} cannot be used, so it decides nothing: {refused[rule.id]}",

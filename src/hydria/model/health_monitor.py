@@ -5,13 +5,13 @@ from __future__ import annotations
 from typing import Annotated, ClassVar
 
 from hydria.model import alphabets, kinds
-from hydria.model.resource import IDENTIFIER, TEXT, Attribute, Null, Resource, Use, internal
+from hydria.model.resource import IDENTIFIER, TEXT, Attribute, Null, Recalled, Use, internal
 from hydria.model.statuses import HTTPMethod, MonitorType
 
 _SECONDS = kinds.Integer(0, 24 * 24 * 3600)
 
 
-class HealthMonitor(Resource, frozen=True, kw_only=True):
+class HealthMonitor(Recalled, frozen=True, kw_only=True):
     """Probes of every member of one pool.
 
     ``delay`` and ``timeout`` are seconds; ``max_retries`` successes bring a member up, ``max_retries_down``

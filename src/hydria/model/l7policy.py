@@ -7,13 +7,13 @@ from typing import Annotated, ClassVar
 from hydria.model import alphabets, kinds, modification
 from hydria.model.extensions import L7_ACTIONS
 from hydria.model.modification import FixedResponse, HeaderChange, UrlRewrite
-from hydria.model.resource import IDENTIFIER, TEXT, Attribute, Null, Resource, Use, extended, internal
+from hydria.model.resource import IDENTIFIER, TEXT, Attribute, Null, Recalled, Use, extended, internal
 from hydria.model.statuses import PolicyAction
 
 LAST = 2**31 - 1  # the position that says: behind all others
 
 
-class L7Policy(Resource, frozen=True, kw_only=True):
+class L7Policy(Recalled, frozen=True, kw_only=True):
     """One of a listener's policies; they are tried in the order of their positions, and the first match wins.
 
     Positions of a listener's policies are 1, 2, 3, … without gaps (store/positions.py).

@@ -5,14 +5,14 @@ from __future__ import annotations
 from typing import Annotated, ClassVar
 
 from hydria.model import kinds
-from hydria.model.resource import IDENTIFIER, Attribute, Null, Resource, Use, internal
+from hydria.model.resource import IDENTIFIER, Attribute, Null, Recalled, Use, internal
 from hydria.model.statuses import CompareType, RuleType
 
 # What of these texts a rule takes depends on its type (rules/l7rule.py).
 _TEXT = kinds.Text(tabs=True)
 
 
-class L7Rule(Resource, frozen=True, kw_only=True):
+class L7Rule(Recalled, frozen=True, kw_only=True):
     """A comparison with a part of the request; ``invert`` turns its result round."""
 
     root: ClassVar[str] = "rule"

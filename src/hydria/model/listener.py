@@ -8,7 +8,7 @@ from typing import Annotated, Any, ClassVar
 
 from hydria.model import alphabets, kinds
 from hydria.model.extensions import COMPRESSION
-from hydria.model.resource import IDENTIFIER, TEXT, Attribute, Configured, Resource, Use, extended
+from hydria.model.resource import IDENTIFIER, TEXT, Attribute, Configured, Recalled, Use, extended
 from hydria.model.statuses import ALPNProtocol, ClientAuthentication, ListenerProtocol, TLSVersion
 
 SECRET_REF = kinds.Text()
@@ -23,7 +23,7 @@ def _tls(kind: kinds.Kind, since: str, **more: Any) -> Attribute:
     return Attribute(kind=kind, null=None, since=since, **more)
 
 
-class Listener(Resource, frozen=True, kw_only=True):
+class Listener(Recalled, frozen=True, kw_only=True):
     """Where clients arrive."""
 
     root: ClassVar[str] = "listener"

@@ -8,7 +8,7 @@ import msgspec
 
 from hydria.model import alphabets, kinds
 from hydria.model.extensions import DRAIN_TIMEOUT, PRESERVE_SOURCE, SLOW_START
-from hydria.model.resource import IDENTIFIER, TEXT, Attribute, Null, Resource, Use, extended
+from hydria.model.resource import IDENTIFIER, TEXT, Attribute, Null, Recalled, Use, extended
 from hydria.model.statuses import Algorithm, ALPNProtocol, PersistenceType, PoolProtocol, TLSVersion
 
 # A POST must give a type; a PUT may leave it out when one is stored (rules/pool.py).
@@ -33,7 +33,7 @@ class SessionPersistence(msgspec.Struct, frozen=True, kw_only=True):
     persistence_granularity: str | None = None
 
 
-class Pool(Resource, frozen=True, kw_only=True):
+class Pool(Recalled, frozen=True, kw_only=True):
     """A group of members that serve the same thing."""
 
     root: ClassVar[str] = "pool"

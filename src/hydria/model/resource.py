@@ -165,6 +165,12 @@ class Resource(Declared, frozen=True, kw_only=True):
         return not self.provisioning_status.going
 
 
+class Recalled(Resource, frozen=True, kw_only=True):
+    """One whose values a daemon may refuse. previous: what to go back to then (model/recall.py)."""
+
+    previous: Annotated[dict[str, Any] | None, internal(kinds.TextMap(), shown=False, listed=False)] = None
+
+
 R = TypeVar("R", bound=Declared)
 
 

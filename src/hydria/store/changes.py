@@ -9,8 +9,9 @@ from typing import Any
 import msgspec
 import sqlalchemy as sa
 
+from hydria.model import recall
 from hydria.model.load_balancer import LoadBalancer
-from hydria.model.resource import Resource, build
+from hydria.model.resource import Recalled, Resource, build
 from hydria.model.statuses import ProvisioningStatus
 from hydria.store import events, rows, tables
 from hydria.store.batches import batches
@@ -100,6 +101,8 @@ def update_object(
     values = {
         **changes, "provisioning_status": status, "generation": generation, "updated_at": rows.now()
     }  # fmt: skip
+    if isinstance(item, Recalled):
+        values["previous"] = recall.before(item, changes)
     rows.update_one(tx, type(item), item.id, rows.to_row(type(item), values))
     if events.collecting(tx):
         events.note(tx, build(type(item), msgspec.structs.asdict(item) | values), What.UPDATE_START)

@@ -251,6 +251,8 @@ def _applied(resource: type[Resource]) -> sa.Update:
         "provisioning_status": str(ProvisioningStatus.ACTIVE), "fault": None, "fault_since": None,
         "been_active": True, "updated_at": _moment(),
     }  # fmt: skip
+    if "previous" in table.c:
+        values["previous"] = None
     if resource in _UNOBSERVED:
         values["operating_status"] = sa.case(
             (table.c.admin_state_up.is_(True), str(OperatingStatus.ONLINE)),

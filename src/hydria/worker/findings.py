@@ -22,15 +22,19 @@ class Findings:
         self._lock = threading.Lock()
         self._supply: Supply | None = None
         self._refused: dict[str, str] = {}
+        self._hopeless: frozenset[str] = frozenset()
         self._unloadable: dict[str, str] = {}
         self._lacking: dict[str, frozenset[str]] = {}
         self._served: dict[str, Mapping[str, str]] = {}
 
     def supply(self, manager: CertificateManager, tree: Tree) -> Supply:
-        """The secrets, read when the first amphora needs them."""
+        """The secrets of a tree, read when the first amphora needs them."""
         with self._lock:
             if self._supply is None:
                 self._supply = secrets.read(manager, tree)
+            elif not secrets.needed(tree) <= self._supply.known:
+                # Something is served as it was before, with what was its own then.
+                self._supply = self._supply.joined(secrets.read(manager, tree))
             return self._supply
 
     def unusable(self, amphora_id: str) -> Unusable:
@@ -45,6 +49,7 @@ class Findings:
                 # What only cannot be read now is no fault of an object that is served all the same.
                 kept={key: reason for key, reason in withheld.items() if key not in lacking},
                 refused=dict(self._refused),
+                hopeless=self._hopeless,
             )
 
     def contents(self, amphora_id: str) -> dict[str, str | None]:
@@ -55,12 +60,17 @@ class Findings:
             withheld = {*supply.gone, *supply.away, *self._unloadable} - lacking
             return {**supply.pem, **dict.fromkeys(withheld)}
 
-    def refuse(self, objects: Mapping[str, str]) -> bool:
-        """Note that objects cannot be part of a configuration; whether that is news."""
+    def refuse(self, objects: Mapping[str, str], tried: Unusable) -> bool:
+        """Note that objects cannot be part of a configuration; whether that is news.
+
+        tried: what was known when it was tried. Those that were refused then are so as they were before, too.
+        """
         with self._lock:
-            news = objects.keys() - self._refused.keys()
-            self._refused |= {key: objects[key] for key in news}
-            return bool(news)
+            hopeless = objects.keys() & tried.refused.keys()
+            news = bool(objects.keys() - tried.refused.keys()) or not hopeless <= tried.hopeless
+            self._refused = {**objects, **self._refused}
+            self._hopeless |= hopeless
+            return news
 
     def unload(self, amphora_id: str, references: Mapping[str, str], kept: frozenset[str]) -> bool:
         """Note that daemons cannot load what secrets hold; whether that is news.

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Mapping
+from collections.abc import Set as AbstractSet
 from dataclasses import dataclass, field
 
 from hydria.drivers.certificates.manager import CertificateManager, versions
@@ -31,6 +32,22 @@ class Supply:
     away: Mapping[str, str] = field(default_factory=dict)
     versions: str = ""
 
+    @property
+    def known(self) -> AbstractSet[str]:
+        """The references that were looked for."""
+        return {*self.pem, *self.gone, *self.away}
+
+    def joined(self, more: Supply) -> Supply:
+        """With more secrets; the versions stay those of what is wanted."""
+        return Supply(
+            {**more.pem, **self.pem}, {**more.gone, **self.gone}, {**more.away, **self.away}, self.versions
+        )
+
+
+def needed(tree: Tree) -> AbstractSet[str]:
+    """The references that amphorae need for a tree."""
+    return secrets.in_use(tree.load_balancer, (*tree.listeners, *tree.pools)).keys()
+
 
 def read(manager: CertificateManager, tree: Tree) -> Supply:
     """What the amphorae need of the store, or why not; raises no HydriaError.
@@ -38,16 +55,16 @@ def read(manager: CertificateManager, tree: Tree) -> Supply:
     The versions are read first, so they are never newer than the contents.
     """
     project_id = tree.load_balancer.project_id
-    needed = secrets.in_use(tree.load_balancer, (*tree.listeners, *tree.pools))
+    wanted = secrets.in_use(tree.load_balancer, (*tree.listeners, *tree.pools))
     found: dict[str, str] = {}
     gone: dict[str, str] = {}
     away: dict[str, str] = {}
     try:
-        known = versions(manager, needed, project_id)
+        known = versions(manager, wanted, project_id)
     except HydriaError:
         known = _UNKNOWN
     silence: HydriaError | None = None
-    for reference, kind in needed.items():
+    for reference, kind in wanted.items():
         try:
             if silence is not None:
                 raise silence  # one that does not answer need not be waited for again

@@ -54,13 +54,13 @@ class _Placement:
             try:
                 self._put(unusable)
             except Unwritable as error:
-                if not (error.owner and self._findings.refuse({error.owner: error.message})):
+                if not (error.owner and self._findings.refuse({error.owner: error.message}, unusable)):
                     raise
             except Lacking as lacking:
                 if not self._lack(lacking):
                     raise
             except Refused as refusal:
-                if not self._blame(refusal) and not self._isolate(refusal):
+                if not self._blame(refusal, unusable) and not self._isolate(refusal, unusable):
                     raise
             else:
                 return
@@ -69,6 +69,7 @@ class _Placement:
     def _put(self, unusable: Unusable) -> None:
         """Have the amphora serve what can be, and note what cannot."""
         served = usable(self._tree, unusable)
+        self._findings.supply(self._tools.certificates, served.tree)
         contents = self._findings.contents(self._amphora.id)
         self._rendered = dataplane.render(served.tree, (self._interface,), self._tools.tuning, contents)
         state = dataclasses.replace(self._rendered.state, heartbeats=self._told)
@@ -81,7 +82,7 @@ class _Placement:
             self._amphora.id, frozenset(references[name] for name in lacking.names if name in references)
         )
 
-    def _blame(self, refusal: Refused) -> bool:
+    def _blame(self, refusal: Refused, tried: Unusable) -> bool:
         """Leave out what the daemon names in its refusal; False when that is nothing new."""
         found = culprits(refusal.message, self._rendered, self._tree)
         objects = {key: faults.discreet(text) for key, text in found.objects.items()}
@@ -89,7 +90,7 @@ class _Placement:
             key: f"Could not use certificate: {[key]}. {faults.discreet(text)}"
             for key, text in found.secrets.items()
         }
-        blamed = self._findings.refuse(objects)
+        blamed = self._findings.refuse(objects, tried)
         kept = frozenset(
             self._rendered.references[file.name]
             for file in self._rendered.state.files
@@ -105,11 +106,10 @@ class _Placement:
             )
         return blamed
 
-    def _isolate(self, refusal: Refused) -> bool:
+    def _isolate(self, refusal: Refused, tried: Unusable) -> bool:
         """Find out by trying what is not refused; False when it is no listener's fault."""
-        unusable = self._findings.unusable(self._amphora.id)
         reason = faults.for_owner(refusal)
-        served = usable(self._tree, unusable).tree
+        served = usable(self._tree, tried).tree
         # What has changed last is the most likely, above all where the amphora served the rest before.
         suspects = [
             listener.id
@@ -121,12 +121,16 @@ class _Placement:
 
         def accepts(left_out: AbstractSet[str]) -> bool:
             self._tools.check_wanted()
-            refused = {**unusable.refused, **dict.fromkeys(left_out, reason)}
+            refused = {**tried.refused, **dict.fromkeys(left_out, reason)}
+            hopeless = tried.hopeless | left_out
             try:
-                self._put(dataclasses.replace(unusable, refused=refused))
+                self._put(dataclasses.replace(tried, refused=refused, hopeless=hopeless))
             except Refused:
                 return False
             return True
 
         found = isolate(suspects[:_SUSPECTS], accepts, at_once=not self._amphora.applied_generation)
-        return found is not None and self._findings.refuse(dict.fromkeys(found, reason))
+        if found is None:
+            return False
+        given_up = dataclasses.replace(tried, refused={**tried.refused, **dict.fromkeys(found, reason)})
+        return self._findings.refuse(dict.fromkeys(found, reason), given_up)
