@@ -14,9 +14,9 @@ import pytest
 from hydria.drivers.amphora.rest import RestAmphoraDriver
 from hydria.drivers.certificates.local_ca import LocalCertificateAuthority
 from hydria.model.amphora import Amphora
-from hydria.model.errors import DriverError, Unreachable
+from hydria.model.errors import DriverError, Lacking, Unreachable
 from hydria.testing.agent import FakeAgent, fake_agent
-from hydria.wire.state import DesiredState
+from hydria.wire.state import DesiredState, File
 from tests import driver_lab
 
 
@@ -94,6 +94,17 @@ def test_an_answer_that_is_none_names_the_amphora(
         driver.apply(amphora, DesiredState(1))
     assert words in failed.value.message
     assert amphora.id in failed.value.message
+
+
+def test_an_agent_of_an_earlier_release_has_to_be_given_every_file(
+    driver: RestAmphoraDriver, amphora: Amphora, agent: FakeAgent
+) -> None:
+    agent.answer = (400, b'{"error": "content of file: unexpected value"}')
+    with pytest.raises(Lacking) as lacking:
+        driver.apply(amphora, DesiredState(1, files=(File("a.pem", None), File("b.list", "a.pem"))))
+    assert lacking.value.names == {"a.pem"}
+    with pytest.raises(DriverError, match="answered 400"):
+        driver.apply(amphora, DesiredState(1, files=(File("b.list", "a.pem"),)))
 
 
 def test_whoever_inherited_the_address_is_not_the_amphora(driver: RestAmphoraDriver) -> None:

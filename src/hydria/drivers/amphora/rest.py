@@ -71,6 +71,9 @@ class RestAmphoraDriver:
     def apply(self, amphora: Amphora, state: DesiredState) -> Applied:
         """Put the desired state."""
         status, answer = self._ask(amphora, "PUT", _STATE, encode(state))
+        kept = [file.name for file in state.files if file.content is None]
+        if status == 400 and kept:  # an agent of an earlier release has no word for it
+            raise Lacking(f"Amphora {amphora.id} cannot go on with {', '.join(kept)}.", kept)
         if status not in (200, 409, 422, 424):
             _unexpected(amphora, status, answer)
         try:
