@@ -3,6 +3,7 @@
 import http.client
 import json
 import os
+import re
 import signal
 import socket
 import subprocess
@@ -20,12 +21,22 @@ from hydria.dataplane import Tuning, haproxy
 from hydria.model.member import Member
 from hydria.model.tree import Tree
 from hydria.testing.trees import identifier
+from hydria.wire import capabilities
 from hydria.wire.state import File, Server
 
 T = TypeVar("T")
 
 # A test listener's share of the few descriptors that a test machine may have.
 TUNING = Tuning(default_connection_limit=100)
+
+
+def haproxy_version() -> str:
+    """The version of the HAProxy that these tests find first."""
+    said = subprocess.run(["haproxy", "-v"], capture_output=True, text=True, check=True).stdout
+    return said.split()[2]
+
+
+CAPABILITIES = capabilities.of_version(haproxy_version())
 
 
 class _Handler(BaseHTTPRequestHandler):
@@ -45,6 +56,7 @@ class _Handler(BaseHTTPRequestHandler):
         body = json.dumps({"member": member.name, "headers": self.headers.items()}).encode()
         self.send_response(member.status)
         self.send_header("Content-Length", str(len(body)))
+        self.send_header("ETag", '"1"')
         for value in member.cookies:
             self.send_header("Set-Cookie", value)
         self.end_headers()
@@ -128,7 +140,7 @@ class Proxy:
         self._pids.append(int((self.directory / "haproxy.pid").read_text()))
 
     def serve(self, tree: Tree, secrets: Mapping[str, str] | None = None) -> haproxy.HAProxyArtifacts:
-        rendered = haproxy.render(tree.desired(), TUNING, secrets)
+        rendered = haproxy.render(tree.desired(), TUNING, secrets, CAPABILITIES)
         write(rendered.files, self.directory)
         self.start(rendered.config)
         return rendered
@@ -189,6 +201,12 @@ def check(config: str, directory: Path) -> str:
     complaints = [line for line in done.stderr.splitlines() if not line.startswith("[NOTICE]")]
     assert complaints or done.returncode == 0
     return "\n".join(complaints)
+
+
+def teaches(peers: str) -> bool:
+    """Whether a process, by its answer to ``show peers``, has done with looking for what it could learn itself."""
+    (flags,) = re.findall(r" id=\S+ .*flags=0x([0-9a-f]+)", peers)
+    return int(flags, 16) & 3 == 3
 
 
 def get(

@@ -16,6 +16,7 @@ from hydria.wire.heartbeat import Report
 from hydria.wire.state import DesiredState
 from tests.node import agent_lab
 from tests.node.agent_lab import BACKEND, LISTENER, POOL, VIP, VIP6, Lab, Load, eventually, server, state
+from tests.node.dataplane_lab import CAPABILITIES, haproxy_version
 
 pytestmark = pytest.mark.node
 
@@ -26,7 +27,10 @@ def test_first_state_serves(lab: Lab) -> None:
     assert (applied.generation, applied.reloaded, applied.fault) == (7, True, "")
     assert lab.get() == "8001"
     assert lab.get(VIP6) == "8001"
-    assert lab.info()["generation"] == 7
+    info = lab.info()
+    assert info["generation"] == 7
+    assert info["haproxy_version"] == haproxy_version()
+    assert info["haproxy_capabilities"] == sorted(CAPABILITIES)
 
 
 def test_applying_the_same_again_changes_nothing(lab: Lab) -> None:
@@ -131,7 +135,7 @@ def test_change_that_haproxy_cannot_make_live_is_reloaded(lab: Lab) -> None:
     for port in (8001, 8002):
         lab.member(port)
     lab.apply(state(1, server(8001)))
-    applied = lab.apply(state(2, server(8001), server(8002, options=("cookie", "abc"))))
+    applied = lab.apply(state(2, server(8001), server(8002, options=("init-addr", "none"))))
     assert applied.reloaded
     assert lab.answerers() == {"8001", "8002"}
     assert "cannot do it live" in lab.log

@@ -17,6 +17,7 @@ from hydria.testing.trees import POOL, listener, load_balancer, member, pool, tr
 from hydria.wire.state import DesiredState
 from tests.node import agent_lab
 from tests.node.agent_lab import ETH1, VIP, VIP_NETWORK, Lab, eventually
+from tests.node.dataplane_lab import CAPABILITIES
 
 pytestmark = pytest.mark.node
 LEAVING = {"removed": None, "weight": {"weight": 0}, "disabled": {"admin_state_up": False}}
@@ -47,7 +48,7 @@ def state(
         pool(**more),
         *members,
     )
-    rendered = desired_state(wanted, (ETH1,), Tuning(default_connection_limit=200))
+    rendered = desired_state(wanted, (ETH1,), Tuning(default_connection_limit=200), capabilities=CAPABILITIES)
     return replace(rendered, generation=generation)
 
 

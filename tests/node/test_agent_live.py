@@ -20,6 +20,7 @@ from hydria.testing.trees import POOL, RULE, listener, load_balancer, member, po
 from hydria.wire.state import DesiredState, File
 from tests.node import agent_lab
 from tests.node.agent_lab import VIP, Lab, eventually, server, state
+from tests.node.dataplane_lab import CAPABILITIES
 
 pytestmark = pytest.mark.node
 
@@ -164,7 +165,7 @@ def test_a_burst_beyond_the_connection_limit_waits_and_loses_nothing(lab: Lab, *
             listener(1, protocol_port=80, connection_limit=most),
             listener(2, protocol_port=81, connection_limit=200 - most),
         )
-        rendered = desired_state(wanted, (agent_lab.ETH1,), Tuning())
+        rendered = desired_state(wanted, (agent_lab.ETH1,), Tuning(), capabilities=CAPABILITIES)
         return lab.apply(dataclasses.replace(rendered, generation=generation)).reloaded
 
     apply(1, 2)
@@ -191,7 +192,9 @@ def policed(generation: int, *rules: L7Rule) -> DesiredState:
         policy(),
         *rules,
     )
-    rendered = desired_state(wanted, (agent_lab.ETH1,), Tuning(default_connection_limit=200))
+    rendered = desired_state(
+        wanted, (agent_lab.ETH1,), Tuning(default_connection_limit=200), capabilities=CAPABILITIES
+    )
     return dataclasses.replace(rendered, generation=generation)
 
 

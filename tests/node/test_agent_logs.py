@@ -37,6 +37,7 @@ from hydria.wire.state import DesiredState
 from tests import certificates
 from tests.node import agent_lab
 from tests.node.agent_lab import AMPHORA_ID, ETH1, LB_NETWORK, VIP, VIP_NETWORK, Lab, eventually
+from tests.node.dataplane_lab import CAPABILITIES
 
 pytestmark = pytest.mark.node
 
@@ -137,7 +138,9 @@ def state(generation: int, *receivers: Receiver, protocol: str = "UDP", **more: 
     tenants = Syslog(targets, protocol, 0, retry_interval=1, retry_count=2)
     admins = replace(tenants, facility=1, keep=False)
     tuning = Tuning(default_connection_limit=200, tenant_logs=tenants, admin_logs=admins)
-    return replace(desired_state(served(**more), (ETH1,), tuning), generation=generation)
+    return replace(
+        desired_state(served(**more), (ETH1,), tuning, capabilities=CAPABILITIES), generation=generation
+    )
 
 
 def raw(lab: Lab, request: bytes) -> bytes:
@@ -267,7 +270,7 @@ def test_the_name_in_a_clients_certificate(lab: Lab, udp: Receiver, tmp_path: Pa
         client_authentication=ClientAuthentication.MANDATORY,
     )
     tuning = Tuning(default_connection_limit=200, tenant_logs=Syslog((udp.target,)))
-    lab.apply(replace(desired_state(of, (ETH1,), tuning, secrets), generation=1))
+    lab.apply(replace(desired_state(of, (ETH1,), tuning, secrets, capabilities=CAPABILITIES), generation=1))
 
     def ask() -> None:
         context = ssl.create_default_context(cadata=authority.pem)

@@ -20,6 +20,7 @@ from hydria.testing.trees import POOL, identifier, listener, load_balancer, memb
 from hydria.wire.state import DesiredState
 from tests.node import agent_lab
 from tests.node.agent_lab import ETH1, VIP, VIP_NETWORK, Lab, Load, eventually
+from tests.node.dataplane_lab import CAPABILITIES
 
 pytestmark = pytest.mark.node
 
@@ -54,7 +55,7 @@ def state(
         pool(protocol=speaks, session_persistence=sticky, **of_pool),
         *children,
     )
-    rendered = desired_state(wanted, (ETH1,), Tuning(default_connection_limit=200))
+    rendered = desired_state(wanted, (ETH1,), Tuning(default_connection_limit=200), capabilities=CAPABILITIES)
     return replace(rendered, generation=generation)
 
 

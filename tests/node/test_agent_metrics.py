@@ -26,6 +26,7 @@ from hydria.wire.state import DesiredState, Service, Target
 from tests import certificates
 from tests.node import agent_lab
 from tests.node.agent_lab import ETH1, VIP, VIP6, VIP_NETWORK, Lab, eventually
+from tests.node.dataplane_lab import CAPABILITIES
 
 pytestmark = pytest.mark.node
 
@@ -59,7 +60,9 @@ def served(**metrics: object) -> Tree:
 
 
 def state(generation: int, of: Tree) -> DesiredState:
-    return replace(desired_state(of, (ETH1,), TUNING, SECRETS), generation=generation)
+    return replace(
+        desired_state(of, (ETH1,), TUNING, SECRETS, capabilities=CAPABILITIES), generation=generation
+    )
 
 
 def ask(

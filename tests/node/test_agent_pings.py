@@ -14,6 +14,7 @@ from hydria.testing.trees import POOL, identifier, listener, load_balancer, memb
 from hydria.wire.state import DesiredState
 from tests.node import agent_lab
 from tests.node.agent_lab import ETH1, VIP, VIP6, VIP_NETWORK, Lab
+from tests.node.dataplane_lab import CAPABILITIES
 
 pytestmark = pytest.mark.node
 
@@ -41,7 +42,7 @@ def state(generation: int, two: str | None, **more: object) -> DesiredState:
         member(3, address="fd78::1", protocol_port=8003),
         monitor(type=MonitorType.PING, delay=1, timeout=1, max_retries=1, max_retries_down=1),
     )
-    rendered = desired_state(wanted, (ETH1,), Tuning(default_connection_limit=200))
+    rendered = desired_state(wanted, (ETH1,), Tuning(default_connection_limit=200), capabilities=CAPABILITIES)
     return replace(rendered, generation=generation)
 
 

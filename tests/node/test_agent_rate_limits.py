@@ -30,6 +30,7 @@ from hydria.testing.trees import (
 from hydria.wire.state import DesiredState
 from tests.node import agent_lab
 from tests.node.agent_lab import ETH1, VIP, VIP6, VIP_NETWORK, Lab, eventually
+from tests.node.dataplane_lab import CAPABILITIES
 
 pytestmark = pytest.mark.node
 TUNING = Tuning(default_connection_limit=200)
@@ -55,7 +56,7 @@ def limited(*limits: Resource, **of_listener: object) -> Tree:
 
 
 def state(generation: int, of: Tree) -> DesiredState:
-    return replace(desired_state(of, (ETH1,), TUNING), generation=generation)
+    return replace(desired_state(of, (ETH1,), TUNING, capabilities=CAPABILITIES), generation=generation)
 
 
 def ask(lab: Lab, path: str = "/", address: str = VIP) -> str:

@@ -48,6 +48,7 @@ from hydria.wire.state import DesiredState
 from tests import certificates
 from tests.node import agent_lab
 from tests.node.agent_lab import ETH1, VIP, VIP_NETWORK, Lab, eventually
+from tests.node.dataplane_lab import CAPABILITIES
 
 pytestmark = pytest.mark.node
 
@@ -149,7 +150,7 @@ def sequences(draw: st.DrawFn) -> list[DesiredState]:
         renewed = draw(st.sets(st.sampled_from(CERTIFICATES)))
         secrets = {name: SECRETS[name in renewed][name] for name in CERTIFICATES}
         rendered = desired_state(
-            draw(trees(structure)), (ETH1,), Tuning(default_connection_limit=100), secrets
+            draw(trees(structure)), (ETH1,), Tuning(default_connection_limit=100), secrets, CAPABILITIES
         )
         made.append(replace(rendered, generation=generation))
     return made

@@ -16,6 +16,7 @@ from hydria.model.pool import SessionPersistence
 from hydria.model.statuses import PersistenceType
 from hydria.testing import bodies, strategies
 from hydria.testing.trees import POOL, listener, member, monitor, pool, tree
+from hydria.wire import capabilities
 from hydria.wire.state import Service, Target
 from tests import certificates
 from tests.node import dataplane_lab as lab
@@ -35,7 +36,14 @@ RARELY = settings(
 @pytest.mark.parametrize("golden", sorted(GOLDEN.glob("*.cfg")), ids=lambda path: path.stem)
 def test_haproxy_loads_golden_configurations_without_a_word(golden, tmp_path):
     make_files(golden, tmp_path)
-    assert lab.check(golden.read_text(), tmp_path) == ""
+    assert lab.check(told(golden).read_text(), tmp_path) == ""
+
+
+def told(golden: Path) -> Path:
+    """What the HAProxy of this machine is told in place of what every version is."""
+    newer = [each.parent.name for each in GOLDEN.glob(f"*/{golden.name}")]
+    same = [each for each in newer if capabilities.of_version(each) == lab.CAPABILITIES]
+    return GOLDEN / same[0] / golden.name if same else golden
 
 
 def make_files(golden: Path, directory: Path) -> None:
@@ -59,7 +67,7 @@ def test_nft_loads_golden_rulesets(golden):
 @RARELY
 @given(strategies.served_trees())
 def test_haproxy_and_nft_load_what_the_api_accepts(tree):
-    state = desired_state(tree, (), Tuning())
+    state = desired_state(tree, (), Tuning(), capabilities=lab.CAPABILITIES)
     if state.haproxy:
         with tempfile.TemporaryDirectory() as directory:
             lab.write(state.files, Path(directory))
@@ -103,7 +111,7 @@ def test_haproxy_loads_every_path_and_cookie_name_that_the_api_accepts(texts):
         *(member(number, pool_id=pools[number - 1]) for number in numbers),
     )
     with tempfile.TemporaryDirectory() as directory:
-        state = desired_state(of, (), Tuning())
+        state = desired_state(of, (), Tuning(), capabilities=lab.CAPABILITIES)
         lab.write(state.files, Path(directory))
         assert lab.check(state.haproxy, Path(directory)) == ""
 

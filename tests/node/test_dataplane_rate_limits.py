@@ -306,7 +306,7 @@ def test_limits_outlive_the_process(proxy: lab.Proxy, web: http.server.Threading
     proxy.serve(made)
     assert [get(port) for _ in range(6)] == ["200"] * 5 + ["429"]
     # The very first process looks for a predecessor for five seconds, and before that it teaches nobody.
-    lab.eventually(lambda: "flags=0x33" in proxy.ask("show peers"))
+    lab.eventually(lambda: lab.teaches(proxy.ask("show peers")))
     proxy.serve(replace(made, listeners=(*made.listeners, listener(2, protocol_port=lab.free_port()))))
     table = f"show table persistence/{listener().id}.client.{LONG}"
     lab.eventually(lambda: "http_req_rate" in proxy.ask(table))  # the former one has taught it

@@ -290,7 +290,7 @@ def test_a_renewed_certificate_is_taken_up_while_it_runs(proxy, port, web):
     renewed = certificates.make(HOST, CA)
     from hydria.dataplane import haproxy
 
-    after = haproxy.render(of.desired(), lab.TUNING, SECRETS | {"server": renewed.bundle})
+    after = haproxy.render(of.desired(), lab.TUNING, SECRETS | {"server": renewed.bundle}, lab.CAPABILITIES)
     assert after.structure == before.structure
     (changed,) = [file for file in after.files if file not in before.files]
     proxy.ask_with(f"set ssl cert tls/{changed.name}", changed.content)

@@ -55,7 +55,7 @@ def test_haproxy_loads_hostile_texts_that_the_api_takes(resource, tmp_path):
             number += 1
             secrets.setdefault(text, SERVER.bundle)
             objects |= {(type(each), each.id): each for each in field.make(number, text)}
-    state = desired_state(trees.tree(*objects.values()), (), TUNING, secrets)
+    state = desired_state(trees.tree(*objects.values()), (), TUNING, secrets, lab.CAPABILITIES)
     lab.write(state.files, tmp_path)
     for file in tmp_path.glob("tls/*.c*"):  # of authorities and of revoked certificates
         file.write_text(CA.pem if file.suffix == ".ca" else CA.revoking())
@@ -73,7 +73,7 @@ def test_haproxy_loads_regular_expressions_that_the_api_takes(tmp_path):
         field = chance.choice(fields)
         if field.takes(text):
             objects += field.make(len(objects), text)[1:]
-    state = desired_state(trees.tree(*objects), (), TUNING)
+    state = desired_state(trees.tree(*objects), (), TUNING, capabilities=lab.CAPABILITIES)
     lab.write(state.files, tmp_path)
     assert [line for line in lab.check(state.haproxy, tmp_path).splitlines() if "ALERT" in line] == []
 

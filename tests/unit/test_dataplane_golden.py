@@ -42,6 +42,7 @@ from hydria.testing.trees import (
     rule,
     tree,
 )
+from hydria.wire import capabilities
 from hydria.wire.logs import Syslog
 from hydria.wire.state import File
 
@@ -329,12 +330,28 @@ TUNINGS = {
 
 @pytest.mark.parametrize("name", TREES)
 def test_golden(name):
-    state = desired_state(TREES[name], (), TUNINGS.get(name, Tuning()), SECRETS)
-    for suffix, text in ((".cfg", state.haproxy), (".nft", state.nftables), (".lists", lists(state.files))):
+    for suffix, text in rendered(name).items():
         golden = (GOLDEN / name).with_suffix(suffix)
         if os.environ.get("HYDRIA_REGENERATE"):
             golden.write_text(text) if text else golden.unlink(missing_ok=True)
         assert text == (golden.read_text() if golden.exists() else "")
+
+
+@pytest.mark.parametrize("version", ["3.0", "3.4"])
+@pytest.mark.parametrize("name", TREES)
+def test_golden_where_a_newer_haproxy_is_told_something_else(name, version):
+    usual, text = rendered(name)[".cfg"], rendered(name, version)[".cfg"]
+    assert rendered(name, version) == {**rendered(name), ".cfg": text}
+    golden = GOLDEN / version / f"{name}.cfg"
+    if os.environ.get("HYDRIA_REGENERATE"):
+        golden.write_text(text) if text != usual else golden.unlink(missing_ok=True)
+    assert text == (golden.read_text() if golden.exists() else usual)
+
+
+def rendered(name, version="2.6"):
+    of_version = capabilities.of_version(version)
+    state = desired_state(TREES[name], (), TUNINGS.get(name, Tuning()), SECRETS, of_version)
+    return {".cfg": state.haproxy, ".nft": state.nftables, ".lists": lists(state.files)}
 
 
 def lists(files: tuple[File, ...]) -> str:
@@ -347,4 +364,4 @@ def lists(files: tuple[File, ...]) -> str:
 
 
 def test_no_golden_file_without_its_tree():
-    assert {path.stem for path in GOLDEN.iterdir()} <= set(TREES)
+    assert {path.stem for path in GOLDEN.rglob("*.*") if path.is_file()} <= set(TREES)

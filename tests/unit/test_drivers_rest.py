@@ -16,6 +16,8 @@ from hydria.drivers.certificates.local_ca import LocalCertificateAuthority
 from hydria.model.amphora import Amphora
 from hydria.model.errors import DriverError, Lacking, Unreachable
 from hydria.testing.agent import FakeAgent, fake_agent
+from hydria.wire import capabilities
+from hydria.wire.capabilities import Capability
 from hydria.wire.state import DesiredState, File
 from tests import driver_lab
 
@@ -57,6 +59,21 @@ def test_one_connection_serves_all_requests(
     for generation in range(1, 6):
         driver.apply(amphora, DesiredState(generation))
     assert agent.connections == 1
+
+
+def test_capabilities_are_those_that_both_know(
+    driver: RestAmphoraDriver, amphora: Amphora, agent: FakeAgent
+) -> None:
+    assert driver.capabilities(amphora) == capabilities.NONE  # an agent that reports none yet
+    agent.info = {"haproxy_version": "9.9", "haproxy_capabilities": ["server-cookies", "flying"]}
+    assert driver.capabilities(amphora) == {Capability.SERVER_COOKIES}
+    for strange in (b"[]", b"{", b'{"haproxy_capabilities": 3}', b'{"haproxy_capabilities": [[]]}'):
+        agent.answer = 200, strange
+        with pytest.raises(DriverError, match=amphora.id):
+            driver.capabilities(amphora)
+    agent.answer = 500, b'{"error": "no"}'
+    with pytest.raises(DriverError, match="answered 500: no"):
+        driver.capabilities(amphora)
 
 
 def test_a_connection_that_the_agent_has_closed_is_replaced(

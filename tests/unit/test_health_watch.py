@@ -17,6 +17,7 @@ from hydria.model.statuses import AmphoraStatus
 from hydria.settings import HealthManagerSettings
 from hydria.store import Store, amphorae, changes, rows, tables, trees
 from hydria.testing import trees as make
+from hydria.wire.capabilities import NONE, Capabilities
 from hydria.wire.state import Applied, DesiredState
 from tests.databases import new_store
 
@@ -31,6 +32,9 @@ class Agents:
         return amphora.id in self.living
 
     def await_ready(self, amphora: Amphora, timeout: float) -> None: ...
+
+    def capabilities(self, amphora: Amphora) -> Capabilities:
+        return NONE
 
     def apply(self, amphora: Amphora, state: DesiredState) -> Applied:
         return Applied(state.generation)

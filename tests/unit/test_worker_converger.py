@@ -30,11 +30,13 @@ from hydria.model.flavor import Flavor
 from hydria.model.flavor_profile import FlavorProfile
 from hydria.model.load_balancer import LoadBalancer
 from hydria.model.member import Member
-from hydria.model.pool import Pool
-from hydria.model.statuses import AmphoraStatus
+from hydria.model.pool import Pool, SessionPersistence
+from hydria.model.statuses import AmphoraStatus, PersistenceType
 from hydria.model.tree import Tree
 from hydria.store import Store, amphorae, changes, leases, rows, tables, trees
 from hydria.testing import trees as make
+from hydria.wire import capabilities
+from hydria.wire.capabilities import Capabilities, Capability
 from hydria.wire.state import Applied, DesiredState
 from hydria.worker.converger import Converger, Result
 from hydria.worker.leasekeeper import LeaseKeeper
@@ -49,7 +51,11 @@ class Agent(NoopAmphoraDriver):
         super().__init__(*arguments)
         self.states: list[tuple[str, DesiredState]] = []
         self.fails: HydriaError | None = None
+        self.able = capabilities.NONE
         self.during: Callable[[], None] = lambda: None
+
+    def capabilities(self, amphora: Amphora) -> Capabilities:
+        return self.able
 
     def apply(self, amphora: Amphora, state: DesiredState) -> Applied:
         self.during()
@@ -155,6 +161,20 @@ def test_a_change_during_a_pass_is_applied_by_the_same_visit(bench: Bench) -> No
     assert bench.converger.converge(balancer_id).result is Result.DONE
     assert [state.generation for _, state in bench.agent.states] == [1, 2]
     assert bench.tree(balancer_id).load_balancer.provisioning_status == "ACTIVE"
+
+
+def test_a_state_is_rendered_for_what_its_amphora_can_do_now(bench: Bench) -> None:
+    sticky = SessionPersistence(type=PersistenceType.HTTP_COOKIE)
+    balancer_id = bench.add(
+        lambda owner: make.pool(load_balancer_id=owner, session_persistence=sticky),
+        lambda owner: make.listener(load_balancer_id=owner, default_pool_id=make.POOL),
+    )
+    for able in (capabilities.NONE, frozenset([Capability.SERVER_COOKIES]), capabilities.NONE):
+        bench.agent.able = able
+        bench.touch(balancer_id)
+        assert bench.converger.converge(balancer_id).result is Result.DONE
+        native = "cookie SRV insert" in bench.agent.states[-1][1].haproxy
+        assert native == (able != capabilities.NONE)
 
 
 def test_an_object_that_changed_during_the_pass_stays_pending_until_it_is_applied(bench: Bench) -> None:

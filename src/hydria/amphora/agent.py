@@ -25,6 +25,7 @@ from hydria.amphora.log import direct, log
 from hydria.amphora.offload import Offload
 from hydria.amphora.root_part import RootPart
 from hydria.amphora.scrape import Door
+from hydria.wire import capabilities
 from hydria.wire.boot import Boot
 from hydria.wire.heartbeat import Report
 from hydria.wire.logs import Syslog
@@ -65,8 +66,6 @@ class _Agent:
         self._logs: Syslog | None = None
         self._offload: Offload | None = None
         self._began = time.monotonic()
-        self._haproxy_version = ""
-        self._sent = False
         self._beat_at = self._beaten_at = 0.0
         self._sweep_at = self._announce_at = self._tidy_at = float("inf")
         self._level_at = 0.0
@@ -190,11 +189,6 @@ class _Agent:
         log("agent", f"the log goes {where}")
 
     def _beat(self) -> None:
-        if self._sent and not self._haproxy_version:
-            self._haproxy_version = (
-                self._applier.haproxy.version()
-            )  # not before the first beat: it takes 5 ms
-        self._sent = True
         # First: a state that is applied meanwhile must not be said to have been looked at.
         generation = self._applier.generation
         listeners, seen = self._applier.statistics(self._heartbeats.interval / 2)
@@ -212,10 +206,12 @@ class _Agent:
         )
 
     def _info(self) -> dict[str, object]:
+        version = self._applier.haproxy.version()
         return {
             "amphora_id": self._boot.amphora_id,
             "agent_version": hydria.__version__,
-            "haproxy_version": self._haproxy_version,
+            "haproxy_version": version,
+            "haproxy_capabilities": sorted(capabilities.of_version(version)),
             "haproxy_running": self._applier.haproxy.running,
             "generation": self._applier.generation,
             "maxconn": self._applier.haproxy.maxconn,

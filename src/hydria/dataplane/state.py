@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from hydria.dataplane import datagrams, haproxy, nftables
 from hydria.dataplane.tuning import Tuning
 from hydria.model.tree import Tree
+from hydria.wire.capabilities import NONE, Capabilities
 from hydria.wire.state import DesiredState, Interface
 
 
@@ -29,9 +30,10 @@ def desired_state(
     interfaces: tuple[Interface, ...],
     tuning: Tuning,
     secrets: Mapping[str, str | None] | None = None,
+    capabilities: Capabilities = NONE,
 ) -> DesiredState:
     """What an amphora with these interfaces shall do for the load balancer; see :func:`render`."""
-    return render(tree, interfaces, tuning, secrets).state
+    return render(tree, interfaces, tuning, secrets, capabilities).state
 
 
 def render(
@@ -39,18 +41,19 @@ def render(
     interfaces: tuple[Interface, ...],
     tuning: Tuning,
     secrets: Mapping[str, str | None] | None = None,
+    capabilities: Capabilities = NONE,
 ) -> Rendered:
     """The desired state of an amphora with these interfaces.
 
     secrets: reference -> PEM text, of all that :func:`hydria.model.secrets.in_use` names; None for what the
-    amphora is to go on with.
+    amphora is to go on with. capabilities: of the amphora's HAProxy.
     Objects on their way out are left out. Raises Unwritable when a text in the tree cannot be written into a
     configuration; the API accepts no such text.
     """
     wanted = tree.desired()
     if tree.load_balancer.flow_logs is False:
         tuning = dataclasses.replace(tuning, tenant_logs=None)
-    artifacts = haproxy.render(wanted, tuning, secrets)
+    artifacts = haproxy.render(wanted, tuning, secrets, capabilities)
     state = DesiredState(
         generation=tree.load_balancer.generation,
         interfaces=interfaces,

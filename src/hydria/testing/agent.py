@@ -24,6 +24,7 @@ class FakeAgent:
 
     refusal: why it refuses states whose HAProxy configuration is ``refused``. close_after: whether it closes
     connections after an answer, without saying so. answer: (status, body) in place of what it would say.
+    info: what it says of itself.
     """
 
     port: int
@@ -33,6 +34,7 @@ class FakeAgent:
     refusal: str = "haproxy: unknown keyword 'refused'"
     close_after: bool = False
     answer: tuple[int, bytes] | None = None
+    info: dict[str, object] = field(default_factory=dict)
 
     def put(self, body: bytes) -> tuple[int, bytes]:
         """What it says to a desired state."""
@@ -101,7 +103,7 @@ class _Handler(BaseHTTPRequestHandler):
 
     def do_GET(self) -> None:
         known = self.path == "/v1/info"
-        self._answer(200 if known else 404, b"{}")
+        self._answer(200 if known else 404, json.dumps(self.server.agent.info).encode())
 
     def do_PUT(self) -> None:
         body = self.rfile.read(int(self.headers["Content-Length"]))

@@ -14,6 +14,7 @@ from hydria.model import faults
 from hydria.model.amphora import Amphora
 from hydria.model.errors import Lacking, Refused
 from hydria.model.tree import Tree
+from hydria.wire.capabilities import Capabilities
 from hydria.wire.state import Heartbeats, Interface
 from hydria.worker.tools import Tools
 
@@ -36,6 +37,7 @@ class _Placement:
     """Tries until the amphora takes it: each time without what turned out to be unusable."""
 
     _rendered: Rendered  # of the last try
+    _capabilities: Capabilities  # of the amphora's HAProxy, which may have been upgraded meanwhile
 
     def __init__(
         self, tools: Tools, amphora: Amphora, tree: Tree, interface: Interface, told: Heartbeats
@@ -49,6 +51,7 @@ class _Placement:
 
     def apply(self) -> None:
         self._findings.supply(self._tools.certificates, self._tree)
+        self._capabilities = self._tools.amphorae.capabilities(self._amphora)
         for _ in range(_ROUNDS):
             unusable = self._findings.unusable(self._amphora.id)
             try:
@@ -71,7 +74,9 @@ class _Placement:
         served = usable(self._tree, unusable)
         self._findings.supply(self._tools.certificates, served.tree)
         contents = self._findings.contents(self._amphora.id)
-        self._rendered = dataplane.render(served.tree, (self._interface,), self._tools.tuning, contents)
+        self._rendered = dataplane.render(
+            served.tree, (self._interface,), self._tools.tuning, contents, self._capabilities
+        )
         state = dataclasses.replace(self._rendered.state, heartbeats=self._told)
         self._tools.amphorae.apply(self._amphora, state)
         self._findings.serve(self._amphora.id, served.faults)

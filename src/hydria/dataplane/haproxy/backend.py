@@ -12,6 +12,7 @@ from hydria.model.health_monitor import HealthMonitor
 from hydria.model.listener import Listener
 from hydria.model.pool import Pool
 from hydria.model.statuses import Algorithm
+from hydria.wire.capabilities import Capabilities
 
 # Each of them lets HAProxy take up servers while it runs. Of hashes only the consistent one does, which also
 # moves the fewest clients; without the avalanche it would send neighboring addresses to the same member.
@@ -40,6 +41,7 @@ def backend(
     monitor: HealthMonitor | None,
     vip_address: str,
     tuning: Tuning,
+    capabilities: Capabilities,
 ) -> None:
     """Fill the backend's section, all but its servers.
 
@@ -54,7 +56,7 @@ def backend(
     if mode(listener) == "http":
         section.add("http-reuse", "safe")
     if pool.session_persistence:
-        persistence.persist(section, pool.session_persistence, mode(listener), tuning)
+        persistence.persist(section, pool.session_persistence, mode(listener), tuning, capabilities)
     if monitor:
         with section.of(monitor.id):
             check.probe(section, monitor, vip_address, encrypted=pool.tls_enabled)

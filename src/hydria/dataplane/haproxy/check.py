@@ -9,6 +9,7 @@ from hydria.dataplane.haproxy.token import literal, plain
 from hydria.dataplane.haproxy.writer import Section
 from hydria.model.health_monitor import HealthMonitor
 from hydria.model.statuses import ALPNProtocol, MonitorType
+from hydria.wire.capabilities import Capabilities, Capability
 from hydria.wire.proxies import PING_END, PING_SOCKET, PING_UP
 
 _OVER_TLS = (MonitorType.HTTPS, MonitorType.TLS_HELLO)
@@ -43,6 +44,7 @@ def server_words(
     protocols: Sequence[ALPNProtocol],
     introduced: bool,
     elsewhere: bool,
+    capabilities: Capabilities,
 ) -> tuple[str, ...]:
     """What a checked server says about it.
 
@@ -58,6 +60,10 @@ def server_words(
         *("check", "inter", _seconds(monitor.delay)),
         *("fall", str(monitor.max_retries_down), "rise", str(monitor.max_retries)),
     ]
+    if Capability.INITIAL_STATE in capabilities:
+        # As before 3.1: the first answer decides alone. By default, a first success is but half believed now,
+        # and one failure after it ends a member that should have been given several.
+        words += ["init-state", "up"]
     as_traffic = not elsewhere and monitor.type is not MonitorType.PING
     if monitor.type in _OVER_TLS or (encrypted and as_traffic):
         words += ["check-ssl"]

@@ -15,6 +15,7 @@ from hydria.dataplane.haproxy.token import harmless
 from hydria.dataplane.haproxy.writer import Section
 from hydria.dataplane.tuning import Tuning
 from hydria.model.listener import Listener
+from hydria.wire.capabilities import Capabilities, Capability
 from hydria.wire.logs import LONGEST, TCP, Syslog, endpoint
 from hydria.wire.proxies import INTERNAL, LOGS_SOCKET
 
@@ -92,7 +93,7 @@ def settings(section: Section, tuning: Tuning) -> None:
         section.add("tune.maxaccept", _BATCH)
 
 
-def sections(tuning: Tuning) -> list[Section]:
+def sections(tuning: Tuning, capabilities: Capabilities) -> list[Section]:
     """The way of records to receivers over TCP."""
     logs = tuning.tenant_logs
     if logs is None or logs.protocol != TCP:
@@ -107,10 +108,10 @@ def sections(tuning: Tuning) -> list[Section]:
     ring.add("timeout", "connect", "5s")
     ring.add("timeout", "server", "10s")
     ring.add("server", "receivers", f"unix@{LOGS_SOCKET}")
-    return [collector, ring, _receivers(logs)]
+    return [collector, ring, _receivers(logs, capabilities)]
 
 
-def _receivers(logs: Syslog) -> Section:
+def _receivers(logs: Syslog, capabilities: Capabilities) -> Section:
     section = Section.named("listen", _SEND)
     section.add("mode", "tcp")
     section.add("bind", f"unix@{LOGS_SOCKET}", "mode", 600)
@@ -120,7 +121,8 @@ def _receivers(logs: Syslog) -> Section:
     # A process that retires does not wait for receivers that never hang up.
     section.add("timeout", "client-fin", "1s")
     section.add("timeout", "server-fin", "1s")
-    section.add("retries", 3)
+    # Without a retry, the next connection of the ring finds the next receiver; what was under way is lost.
+    section.add("retries", 0 if Capability.STUCK_RETRIES in capabilities else 3)
     checked = ("check", "inter", f"{logs.retry_interval}s", "fall", logs.retry_count, "rise", 1)
     # A refused connection is reason enough not to wait for the checks.
     noticed = (

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from hydria.dataplane.haproxy.process import PEERS
-from hydria.dataplane.haproxy.token import call
+from hydria.dataplane.haproxy.token import call, plain
 from hydria.dataplane.haproxy.writer import Section
 from hydria.dataplane.tuning import Tuning
 from hydria.model.pool import SessionPersistence
 from hydria.model.statuses import PersistenceType
+from hydria.wire.capabilities import Capabilities, Capability
 from hydria.wire.proxies import STAND_IN
 
 _COOKIE = "SRV"
@@ -22,7 +23,13 @@ def uses_table(persistence: SessionPersistence | None, mode: str) -> bool:
     )
 
 
-def persist(section: Section, persistence: SessionPersistence, mode: str, tuning: Tuning) -> None:
+def persist(
+    section: Section,
+    persistence: SessionPersistence,
+    mode: str,
+    tuning: Tuning,
+    capabilities: Capabilities,
+) -> None:
     """Add a pool's session persistence to its backend.
 
     Cookies are nothing that a TCP backend sees: the API takes them there, as Octavia's does, to no effect.
@@ -36,8 +43,20 @@ def persist(section: Section, persistence: SessionPersistence, mode: str, tuning
         _table(section, ("string", "len", str(_KEY_LENGTH)), tuning)
         section.add("stick", "store-response", call("res.cook", cookie))
         section.add("stick", "match", call("req.cook", cookie))
+    elif mode == "http" and Capability.SERVER_COOKIES in capabilities:
+        section.add("cookie", _COOKIE, "insert", "indirect", "nocache")
     elif mode == "http":
         _member_cookie(section)
+
+
+def server_words(
+    persistence: SessionPersistence | None, mode: str, member_id: str, capabilities: Capabilities
+) -> tuple[str, ...]:
+    """What a server says of the cookie that leads to it; one that stands in for another says the same."""
+    cookies = persistence is not None and persistence.type is PersistenceType.HTTP_COOKIE
+    if cookies and mode == "http" and Capability.SERVER_COOKIES in capabilities:
+        return "cookie", plain(member_id)
+    return ()
 
 
 def _table(section: Section, kind: tuple[str, ...], tuning: Tuning) -> None:
@@ -47,8 +66,8 @@ def _table(section: Section, kind: tuple[str, ...], tuning: Tuning) -> None:
 def _member_cookie(section: Section) -> None:
     """What ``cookie SRV insert indirect nocache`` does, without its ``cookie`` word on each server.
 
-    HAProxy takes no server with that word while it runs. Here the cookie names the server itself: the client
-    gets it with the first answer and whenever another member answered, and members never see it.
+    Before 3.0, HAProxy takes no server with that word while it runs. Here the cookie names the server itself:
+    the client gets it with the first answer and whenever another member answered, and members never see it.
     """
     section.add("http-request", "set-var(txn.member)", call("req.cook", _COOKIE))
     only = f"^{_COOKIE}=[^;]*$"

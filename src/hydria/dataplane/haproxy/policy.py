@@ -22,6 +22,7 @@ from hydria.model.l7rule import L7Rule
 from hydria.model.statuses import CompareType, PolicyAction, RuleType
 
 _NOTED = "txn.pool"
+_METHOD = "txn.method"
 _MATCH = {
     CompareType.REGEX: "reg",
     CompareType.STARTS_WITH: "beg",
@@ -49,6 +50,9 @@ class Route:
 
 def decide(section: Section, routes: Sequence[Route], files: Files) -> None:
     """Add the policies of a listener, in the order in which they are tried, to its frontend."""
+    if any(rule.type is RuleType.METHOD for route in routes for rule in route.rules):
+        # As a string: "method" has a way of its own to compare, and newer versions warn of any other.
+        section.add("http-request", f"set-var({_METHOD})", "method")
     for route in routes:
         for rule in route.rules:
             with section.of(rule.id):
@@ -128,7 +132,7 @@ def _fetches(rule: L7Rule) -> Iterable[str]:
         case RuleType.SSL_DN_FIELD:
             return (call("ssl_c_s_dn", name),)
         case RuleType.METHOD:
-            return ("method",)
+            return (f"var({_METHOD})",)
         case RuleType.QUERY:
             return (f"{call('url_param', name)},url_dec(1)",)
         case _:

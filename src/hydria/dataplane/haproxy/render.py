@@ -32,6 +32,7 @@ from hydria.model.member import Member
 from hydria.model.pool import Pool
 from hydria.model.statuses import PolicyAction
 from hydria.model.tree import Tree
+from hydria.wire.capabilities import NONE, Capabilities, Capability
 from hydria.wire.state import File, Server
 
 
@@ -51,10 +52,16 @@ class HAProxyArtifacts:
     references: Mapping[str, str] = field(default_factory=dict)
 
 
-def render(tree: Tree, tuning: Tuning, secrets: Mapping[str, str | None] | None = None) -> HAProxyArtifacts:
+def render(
+    tree: Tree,
+    tuning: Tuning,
+    secrets: Mapping[str, str | None] | None = None,
+    capabilities: Capabilities = NONE,
+) -> HAProxyArtifacts:
     """The configuration of a tree of desired objects (:meth:`Tree.desired`); "" if nothing is to be served.
 
     secrets: PEM text of everything that listeners and pools refer to (:class:`~.files.Files`).
+    capabilities: of the HAProxy that is to load it.
     Takes time in proportion to the number of servers. Raises Unwritable for a text that cannot be written.
     """
     vips = tree.vip_addresses()
@@ -82,17 +89,18 @@ def render(tree: Tree, tuning: Tuning, secrets: Mapping[str, str | None] | None 
             monitor = branches.monitors.get(pool.id)
             section = Section.named("backend", name, owner=pool.id)
             with section.of(pool.id):
-                backend.backend(section, pool, listener, monitor, vips[0], tuning)
-                for each in server.servers(name, pool, listener, branches.members[pool.id], monitor, files):
+                backend.backend(section, pool, listener, monitor, vips[0], tuning, capabilities)
+                members = branches.members[pool.id]
+                for each in server.servers(name, pool, listener, members, monitor, files, capabilities):
                     section.add_server(*server.words(each))
                     servers.append(each)
             backends.append(section)
     sections = [
-        *_process(listeners, branches, tuning, files),
+        *_process(listeners, branches, tuning, files, capabilities),
         *frontends,
         *backends,
         *metrics.sections(listeners),
-        *logs.sections(tuning),
+        *logs.sections(tuning, capabilities),
     ]
     structure = writer.text(sections, live=False)
     return HAProxyArtifacts(
@@ -106,11 +114,17 @@ def render(tree: Tree, tuning: Tuning, secrets: Mapping[str, str | None] | None 
 
 
 def _process(
-    listeners: Sequence[Listener], branches: _Branches, tuning: Tuning, files: Files
+    listeners: Sequence[Listener],
+    branches: _Branches,
+    tuning: Tuning,
+    files: Files,
+    capabilities: Capabilities,
 ) -> Iterator[Section]:
     section = process.global_section(listeners, tuning)
     limited = [(listener, limits) for listener in listeners if (limits := branches.limits_of(listener))]
     if any(mode(listener) == "http" for listener, _ in limited):
+        if Capability.LUA_BOOLEANS in capabilities:
+            section.add("tune.lua.bool-sample-conversion", "normal")
         section.add("lua-load-per-thread", files.program(holding.SCRIPT))
     yield section
     yield process.defaults_section()

@@ -8,8 +8,9 @@ from __future__ import annotations
 import zlib
 from collections.abc import Iterable, Iterator, Mapping
 
-from hydria.dataplane.haproxy import check, tls
+from hydria.dataplane.haproxy import check, persistence, tls
 from hydria.dataplane.haproxy.files import Files
+from hydria.dataplane.haproxy.frontend import mode
 from hydria.dataplane.haproxy.token import plain
 from hydria.model.health_monitor import HealthMonitor
 from hydria.model.kinds import plain_address
@@ -17,6 +18,7 @@ from hydria.model.listener import Listener
 from hydria.model.member import Member
 from hydria.model.pool import Pool
 from hydria.model.statuses import Algorithm, MonitorType, PoolProtocol
+from hydria.wire.capabilities import Capabilities
 from hydria.wire.state import Server
 
 _HASHED = (Algorithm.SOURCE_IP, Algorithm.SOURCE_IP_PORT)
@@ -33,6 +35,7 @@ def servers(
     members: Iterable[Member],
     monitor: HealthMonitor | None,
     files: Files,
+    capabilities: Capabilities,
 ) -> Iterator[Server]:
     """A pool's members in one backend; ``monitor`` is the one that is enabled, if any."""
     slowly = ("slowstart", f"{pool.slow_start}s") if pool.slow_start else ()
@@ -40,8 +43,9 @@ def servers(
     numbers: set[int] = set()
     pings = monitor is not None and monitor.type is MonitorType.PING
     for member in members:
-        checked = _checked(pool, member, monitor) if monitor else ()
-        options = (*_number(pool, member, numbers), *sends, *slowly, *checked)
+        checked = _checked(pool, member, monitor, capabilities) if monitor else ()
+        cookie = persistence.server_words(pool.session_persistence, mode(listener), member.id, capabilities)
+        options = (*_number(pool, member, numbers), *cookie, *sends, *slowly, *checked)
         address, port = (
             (None, None) if pings or not monitor else (member.monitor_address, member.monitor_port)
         )
@@ -73,13 +77,16 @@ def words(server: Server) -> Iterator[str]:
         yield "disabled"
 
 
-def _checked(pool: Pool, member: Member, monitor: HealthMonitor) -> tuple[str, ...]:
+def _checked(
+    pool: Pool, member: Member, monitor: HealthMonitor, capabilities: Capabilities
+) -> tuple[str, ...]:
     return check.server_words(
         monitor,
         encrypted=pool.tls_enabled,
         protocols=pool.alpn_protocols or (),
         introduced=pool.protocol in _SENDS_PROXY,
         elsewhere=bool(member.monitor_address or member.monitor_port),
+        capabilities=capabilities,
     )
 
 

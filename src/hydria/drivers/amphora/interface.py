@@ -6,6 +6,7 @@ from typing import ClassVar, Protocol
 
 from hydria.model.amphora import Amphora
 from hydria.model.statuses import Topology
+from hydria.wire.capabilities import Capabilities
 from hydria.wire.state import Applied, DesiredState
 
 
@@ -17,6 +18,8 @@ class AmphoraDriver(Protocol):
     not have, Outdated when the amphora already has a younger generation, and Unreachable when nobody answers
     within ``[haproxy_amphora] rest_request_conn_timeout``.
     ``await_ready`` returns once the agent answers, or raises Unreachable after ``timeout`` seconds.
+    ``capabilities`` is asked before each state is rendered, for HAProxy may have been upgraded meanwhile;
+    it raises Unreachable, too.
     ``alive`` never raises; it is the health manager's last question before it acts.
     ``topologies``: those whose parts the agents can play.
     """
@@ -25,6 +28,9 @@ class AmphoraDriver(Protocol):
 
     def await_ready(self, amphora: Amphora, timeout: float) -> None:
         """Wait for the agent of an amphora that is booting."""
+
+    def capabilities(self, amphora: Amphora) -> Capabilities:
+        """What the amphora's HAProxy can do."""
 
     def apply(self, amphora: Amphora, state: DesiredState) -> Applied:
         """Make the amphora serve this state."""

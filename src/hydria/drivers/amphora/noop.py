@@ -9,6 +9,8 @@ from hydria.model.amphora import Amphora
 from hydria.model.errors import Outdated
 from hydria.model.statuses import Topology
 from hydria.settings import Settings
+from hydria.wire import capabilities
+from hydria.wire.capabilities import Capabilities
 from hydria.wire.state import Applied, DesiredState
 
 
@@ -23,6 +25,10 @@ class NoopAmphoraDriver:
 
     def await_ready(self, amphora: Amphora, timeout: float) -> None:
         """It is ready."""
+
+    def capabilities(self, amphora: Amphora) -> Capabilities:  # noqa: ARG002  (as every one)
+        """Nothing beyond what every HAProxy can do."""
+        return capabilities.NONE
 
     def apply(self, amphora: Amphora, state: DesiredState) -> Applied:
         """Take note. Raises Outdated when it has a younger generation."""

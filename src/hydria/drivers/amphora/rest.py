@@ -16,6 +16,8 @@ from hydria.model.amphora import Amphora
 from hydria.model.errors import DriverError, Lacking, Outdated, Refused, Unreachable
 from hydria.model.statuses import Topology
 from hydria.settings import Settings
+from hydria.wire import capabilities
+from hydria.wire.capabilities import Capabilities
 from hydria.wire.encoding import encode
 from hydria.wire.state import Applied, DesiredState, decode_applied, decode_lacking
 
@@ -67,6 +69,16 @@ class RestAmphoraDriver:
             if time.monotonic() + pause > deadline:
                 raise Unreachable(f"{_whom(amphora)} did not answer within {timeout:g} s: {reason}.")
             time.sleep(pause)
+
+    def capabilities(self, amphora: Amphora) -> Capabilities:
+        """As its agent reports them; an agent from before they were reported has none."""
+        status, answer = self._ask(amphora, "GET", _INFO, b"")
+        if status != 200:
+            _unexpected(amphora, status, answer)
+        try:
+            return capabilities.known(json.loads(answer).get("haproxy_capabilities", ()))
+        except (ValueError, TypeError, AttributeError) as error:
+            raise DriverError(f"{_whom(amphora)} reports something strange of itself: {error}.") from error
 
     def apply(self, amphora: Amphora, state: DesiredState) -> Applied:
         """Put the desired state."""

@@ -9,6 +9,7 @@ import pytest
 from hydria.drivers.amphora.interface import AmphoraDriver
 from hydria.model.amphora import Amphora
 from hydria.model.errors import Lacking, Outdated, Refused, Unreachable
+from hydria.wire.capabilities import Capability
 from hydria.wire.state import DesiredState, File
 
 
@@ -18,6 +19,7 @@ class AmphoraDriverContract:
     def test_an_agent_that_answers_is_ready_and_alive(self, driver: AmphoraDriver, amphora: Amphora) -> None:
         driver.await_ready(amphora, 10)
         assert driver.alive(amphora)
+        assert driver.capabilities(amphora) <= frozenset(Capability)
 
     def test_a_state_is_applied(self, driver: AmphoraDriver, amphora: Amphora) -> None:
         assert driver.apply(amphora, DesiredState(3)).generation == 3
@@ -63,6 +65,8 @@ class AmphoraNetworkContract(AmphoraDriverContract):
 
     def test_nobody_there_is_unreachable(self, driver: AmphoraDriver, absent: Amphora) -> None:
         assert not driver.alive(absent)
+        with pytest.raises(Unreachable):
+            driver.capabilities(absent)
         with pytest.raises(Unreachable) as unreachable:
             driver.apply(absent, DesiredState(1))
         assert absent.id in unreachable.value.message
