@@ -1,15 +1,23 @@
 # Every command sets up what it needs (scripts/setup), which takes no time when it is there.
-.PHONY: help demo test check check-code check-unit check-property conformance bench docs run clean
+.PHONY: help demo test test-debian13 test-haproxy check check-code check-unit check-property conformance bench docs run clean
 bin := .venv/bin
 
 help:  ## this list
-	@sed -nE 's/^([a-z]+):.*## (.*)/make \1\t\2/p' Makefile | expand -t 14
+	@sed -nE 's/^([a-z0-9-]+):.*## (.*)/make \1\t\2/p' Makefile | expand -t 20
 
 demo: setup-demo  ## a load balancer on this machine, from the order to real traffic; ONCE=1 ends by itself
 	$(bin)/python -m hydria.demo $(if $(ONCE),--once)
 
 test: setup-test  ## all tests, with real servers and real traffic; ARGS='-k pool' for some
 	$(bin)/python -m pytest $(ARGS)
+
+# What meets daemons or the interpreter.
+test-debian13:  ## what another release decides about, on Debian 13; ARGS=tests/system for others, ARGS=tests for all
+	scripts/debian13 alone .venv/bin/python -m pytest $(or $(ARGS),tests/node tests/unit $(addprefix tests/contract/,\
+		test_amphora_drivers.py test_certificate_drivers.py))
+
+test-haproxy: setup-test  ## configurations, with HAProxy of Debian's experimental suite; ARGS for other tests
+	PATH=$$(scripts/newer-haproxy):$$PATH $(bin)/python -m pytest $(or $(ARGS),$(wildcard tests/node/test_dataplane_*.py))
 
 check: setup-check  ## format, lint, types, layers, unit and property tests, sizes; about a minute
 	@$(MAKE) --no-print-directory --jobs 2 --output-sync=target check-unit check-code check-property

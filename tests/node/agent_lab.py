@@ -11,6 +11,7 @@ import http.server
 import json
 import os
 import secrets
+import shutil
 import signal
 import socket
 import socketserver
@@ -472,6 +473,7 @@ def running(directory: Path) -> Iterator[Lab]:
             user=USER,
             hard_stop_after=2,
             retired_limit=3,
+            haproxy=shutil.which("haproxy") or "haproxy",  # the one that these tests find first
         ).write(boot_dir)
         process = start_amphora(amphora, boot_dir)
         stack.callback(end, process)
