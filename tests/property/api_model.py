@@ -77,6 +77,11 @@ class Item:
     def desired(self) -> bool:
         return self.status != DELETING
 
+    @property
+    def moved(self) -> bool:
+        """Whether it has a time of update: since a request changed it, or its status did."""
+        return self.updated or self.status != CREATING
+
 
 @dataclass
 class Model:

@@ -617,7 +617,7 @@ class ApiMachine(RuleBasedStateMachine):
         expected = self.model.shown(item)
         fault = shown.pop("fault", None)
         assert (fault is not None) == (item.status == ERROR)
-        assert (shown["updated_at"] is not None) == item.updated, (item.kind, shown)
+        assert (shown["updated_at"] is not None) == item.moved, (item.kind, shown)
         assert shown["created_at"] == expected["created_at"]
         compared = {key: value for key, value in shown.items() if key not in UNSTEADY}
         if item.kind == "listener":
