@@ -68,7 +68,8 @@ class Secrets(NoopCertificateManager):
 class Picky(Agent):
     """Goes on with the files it has, as agents do, and refuses lines as HAProxy does.
 
-    refuses: a pattern, and what it says of a line that has it. tried: all states that it was given.
+    refuses: a pattern, and what it says of a line that has it. tried: all states that it was given. reloads:
+    whether it says that HAProxy had to read what it has applied.
     """
 
     def __init__(self, *arguments: Any) -> None:
@@ -76,6 +77,7 @@ class Picky(Agent):
         self.refuses: dict[str, str] = {}
         self.files: dict[str, dict[str, str]] = {}
         self.tried: list[DesiredState] = []
+        self.reloads = True
 
     def apply(self, amphora: Amphora, state: DesiredState) -> Applied:
         self.tried.append(state)
@@ -96,7 +98,7 @@ class Picky(Agent):
         self.files[amphora.id] = {
             file.name: has[file.name] if file.content is None else file.content for file in state.files
         }
-        return applied
+        return dataclasses.replace(applied, reloaded=self.reloads)
 
 
 @dataclasses.dataclass
@@ -445,6 +447,17 @@ def test_one_that_is_named_by_nobody_is_found_by_trying(scene: Scene) -> None:
     assert scene.converge().result is Result.DONE
     assert scene.fronts() == {PLAIN}
     assert list(scene.faults()) == [SECURE]
+
+
+@pytest.mark.parametrize("read", [True, False])
+def test_that_it_can_stay_as_it_is_proves_nothing_against_what_is_new(scene: Scene, read: bool) -> None:
+    scene.converge()
+    scene.agent.refuses = {rf"frontend {SECURE}": ""}
+    scene.agent.reloads = read
+    scene.change()
+    assert scene.converge().result is (Result.DONE if read else Result.FAILED)
+    whole = scene.bench.tree(make.BALANCER).load_balancer
+    assert whole.provisioning_status == ("ACTIVE" if read else "ERROR")
 
 
 def test_what_is_no_objects_fault_fails_the_pass_and_changes_nothing(scene: Scene) -> None:

@@ -69,8 +69,8 @@ class _Placement:
                 return
         raise Refused(f"Amphora {self._amphora.id} refused {_ROUNDS} states that were ever less.")
 
-    def _put(self, unusable: Unusable) -> None:
-        """Have the amphora serve what can be, and note what cannot."""
+    def _put(self, unusable: Unusable) -> bool:
+        """Have the amphora serve what can be, and note what cannot; whether HAProxy had to read it."""
         served = usable(self._tree, unusable)
         self._findings.supply(self._tools.certificates, served.tree)
         contents = self._findings.contents(self._amphora.id)
@@ -78,8 +78,9 @@ class _Placement:
             served.tree, (self._interface,), self._tools.tuning, contents, self._capabilities
         )
         state = dataclasses.replace(self._rendered.state, heartbeats=self._told)
-        self._tools.amphorae.apply(self._amphora, state)
+        applied = self._tools.amphorae.apply(self._amphora, state)
         self._findings.serve(self._amphora.id, served.faults)
+        return applied.reloaded
 
     def _lack(self, lacking: Lacking) -> bool:
         references = self._rendered.references
@@ -112,7 +113,12 @@ class _Placement:
         return blamed
 
     def _isolate(self, refusal: Refused, tried: Unusable) -> bool:
-        """Find out by trying what is not refused; False when it is no listener's fault."""
+        """Find out by trying what is not refused; False when it is no listener's fault.
+
+        Where an amphora serves, that it can be left as it is proves nothing against what is new: HAProxy may
+        refuse whatever it is given. Then the refusal stands, and what served goes on.
+        """
+        serves = self._amphora.applied_generation > 0
         reason = faults.for_owner(refusal)
         served = usable(self._tree, tried).tree
         # What has changed last is the most likely, above all where the amphora served the rest before.
@@ -129,12 +135,12 @@ class _Placement:
             refused = {**tried.refused, **dict.fromkeys(left_out, reason)}
             hopeless = tried.hopeless | left_out
             try:
-                self._put(dataclasses.replace(tried, refused=refused, hopeless=hopeless))
+                read = self._put(dataclasses.replace(tried, refused=refused, hopeless=hopeless))
             except Refused:
                 return False
-            return True
+            return read or not serves
 
-        found = isolate(suspects[:_SUSPECTS], accepts, at_once=not self._amphora.applied_generation)
+        found = isolate(suspects[:_SUSPECTS], accepts, at_once=not serves)
         if found is None:
             return False
         given_up = dataclasses.replace(tried, refused={**tried.refused, **dict.fromkeys(found, reason)})
