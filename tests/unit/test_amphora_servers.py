@@ -106,6 +106,13 @@ pool:listener/one 3/1 192.0.2.1 80 - 5000 0 1 1 1 0 -1 1 1 0
 pool:listener/two 3/2 2001:db8::2 8080 - 5000 1 1 1 0 0 -1 0 0 0
 """
     assert busy_in(dump) == {"pool:listener/two"}
+    of_3_4 = (
+        "# bkname/svname bkid/svid addr port - purge_delay served used_cur used_max need_est idle_sess unsafe_nb\n"
+        "pool:listener/one 3/1 192.0.2.1 80 - 5000 1 0 1 1 0 1\n"
+        "pool:listener/two 3/2 192.0.2.2 80 - 5000 0 1 1 1 0 0\n"
+    )
+    assert busy_in(of_3_4) == {"pool:listener/two"}
+    assert busy_in("Can't find backend.\n") == busy_in("") == set()
 
 
 def test_servers_in_the_process() -> None:

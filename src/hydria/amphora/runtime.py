@@ -49,7 +49,8 @@ class Runtime:
 
     def ask_at_once(self, *commands: str) -> list[str]:
         """What HAProxy says to each of some commands, with as little as can be between them."""
-        said = self._exchange(";".join(commands), len(commands))
+        # Lines of their own: with semicolons in between, newer versions prompt only once for all of them.
+        said = self._exchange("\n".join(commands), len(commands))
         return [answer.strip() for answer in said.split(_PROMPT.decode())]
 
     def give(self, command: str, text: str) -> str:

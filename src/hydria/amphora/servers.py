@@ -14,6 +14,7 @@ _CHECKS = {_CHECKED: "health", "agent-check": "agent"}  # option of a server -> 
 _NUMBER = "id"
 _WHERE_IT_IS = "0.0.0.0"  # noqa: S104  (HAProxy's word for no address of their own)
 _STOPPED = "0"
+_USED = "used_cur"
 _DRAINS = 0x18
 
 
@@ -139,8 +140,11 @@ def down_in(dump: str) -> set[str]:
 
 def busy_in(dump: str) -> set[str]:
     """The servers that have requests or connections, from the answer to ``show servers conn``."""
-    rows = (line.split() for line in dump.splitlines() if not line.startswith("#"))
-    return {fields[0] for fields in rows if len(fields) > 6 and fields[6] != "0"}
+    lines = [line.split() for line in dump.splitlines() if line.strip()]
+    if not lines or _USED not in lines[0]:
+        return set()  # there is no such backend
+    used = lines[0].index(_USED) - 1  # behind the sign of a comment; its place differs between versions
+    return {fields[0] for fields in lines[1:] if fields[used] != "0"}
 
 
 def carried_over(dump: str, servers: Iterable[Server], leaving: Container[str]) -> str:
