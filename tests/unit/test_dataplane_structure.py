@@ -41,7 +41,8 @@ def test_two_spellings_of_a_reference_are_one_certificate() -> None:
             protocol=ListenerProtocol.TERMINATED_HTTPS, default_tls_container_ref=default,
             sni_container_refs=list(names), client_ca_tls_container_ref=default,
         )  # fmt: skip
-        made = haproxy.render(tree(load_balancer(), secure).desired(), Tuning(), {"local:web": "PEM\n"})
+        secrets = dict.fromkeys((default, *names), "PEM\n")
+        made = haproxy.render(tree(load_balancer(), secure).desired(), Tuning(), secrets)
         return made.config, [(file.name, file.content) for file in made.files]
 
     once = rendered("local:web")

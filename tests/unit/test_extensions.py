@@ -337,7 +337,7 @@ def test_what_is_ordered_reaches_the_data_plane(store: Store) -> None:
         "slowstart 9s",
         "compression algo gzip",
         "url_param(q),url_dec(1) -m str -f tls/",
-        "http-response del-header Server if",
+        "http-after-response del-header Server if",
         "replace-path '^/a(/.*)?$' '/b\\1' if",
         "return status 410 content-type text/plain string gone if",
     ):
