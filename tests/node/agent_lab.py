@@ -35,7 +35,7 @@ from cryptography.x509.oid import ExtendedKeyUsageOID, NameOID
 
 import hydria
 from hydria.wire import heartbeat
-from hydria.wire.boot import Boot
+from hydria.wire.boot import CONTROLLER, Boot
 from hydria.wire.encoding import encode
 from hydria.wire.state import Applied, DesiredState, Interface, Server, decode_applied
 from tests.certificates import SIGNS, identified
@@ -198,7 +198,7 @@ class Lab:
     def connection(self, *, certificate: bool = True, seconds: float = 20) -> http.client.HTTPSConnection:
         context = ssl.create_default_context(cafile=self.authority.certificate)
         if certificate:
-            context.load_cert_chain(self.authority.issue("client"))
+            context.load_cert_chain(self.authority.issue(CONTROLLER))
         return http.client.HTTPSConnection(LB_NETWORK[1], 9443, context=context, timeout=seconds)
 
     def request(self, method: str, path: str, body: bytes | None = None) -> tuple[int, bytes]:
@@ -378,9 +378,8 @@ class Authority:
             builder = self._builder(name, key)
             usage = ExtendedKeyUsageOID.SERVER_AUTH if address else ExtendedKeyUsageOID.CLIENT_AUTH
             builder = builder.add_extension(x509.ExtendedKeyUsage([usage]), False)
-            if address:
-                names = x509.SubjectAlternativeName([x509.IPAddress(ip_address(address))])
-                builder = builder.add_extension(names, False)
+            named = x509.IPAddress(ip_address(address)) if address else x509.DNSName(name)
+            builder = builder.add_extension(x509.SubjectAlternativeName([named]), False)
             self._write(path, builder.sign(self._key, hashes.SHA256()), key)
         return path
 

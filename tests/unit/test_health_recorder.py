@@ -168,6 +168,7 @@ def test_an_amphora_counts_for_its_own_listeners_alone(scene: Scene) -> None:
         created_at=rows.now(),
     )
     scene.store.transact(lambda tx: amphorae.add(tx, amphora))
+    scene.store.transact(lambda tx: amphorae.watch(tx, stranger, 0.0))
     scene.beat(bytes_in=5)
     lies = {item.id: ListenerReport("OPEN", bytes_in=1_000_000) for item in scene.tree.listeners}
     scene.recorder.record([Received(Report(stranger, 1, 1, 1, True, listeners=lies), time.time())])
@@ -175,7 +176,16 @@ def test_an_amphora_counts_for_its_own_listeners_alone(scene: Scene) -> None:
 
 
 def test_one_amphora_that_cannot_be_recorded_does_not_silence_the_others(scene: Scene) -> None:
-    broken = Report("a" * 36, 2**70, 1, 1, True)
+    other = Amphora(
+        id="a" * 36,
+        load_balancer_id=scene.tree.load_balancer.id,
+        status="ALLOCATED",
+        role="STANDALONE",
+        created_at=rows.now(),
+    )
+    scene.store.transact(lambda tx: amphorae.add(tx, other))
+    scene.store.transact(lambda tx: amphorae.watch(tx, other.id, 0.0))
+    broken = Report(other.id, 2**70, 1, 1, True)
     sound = Report(
         AMPHORA, 1, 1, 1, True, members={item.id: "DOWN" for item in scene.tree.members},
         pools={item.id: "UP" for item in scene.tree.pools},

@@ -22,7 +22,7 @@ from hydria.amphora.log import Rare, log
 from hydria.amphora.network import Network
 from hydria.amphora.pings import Pings
 from hydria.amphora.root_part import RootPart
-from hydria.amphora.running import Running, new_epoch
+from hydria.amphora.running import Lives, Running
 from hydria.amphora.runtime import CommandFailed, Runtime
 from hydria.amphora.servers import carried_over, difference
 from hydria.amphora.services import Services
@@ -55,7 +55,8 @@ class Applier:
         self._kept = Kept(boot.heartbeat_key)
         self.haproxy = Haproxy(boot.haproxy, boot.retired_limit)
         self.leaving = Leaving(boot.hard_stop_after)
-        self.epoch = new_epoch()
+        self._lives = Lives(boot.heartbeat_key)
+        self.epoch = self._lives.new_epoch()
 
     @property
     def generation(self) -> int:
@@ -124,7 +125,7 @@ class Applier:
             if state.haproxy:
                 self._set_back("configuration", lambda: workdir.write_changed(workdir.CONFIG, state.haproxy))
                 self._take_over()
-            former = Running.read()
+            former = self._lives.running()
             self._services.begin(former.datagrams if former.epoch == self.epoch else None)
 
     def revive(self) -> None:
@@ -310,7 +311,7 @@ class Applier:
 
     def _take_over(self) -> None:
         """Adopt the process of the agent's former life; replace it when it is not what the state says."""
-        former = Running.read()
+        former = self._lives.running()
         if self.haproxy.adopt(self._state.haproxy):
             if former.pid == self.haproxy.pid:
                 self.epoch, self._counters = former.epoch, Counters(former.base)
@@ -349,12 +350,11 @@ class Applier:
     def _note_running(self) -> None:
         base = {name: list(totals) for name, totals in self._counters.base.items()}
         datagrams = {name: list(totals) for name, totals in self._services.counters.base.items()}
-        running = Running(self.haproxy.pid, self._structure, self.epoch, base, datagrams)
-        _note(workdir.RUNNING, running.encoded())
+        self._lives.note(Running(self.haproxy.pid, self._structure, self.epoch, base, datagrams))
 
 
 def _note(name: str, content: str) -> None:
-    """Write what the next process, or the next agent, can do without: a full disk shall not stop it.
+    """Write what the next process can do without: a full disk shall not stop it.
 
     What was noted of an earlier one would be wrong.
     """

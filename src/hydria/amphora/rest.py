@@ -1,4 +1,4 @@
-"""The agent's API: HTTPS on the LB network, for controllers that show a certificate of the client CA.
+"""The agent's API: HTTPS on the LB network, for those that show the controllers' certificate.
 
 ``GET /v1/info`` what runs here; ``GET /v1/state`` the wire ``Applied`` of what serves; ``PUT /v1/state`` a
 wire ``DesiredState``: 200 applied, 409 older than what serves, 422 refused (both with ``Applied``), 424 it
@@ -20,7 +20,7 @@ from http.server import BaseHTTPRequestHandler
 from pathlib import Path
 from typing import Any
 
-from hydria.amphora import kernel, payload
+from hydria.amphora import controllers, kernel, payload
 from hydria.amphora.faults import Failed, Lacking, Malformed, Refused, Stale
 from hydria.amphora.log import Rare
 from hydria.wire import boot
@@ -44,7 +44,7 @@ class Service:
 
 
 def tls(boot_dir: Path) -> ssl.SSLContext:
-    """The amphora's own certificate, and who may give it orders."""
+    """The amphora's own certificate, and whose clients are looked at (:mod:`.controllers`)."""
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
     context.minimum_version = ssl.TLSVersion.TLSv1_2
     context.verify_mode = ssl.CERT_REQUIRED
@@ -105,6 +105,7 @@ class Server(socketserver.ThreadingTCPServer):
         """Shake hands in the connection's own thread, within a bound."""
         request.settimeout(_HANDSHAKE_SECONDS)
         with self._context.wrap_socket(request, server_side=True) as channel:
+            controllers.check(channel)
             _Handler(channel, client_address, self)
 
     def handle_error(self, request: Any, client_address: Any) -> None:  # noqa: ARG002  (as inherited)

@@ -12,7 +12,8 @@ from pathlib import Path
 
 STATE = "state"  # the desired state that was applied last (:mod:`.kept`)
 STAGED_STATE = "state.new"  # the one that is being applied
-RUNNING = "running.json"  # what the agent knows about the HAProxy process that runs
+RUNNING = "running"  # what the agent knows about the HAProxy process that runs (:mod:`.running`)
+EPOCH = "epoch"  # the latest that a life of the agent began
 CONFIG = "haproxy.cfg"
 STAGED = "haproxy.cfg.new"
 PID = "haproxy.pid"

@@ -6,7 +6,7 @@ import logging
 import threading
 import time
 from collections import defaultdict
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import replace
 
 import sqlalchemy as sa
@@ -21,7 +21,7 @@ from hydria.wire.heartbeat import Report
 LOG = logging.getLogger(__name__)
 _RECHECK = 30.0  # seconds after which an unchanged report is held against the tree again
 _TIDY = 10 * _RECHECK
-_BATCH = 1000
+_COMPLAIN_EVERY = 10.0  # seconds between log lines about heartbeats that say nothing new
 
 
 class Recorder:
@@ -38,6 +38,7 @@ class Recorder:
         self._parts: dict[str, dict[int, Report]] = defaultdict(dict)
         self._statistics = statistics.Writer()
         self._tidied = time.monotonic()
+        self._complained = -_COMPLAIN_EVERY
         self._stopped = threading.Event()
         self._thread = threading.Thread(target=self._run, name="record-heartbeats", daemon=True)
 
@@ -78,9 +79,10 @@ class Recorder:
 
     def record(self, received: list[Received]) -> None:
         """Write what these reports say."""
-        serving = self._store.transact(lambda tx: self._note(tx, received))
+        news, serving = self._store.transact(lambda tx: self._note(tx, received))
+        self._complain(len(received) - len(news))
         by_amphora: dict[str, list[Report]] = defaultdict(list)
-        for item in received:
+        for item in news:
             by_amphora[item.report.amphora_id].append(item.report)
         for amphora_id, reports in by_amphora.items():
             if amphora_id not in serving:
@@ -92,12 +94,17 @@ class Recorder:
                 self._judge(report, serving[amphora_id])
         self._tidy()
 
-    def _note(self, tx: sa.Connection, received: list[Received]) -> Mapping[str, str]:
-        """Record that they were heard, and what those count that serve; the latter's load balancers.
+    def _note(self, tx: sa.Connection, received: list[Received]) -> tuple[list[Received], Mapping[str, str]]:
+        """Record that they were heard, and what those count that serve.
 
-        What is not in service any more, or not yet, is heard too, and says nothing about anything.
+        The reports that are not older than what anybody has recorded, and the load balancers of those that
+        serve. What is not in service any more, or not yet, says nothing about anything.
         """
-        heard = {item.report.amphora_id: item for item in received}
+        known = amphorae.last_heard(tx, sorted({item.report.amphora_id for item in received}))
+        order = {amphora_id: (heard.epoch, heard.sequence) for amphora_id, heard in known.items()}
+        # As old as the last one is what another health manager recorded, and the next part of a large report.
+        news = [item for item in received if _order(item) >= order.get(item.report.amphora_id, (0, 0))]
+        newest = {item.report.amphora_id: item for item in sorted(news, key=_order)}
         amphorae.seen(
             tx,
             [
@@ -107,15 +114,22 @@ class Recorder:
                     "epoch": item.report.epoch,
                     "sequence": item.report.sequence,
                 }
-                for amphora_id, item in heard.items()
+                for amphora_id, item in newest.items()
+                if amphora_id in order and _order(item) > order[amphora_id]
             ],
         )
-        # Afterwards, for now nobody takes one of them out of service before this is committed.
-        serving = _serving(tx, sorted(heard))
-        for item in received:
+        serving = {name: heard.load_balancer_id for name, heard in known.items() if heard.load_balancer_id}
+        for item in news:
             if item.report.amphora_id in serving:
                 self._statistics.write(tx, item.report)
-        return serving
+        return news, serving
+
+    def _complain(self, old: int) -> None:
+        if old and time.monotonic() - self._complained >= _COMPLAIN_EVERY:
+            self._complained = time.monotonic()
+            LOG.warning(
+                "%d heartbeats are older than what is recorded already: repeated, replayed, or late.", old
+            )
 
     def _whole(self, amphora_id: str, reports: list[Report]) -> Report | None:
         """The report that the parts make; None while some are missing."""
@@ -172,27 +186,25 @@ class Recorder:
         self._statistics = statistics.Writer()
 
 
+def _order(item: Received) -> tuple[int, int]:
+    return item.report.epoch, item.report.sequence
+
+
 def _content(report: Report) -> object:
     """What of a report statuses follow from."""
     listeners = {name: item.status for name, item in report.listeners.items()}
     return report.generation, report.haproxy, listeners, report.pools, report.members
 
 
-def _serving(tx: sa.Connection, amphora_ids: Sequence[str]) -> Mapping[str, str]:
-    """Those of the amphorae that serve, with their load balancers."""
+def _serves(tx: sa.Connection, amphora_id: str) -> bool:
     column = tables.amphorae.c
-    found: dict[str, str] = {}
-    for start in range(0, len(amphora_ids), _BATCH):
-        query = sa.select(column.id, column.load_balancer_id).where(
-            column.id.in_(amphora_ids[start : start + _BATCH]), column.status == "ALLOCATED"
-        )
-        found.update((row.id, row.load_balancer_id) for row in tx.execute(query))
-    return found
+    query = sa.select(column.id).where(column.id == amphora_id, column.status == "ALLOCATED")
+    return tx.execute(query).first() is not None
 
 
 def _correct(tx: sa.Connection, load_balancer_id: str, report: Report) -> None:
     """Write what is not as reported, with the load balancer locked first, as every change does."""
-    if changes.lock(tx, load_balancer_id) is None or not _serving(tx, [report.amphora_id]):
+    if changes.lock(tx, load_balancer_id) is None or not _serves(tx, report.amphora_id):
         return
     tree = trees.load_tree(tx, load_balancer_id)
     if tree is not None:

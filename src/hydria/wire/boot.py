@@ -1,7 +1,7 @@
 """What an amphora is born with: a directory of files that the compute driver writes before the agent starts.
 
 ``boot.json`` is :class:`Boot`; beside it lie ``server.pem`` (the agent's certificate and key) and
-``client_ca.pem`` (who may give it orders).
+``client_ca.pem`` (who signs for those that may give it orders, by the name of ``CONTROLLER``).
 """
 
 from __future__ import annotations
@@ -16,6 +16,7 @@ CONFIG = "boot.json"
 SERVER_PEM = "server.pem"
 CLIENT_CA_PEM = "client_ca.pem"
 PORT = 9443
+CONTROLLER = "hydria-controller"  # the name that the controllers' certificate is for, in every deployment
 
 
 @dataclass(frozen=True, slots=True)

@@ -3,9 +3,10 @@
 A datagram is ``version (1 byte) | length of the id (1 byte) | amphora id | HMAC-SHA256 (32 bytes) |
 zlib(JSON)``; the HMAC is over all the rest. The id is in clear so that a datagram can be refused before
 anything of it is inflated or parsed: anybody can send one. Counters are absolute within an epoch (one life of
-the agent), so a lost datagram loses nothing; the sequence number makes a replayed one worthless. A report
-that is too large for one datagram is split by object: every datagram stands alone, and says which part of how
-many it is.
+the agent), so a lost datagram loses nothing. Epochs grow, whatever clocks say, and sequence numbers grow
+within them; what was recorded last stands in the database, so that a replayed one is worthless to every
+health manager, also after a restart. A report that is too large for one datagram is split by object: every
+datagram stands alone, and says which part of how many it is.
 
 Each amphora has a key of its own, derived from the deployment's ``heartbeat_key``, so that one leaked key
 speaks for one amphora.

@@ -26,12 +26,12 @@ from hydria.drivers import state_dir
 from hydria.drivers.certificates.interface import ServerCertificate
 from hydria.model.errors import DriverError
 from hydria.settings import Settings
+from hydria.wire.boot import CONTROLLER
 
 _log = logging.getLogger(__name__)
 _CERTIFICATE, _KEY, _CONTROLLER = "ca.pem", "ca.key", "controller.pem"
 _CA_LIFE = timedelta(days=3650)
 _EARLIER = timedelta(hours=1)  # clocks differ
-_NAME = "hydria-controller"
 
 _PrivateKey = ec.EllipticCurvePrivateKey | rsa.RSAPrivateKey
 
@@ -75,7 +75,7 @@ class LocalCertificateAuthority:
             self._make_directory(self._directory)
             with state_dir.exclusive(self._directory):
                 if not self._fresh(path):  # nobody else was faster
-                    _, pem = self._issue(_NAME, ExtendedKeyUsageOID.CLIENT_AUTH)
+                    _, pem = self._issue(CONTROLLER, ExtendedKeyUsageOID.CLIENT_AUTH)
                     state_dir.replace(path, pem)
         return path
 
