@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from hydria.settings import Settings
 
 STATE_DIR = "HYDRIA_STATE_DIR"
+_NOISY = ("taskflow", "alembic", "stevedore", "amqp", "oslo.messaging", "oslo_messaging", "pyroute2")
 _PROGRAMS = ("api", "worker", "health-manager", "housekeeping", "driver-agent")
 
 
@@ -166,9 +167,17 @@ def _settings(options: argparse.Namespace, *, embedded: bool = False) -> Setting
         level=logging.DEBUG if loaded.DEFAULT.debug else logging.INFO,
         format="%(asctime)s %(levelname)-7s %(name)s: %(message)s",
     )
-    for noisy in ("taskflow", "alembic", "stevedore", "amqp", "oslo.messaging", "oslo_messaging", "pyroute2"):
-        logging.getLogger(noisy).setLevel(logging.WARNING)
+    for handler in logging.getLogger().handlers:
+        handler.addFilter(_worth_a_line)
     return loaded
+
+
+def _worth_a_line(record: logging.LogRecord) -> bool:
+    """Whether the log has a record: of noisy libraries warnings alone, whatever level they give themselves.
+
+    pyroute2 would write down each link of the host at each look.
+    """
+    return record.levelno >= logging.WARNING or not record.name.startswith(_NOISY)
 
 
 def _all(options: argparse.Namespace) -> int:

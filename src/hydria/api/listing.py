@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from urllib.parse import urlencode
 
@@ -22,6 +23,7 @@ _ALIASES = {"load_balancer_id": "loadbalancer_id"}
 _PROJECT = ("project_id", "tenant_id")
 _MANY = {*_TAGS, *_ORDER, "fields"}
 _LONGEST = 2**31 - 1
+_WHOLE = re.compile(r"\s*[+-]?[0-9]+\s*", re.ASCII)  # Python would take the digits of every script
 _MOST_TAGS = 100  # each is a query of its own for the database, which has its limits
 # Kinds of these columns are texts: a filter value that cannot be one of theirs matches nothing, as it does in
 # Octavia. One that is no number or no boolean is a mistake that is worth an answer.
@@ -197,6 +199,8 @@ def _number(text: str) -> int | None:
     """A page length; None for no limit, which is what "infinite" and numbers below 1 say."""
     if text == "infinite":
         return None
+    if not _WHOLE.fullmatch(text):
+        raise ValueError(text)
     number = int(text)
     return min(number, _LONGEST) if number > 0 else None
 

@@ -59,13 +59,16 @@ class Kind(Protocol):
 
 # Line breaks and other control characters have no use in any text of this API, and are how text breaks out
 # of a line of configuration or of a log. Surrogates cannot be stored as UTF-8. Where lines are allowed, a
-# carriage return may end one (web forms send them so).
-_CONTROL = re.compile(r"[\x00-\x1f\x7f-\x9f\u2028\u2029\ud800-\udfff]")
-_CONTROL_BUT_TABS = re.compile(r"[\x00-\x08\x0a-\x1f\x7f-\x9f\u2028\u2029\ud800-\udfff]")
-_CONTROL_BUT_LINES = re.compile(r"[\x00-\x08\x0b\x0c\x0e-\x1f\x7f-\x9f\ud800-\udfff]|\r(?!\n)")
+# carriage return may end one (web forms send them so). Characters that turn the direction of what follows, or
+# mean something to who formats it, make a text look like another one. What joins letters (U+200C, U+200D) and
+# what says of which direction a single place is (U+200E, U+200F) belongs to the writing of languages.
+_MISLEADING = r"\u202a-\u202e\u2060-\u206f\ufeff\ufff9-\ufffb"
+_CONTROL = re.compile(rf"[\x00-\x1f\x7f-\x9f\u2028\u2029\ud800-\udfff{_MISLEADING}]")
+_CONTROL_BUT_TABS = re.compile(rf"[\x00-\x08\x0a-\x1f\x7f-\x9f\u2028\u2029\ud800-\udfff{_MISLEADING}]")
+_CONTROL_BUT_LINES = re.compile(rf"[\x00-\x08\x0b\x0c\x0e-\x1f\x7f-\x9f\ud800-\udfff{_MISLEADING}]|\r(?!\n)")
 # The same for JSON schemas, whose texts have no surrogates.
-_PRINTABLE = r"^[^\x00-\x1f\x7f-\x9f\u2028\u2029]*$"
-_PRINTABLE_LINES = r"^(?:[^\x00-\x08\x0b-\x1f\x7f-\x9f]|\r\n)*$"
+_PRINTABLE = rf"^[^\x00-\x1f\x7f-\x9f\u2028\u2029{_MISLEADING}]*$"
+_PRINTABLE_LINES = rf"^(?:[^\x00-\x08\x0b-\x1f\x7f-\x9f{_MISLEADING}]|\r\n)*$"
 
 
 @dataclass(frozen=True, slots=True)
@@ -145,7 +148,7 @@ class UrlPart:
         return text
 
     def schema(self) -> Schema:
-        pattern = r"^(?!\.{1,2}$)(?!.*\.json$)[^/\x00-\x1f\x7f-\x9f\u2028\u2029]+$"
+        pattern = rf"^(?!\.{{1,2}}$)(?!.*\.json$)[^/\x00-\x1f\x7f-\x9f\u2028\u2029{_MISLEADING}]+$"
         return {"type": "string", "maxLength": self.limit, "pattern": pattern}
 
 

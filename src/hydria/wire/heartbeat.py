@@ -28,11 +28,14 @@ from hydria.wire import encoding
 VERSION = 1
 _SIGNATURE = 32
 _LIMIT = 60_000  # bytes of compressed JSON in a UDP datagram
-_INFLATED_LIMIT = 1_000_000
 _OBJECTS = 1_000  # listeners, pools and members in one part, at most
+_INFLATED_LIMIT = 500 * _OBJECTS  # bytes; the longest that is said of one are some 300
+# In the JSON of a part: a brace per listener, and some around them; a comma per counter, or per member.
+_BRACES, _COMMAS = _OBJECTS + 10, 10 * _OBJECTS
 _PARTS = 256
 _NAME = 64  # characters of an id or a status
 _NUMBER = 2**53  # exact in any JSON, and far from the end of a database's integers
+_DIGITS = 16
 
 
 @dataclass(frozen=True, slots=True)
@@ -176,11 +179,20 @@ def _datagram(report: Report, key: str) -> bytes:
     return bytes([VERSION, len(amphora_id)]) + amphora_id + _sign(amphora_id, body, key) + body
 
 
+def _whole(digits: str) -> int:
+    if len(digits) > _DIGITS:  # which take long to read, and are refused anyway
+        raise ValueError("a number that is too large")
+    return int(digits)
+
+
 def _payload(body: bytes) -> dict[str, Any]:
     inflate = zlib.decompressobj()
     try:
         text = inflate.decompress(body, _INFLATED_LIMIT)
-        fields = json.loads(text) if inflate.eof else None
+        # Counted first: what an amphora says that was broken into must not take long to read.
+        if text.count(b"{") > _BRACES or text.count(b",") > _COMMAS or b"[" in text:
+            raise Rejected("more objects than a part can have")
+        fields = json.loads(text, parse_int=_whole) if inflate.eof else None
     except (zlib.error, ValueError, RecursionError) as error:
         raise Rejected(f"unreadable: {error}") from error
     if not isinstance(fields, dict):

@@ -37,7 +37,7 @@ def create(call: Call, body: object, parent: str | None) -> dict[str, object]:  
     _authorize_create(call, values)
     chosen = choices.read(call, values)
     values |= chosen.attributes(values, settings.controller_worker.loadbalancer_topology)
-    source = vip.resolve(call.network, settings.networking, values, chosen.valid_vip_networks)
+    source = vip.resolve(call, values, chosen.valid_vip_networks)
     nested = graph.judged(
         call,
         nested,

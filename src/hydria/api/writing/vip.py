@@ -11,13 +11,17 @@ from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, TypeVar
 
+from hydria.api import policy
+from hydria.api.call import Call
 from hydria.api.writing.requests import foreign
 from hydria.drivers.network.interface import FixedAddress, Network, NetworkDriver, Port, Subnet
 from hydria.model import kinds
-from hydria.model.errors import Conflict, HydriaError, NotFound, validation
+from hydria.model.errors import Conflict, Forbidden, HydriaError, NotFound, validation
+from hydria.model.load_balancer import LoadBalancer
 from hydria.model.statuses import Topology
 from hydria.providers.registry import Provider, VipDict, address_taken
 from hydria.settings import NetworkingSettings
+from hydria.store import vips
 
 LOG = logging.getLogger(__name__)
 T = TypeVar("T")
@@ -48,20 +52,16 @@ class Source:
         return [address or cidr.partition("/")[0] for address, cidr in zip(known, self.cidrs, strict=True)]
 
 
-def resolve(
-    network: NetworkDriver,
-    settings: NetworkingSettings,
-    values: Values,
-    valid_networks: Collection[str] | None = None,
-) -> Source:
+def resolve(call: Call, values: Values, valid_networks: Collection[str] | None = None) -> Source:
     """Find the source that the request means; Invalid when it names none, or one that cannot be.
 
     ``valid_networks``: the availability zone's list, in place of the deployment's.
     """
+    network, settings = call.network, call.services.settings.networking
     _sources_allowed(settings, values)
     policy_id = values["vip_qos_policy_id"]
     if values["vip_port_id"] is not None:
-        port: Port = _look_up("Port", network.port, values["vip_port_id"])
+        port = _visible_port(call, network, str(values["vip_port_id"]))
         fixed, port_id = _of_port(port, values), str(values["vip_port_id"])
         subnet, address = _look_up("Subnet", network.subnet, fixed.subnet_id), fixed.address
         network_id = port.network_id
@@ -142,6 +142,26 @@ def _sources_allowed(settings: NetworkingSettings, values: Values) -> None:
     for source in _SOURCES:
         if values[source] is not None and not getattr(settings, f"allow_{source}"):
             raise validation(f"use of {source} is disallowed by this deployment's configuration.")
+
+
+def _visible_port(call: Call, network: NetworkDriver, port_id: str) -> Port:
+    """The port, Invalid as for one that there is not when it is Hydria's, and serves another project."""
+    port: Port = _look_up("Port", network.port, port_id)
+    if port.owner and not _seen(call, port):
+        raise foreign("Port", port_id)
+    return port
+
+
+def _seen(call: Call, port: Port) -> bool:
+    """Whether the caller may see what the port is of."""
+    try:
+        project_id = policy.listed_project(call, policy.rule(LoadBalancer, "get_all"), None)
+    except Forbidden:
+        return False
+    if project_id is None:
+        return True
+    with call.services.store.read() as tx:
+        return port.id in vips.owners(tx, project_id)
 
 
 def _of_port(port: Port, values: Values) -> FixedAddress:

@@ -112,7 +112,10 @@ class PortRegistry:
             (self._claims / address).unlink()
             holder = self._take(address, port_id)
         if holder:
-            raise Conflict(f"The address {address} is taken: port {holder} has it.")
+            _log.info(
+                "The address %s, which port %s was to have, is that of port %s.", address, port_id, holder
+            )
+            raise Conflict(f"The address {address} is taken.")  # by whom is not for everybody to know
         return FixedAddress(wanted.subnet_id, address)
 
     def _choose(self, port_id: str, found: Range) -> str:
