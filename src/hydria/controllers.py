@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import Protocol
 
 from hydria import messages, notifications
-from hydria.drivers import instances, loading, state_dir
+from hydria.drivers import instances, loading, secret_files, state_dir
 from hydria.drivers.amphora.interface import AmphoraDriver
 from hydria.drivers.certificates.local_ca import LocalCertificateAuthority
 from hydria.drivers.certificates.manager import CertificateManager
@@ -184,6 +184,7 @@ def check(settings: Settings) -> None:
     from hydria.api import program, serve  # noqa: PLC0415
 
     loading.check(settings)
+    secret_files.check(settings)
     serve.refuse_open_doors(settings)
     program.check(settings)
 

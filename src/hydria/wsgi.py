@@ -50,8 +50,11 @@ def _make() -> WSGIApplication:
     from hydria import settings  # noqa: PLC0415
     from hydria.api import program  # noqa: PLC0415
     from hydria.controllers import Parts  # noqa: PLC0415
+    from hydria.drivers import secret_files  # noqa: PLC0415
 
-    parts = Parts(settings.load(configuration_files()))
+    loaded = settings.load(configuration_files())
+    secret_files.check(loaded)
+    parts = Parts(loaded)
     return program.application(program.services(parts.settings, parts.store, parts.network, parts.wakeups))
 
 
