@@ -1,5 +1,5 @@
 # Every command sets up what it needs (scripts/setup), which takes no time when it is there.
-.PHONY: help demo test test-debian13 test-haproxy check check-code check-unit check-property conformance bench docs run clean
+.PHONY: help demo test test-debian13 test-haproxy check check-code check-unit check-property conformance bench audit docs run clean
 bin := .venv/bin
 
 help:  ## this list
@@ -38,6 +38,9 @@ conformance: setup-conformance  ## octavia-tempest-plugin's API tests and openst
 
 bench: setup-bench  ## the figures that Hydria must reach, measured
 	$(bin)/python -m bench $(ARGS)
+
+audit: setup-check  ## what is installed against known faults; says so when the package index knows of none
+	$(bin)/python scripts/audit $(ARGS)
 
 docs: setup-check  ## the generated pages of the reference
 	$(bin)/python scripts/docs $(ARGS)

@@ -70,6 +70,22 @@ def test_a_second_watch_begins_anew(store: Store) -> None:
     assert scene.column(store, tables.amphora_health.c.epoch) == [0]
 
 
+def test_what_was_heard_last_is_known_to_everybody(store: Store) -> None:
+    scene.add(store)
+    scene.add_amphora(store, *(scene.amphora(number) for number in range(1, 4)))
+    watch(store, 1)
+    watch(store, 2)
+    store.transact(lambda tx: amphorae.seen(tx, [beat(2, 200.0, 7)]))
+    store.transact(lambda tx: amphorae.update(tx, scene.amphora(1).id, status="ERROR"))
+    names = [scene.amphora(number).id for number in (3, 2, 1)]
+    found = store.transact(lambda tx: amphorae.last_heard(tx, names))
+    assert found == {
+        scene.amphora(1).id: amphorae.Heard(0, 0, None),
+        scene.amphora(2).id: amphorae.Heard(2**53, 7, scene.amphora(2).load_balancer_id),
+    }
+    assert store.transact(lambda tx: amphorae.last_heard(tx, [])) == {}
+
+
 def test_who_is_not_watched_any_more_has_no_connections(store: Store) -> None:
     scene.add(store, make.listener(1), make.listener(2))
     scene.add_amphora(store)
@@ -96,6 +112,7 @@ def test_health_managers_that_hear_the_same_do_not_deadlock(store: Store) -> Non
             order = numbers if which % 2 else reversed(numbers)
             beats = [beat(number, 200.0 + time) for number in order]
             with store.writer.begin() as tx:  # without the second chances of Store.transact
+                amphorae.last_heard(tx, [str(one["amphora_id"]) for one in beats])
                 amphorae.seen(tx, beats)
 
     scene.at_once(1 if store.sqlite else 4, manager)
