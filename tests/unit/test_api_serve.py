@@ -181,8 +181,12 @@ def test_an_address_that_cannot_be_split_is_the_clients_error(
             501,
             "Transfer-Encoding requested is not supported.",
         ),
-        (b"POST / HTTP/1.1\r\nTransfer-Encoding: chunked\r\n\r\nxyz\r\n", 400, "Invalid chunk size"),
-        (b"POST / HTTP/1.1\r\nContent-Length: 9999999\r\n\r\n", 413, "exceeds max_body"),
+        (
+            b"POST / HTTP/1.1\r\nHost: x\r\nTransfer-Encoding: chunked\r\n\r\nxyz\r\n",
+            400,
+            "Invalid chunk size",
+        ),
+        (b"POST / HTTP/1.1\r\nHost: x\r\nContent-Length: 9999999\r\n\r\n", 413, "exceeds max_body"),
         (b"GET / HTTP/1.1\r\nX: " + b"a" * 300_000 + b"\r\n\r\n", 431, "exceeds max_header"),
     ],
 )

@@ -21,7 +21,8 @@ from hydria.api.caller import NOAUTH, OPEN_PATHS, identifier
 from hydria.api.endpoints import Collection, Item, Members, Statistics, Statuses
 from hydria.api.extensions import Extensions
 from hydria.api.healthcheck import Healthcheck
-from hydria.api.middleware import Identification, Transport
+from hydria.api.hosts import Hosts
+from hydria.api.middleware import Identification, Naming, Transport
 from hydria.api.openapi.document import PATH, document
 from hydria.api.openapi.publication import Publication
 from hydria.api.providers import Capabilities, Providers
@@ -66,7 +67,7 @@ def make_app(services: Services) -> App:
     settings = services.settings.api_settings
     longest_body = services.settings.oslo_middleware.max_request_body_size
     identification = Identification(identifier(services.settings), _open_paths(settings))
-    app = App(middleware=[Transport(longest_body), identification])
+    app = App(middleware=[Transport(longest_body), identification, Naming(Hosts(services.settings))])
     app.req_options.strip_url_path_trailing_slash = True
     faults.install(app)
     own = dict(_own_routes(services))

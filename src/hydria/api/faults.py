@@ -53,6 +53,14 @@ class Unauthorized(HydriaError):  # noqa: N818  (the same)
         self.challenge = challenge
 
 
+class TooMany(HydriaError):  # noqa: N818  (the same)
+    """Somebody asks for more than is there for strangers. ``seconds``: when to try again."""
+
+    def __init__(self, message: str, seconds: int) -> None:
+        super().__init__(f"{message} Try again in {seconds} s.")
+        self.seconds = seconds
+
+
 _STATUSES: dict[type[BaseException], HTTPStatus] = {
     Invalid: HTTPStatus.BAD_REQUEST,
     Unauthorized: HTTPStatus.UNAUTHORIZED,
@@ -62,6 +70,7 @@ _STATUSES: dict[type[BaseException], HTTPStatus] = {
     NotFound: HTTPStatus.NOT_FOUND,
     Changed: HTTPStatus.PRECONDITION_FAILED,
     Conflict: HTTPStatus.CONFLICT,
+    TooMany: HTTPStatus.TOO_MANY_REQUESTS,
     Unsupported: HTTPStatus.NOT_IMPLEMENTED,
     ProviderFailed: HTTPStatus.INTERNAL_SERVER_ERROR,
     Unavailable: HTTPStatus.SERVICE_UNAVAILABLE,
@@ -83,6 +92,7 @@ def install(app: falcon.App[falcon.Request, falcon.Response]) -> None:
     app.add_error_handler(HydriaError, _refused)
     app.add_error_handler(UnknownParent, _unroutable)
     app.add_error_handler(Unauthorized, _unknown_caller)
+    app.add_error_handler(TooMany, _later)
     app.set_error_serializer(_of_routing)
 
 
@@ -120,6 +130,11 @@ def _unknown_caller(
     # As Keystone's middleware says it.
     body = {"message": error.message, "code": int(status), "title": status.phrase}
     resp.data = msgspec.json.encode({"error": body})
+
+
+def _later(req: falcon.Request, resp: falcon.Response, error: TooMany, params: object) -> None:
+    resp.set_header("Retry-After", str(error.seconds))
+    _refused(req, resp, error, params)
 
 
 def _of_routing(_req: falcon.Request, resp: falcon.Response, error: falcon.HTTPError) -> None:

@@ -1,4 +1,4 @@
-"""A file of users and bcrypt hashes, as ``htpasswd -B`` writes it."""
+"""A file of users and bcrypt hashes, as ``htpasswd -B -C 12`` writes it."""
 
 from __future__ import annotations
 
@@ -16,6 +16,7 @@ LOG = logging.getLogger(__name__)
 
 _LOOK_SECONDS = 1.0
 _HASH = re.compile(r"\$2[aby]\$(?:0[4-9]|[12][0-9]|3[01])\$[./A-Za-z0-9]{53}")
+_LEAST_COST = 10  # what it takes to guess doubles with each
 _OPTION = "[api_settings] http_basic_auth_user_file"
 
 
@@ -73,7 +74,7 @@ def read(path: Path) -> Mapping[str, bytes]:
         if not user or not _HASH.fullmatch(hashed):  # without what is there: it may be a password
             raise Invalid(
                 f"{_OPTION} = {path}: line {number} is not a user name, a colon and a bcrypt hash;"
-                " htpasswd -B makes one."
+                " htpasswd -B -C 12 makes one."
             )
         if user in found:
             raise Invalid(f"{_OPTION} = {path}: line {number} names {kinds.shown(user)} again.")
@@ -84,4 +85,23 @@ def read(path: Path) -> Mapping[str, bytes]:
                 f"{_OPTION} = {path}: line {number}: {kinds.shown(user)} cannot name a user: {refusal}"
             ) from None
         found[user] = hashed.encode()
+    _warn(path, found)
     return found
+
+
+def cost(hashed: bytes) -> int:
+    """The cost of a hash; twice the time for each more."""
+    return int(hashed[4:6])
+
+
+def _warn(path: Path, users: Mapping[str, bytes]) -> None:
+    cheap = sorted(user for user, hashed in users.items() if cost(hashed) < _LEAST_COST)
+    if cheap:
+        LOG.warning(
+            "%s = %s: the hashes of %s are of a cost below %d, so who gets the file soon knows their"
+            " passwords; htpasswd -B -C 12 makes better ones.",
+            _OPTION,
+            path,
+            kinds.shown(", ".join(cheap)),
+            _LEAST_COST,
+        )

@@ -1,8 +1,8 @@
 """``auth_strategy = http_basic``: callers are users of a file, for deployments without Keystone.
 
 Each has a project of its own, unless options say which, and one of three roles: ``member``, or ``reader`` or
-``admin`` where options name the user. The rules are the same as with Keystone. bcrypt takes a twentieth of a
-second by design, so who was right a moment ago is known by a keyed digest, which is all that is kept.
+``admin`` where options name the user. The rules are the same as with Keystone. bcrypt takes some tens of
+milliseconds by design, so who was right before is known by a keyed digest, which is all that is kept.
 """
 
 from __future__ import annotations
@@ -12,27 +12,30 @@ import binascii
 import hashlib
 import hmac
 import secrets
-import threading
 import time
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 
 import bcrypt
 import falcon
 
+from hydria.api import htpasswd
+from hydria.api.access_log import USER
 from hydria.api.call import Caller
 from hydria.api.caller import is_loopback
 from hydria.api.faults import Unauthorized
+from hydria.api.guesses import Guesses
 from hydria.api.htpasswd import UserFile
 from hydria.model import alphabets, kinds
 from hydria.model.errors import Forbidden, Invalid
 from hydria.settings import Settings
 
 _CHALLENGE = 'Basic realm="Hydria", charset="UTF-8"'
-_KNOWN_SECONDS = 60.0
+_KNOWN_SECONDS = 3600.0
 _LONGEST_PASSWORD = 72  # bytes that bcrypt looks at; htpasswd and others ignore the rest as well
-_AT_A_TIME = 4  # further guesses wait in line, and leave processors for others
 _LONGEST_HEADER = 2048
+_COST = 12  # where nobody has one
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,9 +57,7 @@ class HttpBasic:
         self._behind_proxy = settings.oslo_middleware.enable_proxy_headers_parsing
         self._key = secrets.token_bytes(32)
         self._known: dict[str, _Known] = {}
-        self._turns = threading.BoundedSemaphore(_AT_A_TIME)
-        # Whoever is not in the file takes as long as whoever is.
-        self._nobody = bcrypt.hashpw(secrets.token_bytes(16), bcrypt.gensalt(self._rounds()))
+        self._guesses = Guesses()
 
     def __call__(self, request: falcon.Request) -> Caller:
         """Who it is; Unauthorized when the header does not prove it."""
@@ -64,27 +65,40 @@ class HttpBasic:
         if env["wsgi.url_scheme"] != "https" and not self._behind_proxy and not _here(env):
             raise Forbidden("Passwords are taken over TLS alone ([api_settings] auth_strategy = http_basic).")
         user, password = _credentials(env.get("HTTP_AUTHORIZATION", ""))
-        if not self._proves(user, password):
+        env[USER] = user
+        if not self._proves(user, password, str(env.get("REMOTE_ADDR", ""))):
             raise Unauthorized(_CHALLENGE)
         return self._callers.of(user)
 
-    def _proves(self, user: str, password: bytes) -> bool:
-        hashed = self._users.hashes().get(user)
+    def _proves(self, user: str, password: bytes, address: str) -> bool:
+        users = self._users.hashes()
+        hashed = users.get(user)
         digest = hashlib.blake2b(user.encode() + b"\0" + password, key=self._key).digest()
         known = self._known.get(user)
         fresh = known is not None and known.hashed == hashed and time.monotonic() < known.until
         if fresh and known is not None and hmac.compare_digest(known.digest, digest):
             return True
-        with self._turns:
-            right = bcrypt.checkpw(password, self._nobody if hashed is None else hashed)
-        if hashed is None or not right:
+        dearest = max(map(htpasswd.cost, users.values()), default=_COST)
+        if not self._guesses.judged(address, partial(_right, password, hashed, dearest)) or hashed is None:
             return False
         self._known[user] = _Known(digest, hashed, time.monotonic() + _KNOWN_SECONDS)
         return True
 
-    def _rounds(self) -> int:
-        costs = [int(hashed[4:6]) for hashed in self._users.hashes().values()]
-        return max(costs, default=12)
+
+def _right(password: bytes, hashed: bytes | None, dearest: int) -> bool:
+    """Whether it is the password. Every "no" takes as long as at the dearest cost, whoever is meant."""
+    if hashed is None:
+        bcrypt.checkpw(password, _nobody(dearest))
+        return False
+    if bcrypt.checkpw(password, hashed):
+        return True
+    for cost in range(htpasswd.cost(hashed), dearest):  # each doubles what it has taken so far
+        bcrypt.checkpw(password, _nobody(cost))
+    return False
+
+
+def _nobody(cost: int) -> bytes:
+    return b"$2b$%02d$" % cost + b"." * 53
 
 
 class _Callers:

@@ -23,7 +23,7 @@ _ALIASES = {"load_balancer_id": "loadbalancer_id"}
 _PROJECT = ("project_id", "tenant_id")
 _MANY = {*_TAGS, *_ORDER, "fields"}
 _LONGEST = 2**31 - 1
-_WHOLE = re.compile(r"\s*[+-]?[0-9]+\s*", re.ASCII)  # Python would take the digits of every script
+_WHOLE = re.compile(r"\s*[+-]?[0-9]{1,100}\s*", re.ASCII)  # Python would take the digits of every script
 _MOST_TAGS = 100  # each is a query of its own for the database, which has its limits
 # Kinds of these columns are texts: a filter value that cannot be one of theirs matches nothing, as it does in
 # Octavia. One that is no number or no boolean is a mistake that is worth an answer.
@@ -190,9 +190,9 @@ def _limit(settings: ApiSettings, params: Params) -> int | None:
         raise Invalid(
             f"Supplied pagination limit '{kinds.shown(params['limit'])}' is not valid; use a whole number."
         ) from None
-    if asked is None:
-        return None  # the whole list, beyond the longest page too, as clients of Octavia know it
-    return asked if longest is None else min(asked, longest)
+    if asked is None or longest is None:
+        return asked or longest  # who wants all gets the longest page, whose link leads on
+    return min(asked, longest)
 
 
 def _number(text: str) -> int | None:

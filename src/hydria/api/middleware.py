@@ -9,10 +9,11 @@ from http import HTTPStatus
 import falcon
 from falcon import mediatypes
 
-from hydria.api.access_log import PROJECT
+from hydria.api.access_log import PROJECT, USER
 from hydria.api.caller import Identify
 from hydria.api.envelope import too_large
 from hydria.api.faults import RETRY_SECONDS
+from hydria.api.hosts import Hosts
 
 _ANYTHING = frozenset({"", "*/*", "application/json"})
 _OTHER_TYPES = ("/healthcheck", "/payload")  # the latter is refused with a sentence of its own
@@ -55,7 +56,19 @@ class Identification:
         """Note the caller; refuse those who are not known."""
         if req.env["PATH_INFO"] not in self._open_paths:
             caller = req.context.caller = self._identify(req)
-            req.env[PROJECT] = caller.project_id
+            req.env[PROJECT], req.env[USER] = caller.project_id, caller.user_id
+
+
+class Naming:
+    """By which name the API is asked, for every request; after who asks, since a strategy may be stricter."""
+
+    def __init__(self, hosts: Hosts) -> None:
+        self._hosts = hosts
+
+    def process_request(self, req: falcon.Request, _resp: falcon.Response) -> None:
+        """Refuse names that are not this API's."""
+        if host := req.env.get("HTTP_HOST"):
+            self._hosts.check(host)
 
 
 def _accepts_json(accept: str) -> bool:

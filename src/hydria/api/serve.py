@@ -35,9 +35,10 @@ class _Parser(HTTPRequestParser):  # type: ignore[misc]  # waitress has no types
     _unwanted = 0  # bytes of a body that is too long, still to come
 
     def received(self, data: bytes) -> int:
-        """As inherited; of a body that is too long, but not by far, the rest is read before it is refused.
+        """As inherited; of a body that says that it is a bit too long the rest is read before it is refused.
 
-        A connection that is closed with something unread is reset, and the client may not see the answer.
+        A connection that is closed with something unread is reset, and the client may not see the answer. A
+        body in chunks does not say how long it is, so nothing more of it is read.
         """
         if self._unwanted:
             taken = min(len(data), self._unwanted)
@@ -45,22 +46,67 @@ class _Parser(HTTPRequestParser):  # type: ignore[misc]  # waitress has no types
             self.completed = not self._unwanted
             return taken
         taken = super().received(data)
-        too_long = isinstance(self.error, RequestEntityTooLarge)
+        too_long = isinstance(self.error, RequestEntityTooLarge) and not self.chunked
         if too_long and self.content_length <= _READ_OUT and not self.expect_continue:
             self._unwanted, self.completed = self.content_length, False
         return int(taken)
 
     def parse_header(self, header_plus: bytes) -> None:
-        """As inherited; what Python cannot split (``http://[``) is the client's error, not the server's."""
+        """As inherited; refuses what two readers may take for two things (RFC 9112, 3.2 and 6.3).
+
+        What Python cannot split (``http://[``) is the client's error, not the server's.
+        """
         try:
             super().parse_header(header_plus)
         except ValueError as error:
             raise ParsingError("Bad URI") from error
+        if self.chunked and "CONTENT_LENGTH" in self.headers:
+            raise ParsingError("Content-Length and Transfer-Encoding say both how long the body is")
+        if "TRANSFER_ENCODING" in self.headers:  # of HTTP/1.0, which does not know it
+            raise ParsingError("Transfer-Encoding is of HTTP/1.1")
+        host = self.headers.get("HOST")
+        if host is None and self.version == "1.1":
+            raise ParsingError("A request of HTTP/1.1 has a Host header")
+        if host is not None and "," in host:
+            raise ParsingError("There is more than one Host header")
 
 
 class _Channel(HTTPChannel):  # type: ignore[misc]  # the same
+    """A client's connection. Its times are for a request and an answer as wholes, however they drip."""
+
     parser_class = _Parser
     error_task_class = MalformedTask
+
+    def __init__(self, *arguments: Any, **options: Any) -> None:
+        self._free_since = time.monotonic()  # of requests and answers
+        self._request_since: float | None = None
+        self._answer_since: float | None = None
+        super().__init__(*arguments, **options)
+
+    def received(self, data: bytes) -> bool:
+        """As inherited; notes when a request begins."""
+        before = self.request
+        more = super().received(data)
+        if self.request is not before:
+            self._request_since = None if self.request is None else time.monotonic()
+        return bool(more)
+
+    def service(self) -> None:
+        """As inherited; from then on it is the client's turn."""
+        super().service()
+        self._free_since, self._answer_since = time.monotonic(), None
+
+    def overdue(self, now: float) -> bool:
+        """Whether the client has had its time. To be asked every second or so."""
+        if self.total_outbufs_len:
+            self._answer_since = self._answer_since or now
+            return now - self._answer_since > _ANSWER_SECONDS
+        self._answer_since = None
+        if self.requests:
+            return False  # it is our turn
+        if self._request_since is not None:
+            return now - self._request_since > _REQUEST_SECONDS
+        return now - self._free_since > _IDLE_SECONDS
 
 
 class _TlsChannel(_Channel):
@@ -84,6 +130,9 @@ class _TlsChannel(_Channel):
 
 
 _READ_OUT = 512 * 1024
+_REQUEST_SECONDS = 20.0  # from its first byte to its last
+_IDLE_SECONDS = 60.0
+_ANSWER_SECONDS = 120.0  # for reading what is ready
 # Requests beyond the threads wait in line; clients that wait to be read cost nothing but a socket each.
 _CONNECTIONS = 1000
 _LOOP_SECONDS = 1.0
@@ -100,6 +149,7 @@ class Server:
         self._stopping = threading.Event()
         self._closing = threading.Lock()
         self._sockets: dict[int, Any] = {}
+        self._swept = 0.0
         self._dispatcher: Any = None
         self._listening: list[Any] = []  # one for each address that the host's name has
         self._thread: threading.Thread | None = None
@@ -173,12 +223,19 @@ class Server:
 
     def _turn(self, seconds: float) -> None:
         wasyncore.loop(timeout=seconds, use_poll=True, map=self._sockets, count=1)
+        now = time.monotonic()
+        if now - self._swept < _LOOP_SECONDS:
+            return
+        self._swept = now
+        for channel in self._channels():
+            if channel.overdue(now):
+                channel.handle_close()
+
+    def _channels(self) -> list[_Channel]:
+        return [channel for server in self._listening for channel in list(server.active_channels.values())]
 
     def _busy(self) -> bool:
-        channels = [
-            channel for server in self._listening for channel in list(server.active_channels.values())
-        ]
-        return any(channel.requests or channel.total_outbufs_len for channel in channels)
+        return any(channel.requests or channel.total_outbufs_len for channel in self._channels())
 
 
 def _connections() -> int:

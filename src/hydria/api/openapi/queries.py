@@ -88,7 +88,7 @@ def _paging(resource: type[Declared], settings: ApiSettings) -> Iterator[Schema]
         "limit",
         {"anyOf": [{"type": "integer"}, {"const": "infinite"}]},
         f"The length of a page, at most {longest}, which is also what a page has without it."
-        " Zero, less, or infinite: the whole list.",
+        " Zero, less, or infinite: as long as a page may be.",
     )
     key = dict(attributes(resource)[resource.key].kind.schema())
     yield parameter("marker", key, f"The {resource.key} of the object that the page starts behind.")
