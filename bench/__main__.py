@@ -5,7 +5,7 @@ from __future__ import annotations
 import signal
 import sys
 
-from bench import changes, controlplane, cost, dataplane, fleet, scale, traffic
+from bench import changes, controlplane, cost, dataplane, fleet, scale, strangers, traffic
 
 BENCHMARKS = {
     "controlplane": controlplane.main,
@@ -15,6 +15,7 @@ BENCHMARKS = {
     "cost": cost.main,
     "changes": changes.main,
     "fleet": fleet.main,
+    "strangers": strangers.main,
 }
 
 

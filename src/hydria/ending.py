@@ -14,6 +14,7 @@ LOG = logging.getLogger(__name__)
 _VITAL = frozenset(
     {
         "api",
+        "api-front",
         "look-for-work",
         "leases",
         "heartbeats",

@@ -79,6 +79,11 @@ class ApiSettings:
         {}, "Projects of users, user:project, …; others have one of their own, named like them."
     )
     threads: int = option(10, "Requests that are served at a time.")
+    connections_per_address: int = option(
+        100,
+        "Connections that an address (of IPv6: a /64) may have, and may open in a second; 0: any number. Not"
+        " with noauth, nor behind a proxy ([oslo_middleware] enable_proxy_headers_parsing).",
+    )
     api_base_uri: str = option("", "Base of the links in responses; empty: as the request came in.")
     allow_pagination: bool = option(True, "Page lists.")
     allow_sorting: bool = option(True, "Sort lists as the request asks.")

@@ -11,9 +11,9 @@ from hydria.api.hosts import Hosts
 from hydria.model.errors import Invalid
 from hydria.settings import ApiSettings, OsloMiddlewareSettings, Settings
 from tests.databases import new_store
+from tests.node.test_api_http_basic import certify
 from tests.security.api_lab import answer, connected, is_over
 from tests.unit.api_reading import Api
-from tests.unit.test_api_http_basic import certify
 
 
 @pytest.fixture

@@ -24,7 +24,7 @@ _SECONDS = 60.0
 _FRIENDLY_SECONDS = 86400.0
 _WAITING = 4  # at each thread, with the one whose turn it is
 _ADDRESSES = 10_000
-_NICE = 10
+_NICE = 15
 
 
 class Guesses:

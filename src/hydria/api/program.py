@@ -5,12 +5,11 @@ from __future__ import annotations
 import logging
 from typing import TYPE_CHECKING
 
-from hydria.api import pipeline
+from hydria.api import front, pipeline
 from hydria.api.app import make_app
 from hydria.api.call import Administrators, Judge, Services
 from hydria.api.caller import NOAUTH, identifier
 from hydria.api.serve import Server
-from hydria.api.tls import Certificate
 from hydria.drivers import loading
 from hydria.drivers.network.interface import NetworkDriver
 from hydria.messages import Wakeups
@@ -62,8 +61,7 @@ def check(settings: Settings) -> None:
     deployment(settings)
     identifier(settings)
     _judge(settings)
-    if settings.api_settings.tls_certificate_file:
-        Certificate(settings.api_settings)
+    front.check(settings)
 
 
 def application(services: Services) -> WSGIApplication:

@@ -1,4 +1,7 @@
-"""The API's own WSGI server: waitress, in a thread of this process (docs/adr/0002-wsgi-server.md)."""
+"""The API's own WSGI server: waitress, in a thread of this process (docs/adr/0002-wsgi-server.md).
+
+Where strangers can reach it, HAProxy is in front of it (front.py).
+"""
 
 from __future__ import annotations
 
@@ -8,6 +11,7 @@ import resource
 import socket
 import threading
 import time
+from collections.abc import Iterable
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
@@ -17,14 +21,15 @@ from waitress.parser import HTTPRequestParser, ParsingError
 from waitress.server import BaseWSGIServer, create_server
 from waitress.utilities import RequestEntityTooLarge
 
+from hydria.api import front
 from hydria.api.caller import HTTP_BASIC, NOAUTH, is_loopback
+from hydria.api.front_config import CLIENT_HEADER
 from hydria.api.malformed import MalformedTask
-from hydria.api.tls import Certificate
 from hydria.model.errors import Forbidden, Unavailable
 from hydria.settings import Settings
 
 if TYPE_CHECKING:
-    from _typeshed.wsgi import WSGIApplication
+    from _typeshed.wsgi import StartResponse, WSGIApplication, WSGIEnvironment
 
 LOG = logging.getLogger(__name__)
 
@@ -71,9 +76,16 @@ class _Parser(HTTPRequestParser):  # type: ignore[misc]  # waitress has no types
             raise ParsingError("There is more than one Host header")
 
 
+_READ_OUT = 512 * 1024
+_REQUEST_SECONDS = 20.0  # from its first byte to its last
+_IDLE_SECONDS = 60.0
+_ANSWER_SECONDS = 120.0  # for reading what is ready
+
+
 class _Channel(HTTPChannel):  # type: ignore[misc]  # the same
     """A client's connection. Its times are for a request and an answer as wholes, however they drip."""
 
+    is_kept = False  # however long nothing is said
     parser_class = _Parser
     error_task_class = MalformedTask
 
@@ -106,36 +118,19 @@ class _Channel(HTTPChannel):  # type: ignore[misc]  # the same
             return False  # it is our turn
         if self._request_since is not None:
             return now - self._request_since > _REQUEST_SECONDS
-        return now - self._free_since > _IDLE_SECONDS
+        return not self.is_kept and now - self._free_since > _IDLE_SECONDS
 
 
-class _TlsChannel(_Channel):
-    def handle_read(self) -> None:
-        """All that TLS has decoded, since nothing on the wire would tell that more of it waits."""
-        more = True
-        while more:
-            try:
-                data = self.socket.recv(self.adj.recv_bytes)
-            except BlockingIOError:
-                return  # a part of a record, or of the handshake
-            except OSError as error:  # no TLS, or none that is spoken here
-                LOG.debug("A client of the API: %s", error)
-                data = b""
-            if not data:
-                self.handle_close()
-                return
-            self.last_activity = time.time()
-            self.received(data)
-            more = self.connected and self.socket.pending() > 0
+class _BehindChannel(_Channel):
+    """A connection of the HAProxy in front, which keeps some for later, and has its own times for clients."""
+
+    is_kept = True
 
 
-_READ_OUT = 512 * 1024
-_REQUEST_SECONDS = 20.0  # from its first byte to its last
-_IDLE_SECONDS = 60.0
-_ANSWER_SECONDS = 120.0  # for reading what is ready
 # Requests beyond the threads wait in line; clients that wait to be read cost nothing but a socket each.
 _CONNECTIONS = 1000
 _LOOP_SECONDS = 1.0
+_CLIENT = f"HTTP_{CLIENT_HEADER.upper().replace('-', '_')}"
 _STOP_SECONDS = 5.0
 
 
@@ -153,6 +148,7 @@ class Server:
         self._dispatcher: Any = None
         self._listening: list[Any] = []  # one for each address that the host's name has
         self._thread: threading.Thread | None = None
+        self._front: front.Front | None = None
 
     def start(self) -> None:
         """Bind and serve; returns as soon as connections are accepted.
@@ -161,19 +157,21 @@ class Server:
         cannot be bound.
         """
         refuse_open_doors(self._all)
-        certificate = Certificate(self._settings) if self._settings.tls_certificate_file else None
         host, port = self._settings.bind_host, self._settings.bind_port
+        app, where = self._app, {"host": host or _EVERYWHERE, "port": port}
+        if front.needed(self._all):
+            self._front = front.Front(self._all)
+            app, where = self._behind(app), {"sockets": [self._front.behind]}
         try:
             made = create_server(
-                self._app,
+                app,
                 map=self._sockets,
-                host=host or _EVERYWHERE,
-                port=port,
+                **where,
                 threads=self._settings.threads,
                 max_request_body_size=self._all.oslo_middleware.max_request_body_size,
-                url_scheme="http" if certificate is None else "https",
+                url_scheme="https" if self._settings.tls_certificate_file else "http",
                 clear_untrusted_proxy_headers=not self._all.oslo_middleware.enable_proxy_headers_parsing,
-                log_socket_errors=certificate is None,
+                log_socket_errors=self._front is None,
                 connection_limit=_connections(),
                 asyncore_use_poll=True,
                 ident=None,
@@ -186,28 +184,47 @@ class Server:
         self._dispatcher = made.task_dispatcher
         self._listening = [each for each in self._sockets.values() if isinstance(each, BaseWSGIServer)]
         for server in self._listening:
-            server.channel_class = _Channel if certificate is None else partial(_tls_channel, certificate)
+            server.channel_class = _Channel if self._front is None else partial(_channel_behind, self._front)
         # It warns of every request that has to wait for a thread.
         logging.getLogger("waitress.queue").setLevel(logging.ERROR)
         # A full collection takes as long as a long list; what is loaded by now is no garbage.
         gc.freeze()
         self._thread = threading.Thread(target=self._run, name="api", daemon=True)
         self._thread.start()
+        if self._front is not None:
+            try:
+                self._front.start()
+            except BaseException:
+                self.stop()
+                raise
         LOG.info("The API listens on %s:%d.", host, self.port)
 
     @property
     def port(self) -> int:
         """The port that it listens on."""
-        return int(self._listening[0].effective_port)
+        return int(self._listening[0].effective_port) if self._front is None else self._front.port
 
     def stop(self) -> None:
-        """Accept nothing more, let requests end that have begun, and close; at most five seconds."""
+        """Accept nothing more, let requests end that have begun, and close; at most some seconds."""
+        if self._front is not None:
+            self._front.stop()
         if self._thread is not None:
             with self._closing:
                 self._stopping.set()
                 self._listening[0].pull_trigger()
             self._thread.join(2 * _STOP_SECONDS)
             self._thread = None
+
+    def _behind(self, app: WSGIApplication) -> WSGIApplication:
+        """The application, as if clients had come to it themselves."""
+
+        def called(environ: WSGIEnvironment, start_response: StartResponse) -> Iterable[bytes]:
+            client = environ.pop(_CLIENT, "")
+            environ.update(REMOTE_ADDR=client, REMOTE_HOST=client, SERVER_PORT=str(self.port))
+            environ["SERVER_NAME"] = self._settings.bind_host or "localhost"
+            return app(environ, start_response)
+
+        return called
 
     def _run(self) -> None:
         while not self._stopping.is_set():
@@ -243,18 +260,19 @@ def _connections() -> int:
     return min(_CONNECTIONS, resource.getrlimit(resource.RLIMIT_NOFILE)[0] // 2)
 
 
-def _tls_channel(
-    certificate: Certificate, server: Any, connection: socket.socket, *more: Any, **options: Any
+def _channel_behind(
+    front: front.Front, server: Any, connection: socket.socket, *more: Any, **options: Any
 ) -> None:
-    """Begin to speak TLS with a client."""
+    """Begin to speak with HAProxy, and with nobody else: it is believed who the client is."""
     try:
-        connection.setblocking(False)
-        wrapped = certificate.wrap(connection)
-    except (OSError, ValueError) as error:  # it has gone already
-        LOG.debug("A client of the API went before TLS began: %s", error)
+        known = front.is_client(connection)
+    except OSError as error:  # it has gone already
+        LOG.debug("A connection of the HAProxy in front went: %s", error)
+        known = False
+    if known:
+        _BehindChannel(server, connection, *more, **options)
+    else:
         connection.close()
-        return
-    _TlsChannel(server, wrapped, *more, **options)
 
 
 def refuse_open_doors(everything: Settings) -> None:

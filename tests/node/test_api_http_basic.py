@@ -1,4 +1,4 @@
-"""Users of a file over TLS, with Hydria's own server: who gets in, as whom, and what it costs."""
+"""Users of a file over TLS, through the HAProxy in front: who gets in, as whom, and what it costs."""
 
 import base64
 import dataclasses
@@ -25,6 +25,8 @@ from hydria.settings import ApiSettings, OsloMiddlewareSettings, Settings
 from hydria.store import Store
 from tests.databases import new_store
 from tests.unit.api_writing import embedded_network
+
+pytestmark = pytest.mark.node
 
 LIST = "/v2/lbaas/loadbalancers"
 SECRET = "correct horse: battery"
@@ -81,8 +83,8 @@ def options(directory: Path, **more: Any) -> Settings:
 class Served:
     """The API over TLS."""
 
-    def __init__(self, directory: Path, store: Store) -> None:
-        settings = options(directory)
+    def __init__(self, directory: Path, store: Store, **more: Any) -> None:
+        settings = options(directory, **more)
         services = program.services(settings, store, embedded_network(), LocalWakeups())
         self.server = serve.Server(program.application(services), settings)
         self.context = ssl.create_default_context(cafile=str(directory / "cert.pem"))
