@@ -299,17 +299,27 @@ def _upgrade(options: argparse.Namespace) -> int:
 
 def _check(options: argparse.Namespace) -> int:
     settings = _settings(options)
+    from hydria import controllers
     from hydria.drivers import host
+    from hydria.drivers.compute import netns
     from hydria.model.errors import HydriaError
     from hydria.store import Store, schema
 
-    problems = host.missing() if settings.controller_worker.compute_driver == "netns" else []
+    problems: list[str] = []
+    if settings.controller_worker.compute_driver == "netns":
+        problems += host.missing()
+        try:
+            netns.check(settings)
+        except HydriaError as error:
+            problems.append(str(error))
     try:
         schema.check(Store(settings.database_url))
     except HydriaError as error:
         problems.append(str(error))
     for problem in problems:
         print(f"missing: {problem}")
+    for warning in controllers.weak_places(settings):
+        print(f"weaker: {warning}")
     print("ok" if not problems else f"{len(problems)} problems")
     return 2 if problems else 0
 

@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import Protocol
 
 from hydria import messages, notifications
-from hydria.drivers import instances, loading, secret_files, state_dir
+from hydria.drivers import host, instances, loading, secret_files, state_dir
 from hydria.drivers.amphora.interface import AmphoraDriver
 from hydria.drivers.certificates.local_ca import LocalCertificateAuthority
 from hydria.drivers.certificates.manager import CertificateManager
@@ -182,11 +182,26 @@ PROGRAMS: dict[str, Callable[[Parts], Program]] = {
 def check(settings: Settings) -> None:
     """Raise Invalid for a configuration that cannot work, before anything on the host is touched."""
     from hydria.api import program, serve  # noqa: PLC0415
+    from hydria.drivers.compute import netns  # noqa: PLC0415
 
     loading.check(settings)
-    secret_files.check(settings)
     serve.refuse_open_doors(settings)
     program.check(settings)
+    if settings.controller_worker.compute_driver == "netns":
+        netns.check(settings)
+    for warning in weak_places(settings):
+        LOG.warning("%s", warning)
+
+
+def weak_places(settings: Settings) -> list[str]:
+    """What is less well closed on this host than it could be, in sentences for the operator.
+
+    Raises Invalid for what makes all other protection worthless.
+    """
+    found = secret_files.exposed(settings)
+    if settings.controller_worker.compute_driver == "netns":
+        found += host.weaker(settings.netns.first_user)
+    return found
 
 
 def run(
@@ -273,7 +288,7 @@ def hold_state_dir(directory: Path) -> int:
     """Make the state directory and hold it for this process; Conflict when another one does."""
     with state_dir.writing(directory):
         directory.mkdir(mode=0o711, parents=True, exist_ok=True)
-        held = os.open(directory / "lock", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+        held = os.open(directory / "lock", os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW | os.O_CLOEXEC, 0o600)
     try:
         fcntl.flock(held, fcntl.LOCK_EX | fcntl.LOCK_NB)
     except BlockingIOError as error:

@@ -305,7 +305,11 @@ class BridgeSettings:
 class NetnsSettings:
     """``[netns]``: the embedded compute driver"""
 
-    first_user: int = option(640_000, "Numeric user ids of amphorae start here, one each.")
+    first_user: int = option(
+        0x7000_0000,
+        "Numeric user ids of amphorae start here, one each; those of who is root inside start 16,777,216"
+        " behind. No user of the host may have any of them, nor in /etc/subuid and /etc/subgid.",
+    )
     memory_limit_mb: int = option(256, "Memory of an amphora where the host has memory cgroups; 0: no limit.")
     cpu_limit: float = option(1.0, "Processors of an amphora where the host has cpu cgroups; 0: no limit.")
     compute_flavors: dict[str, str] = option(

@@ -485,7 +485,7 @@ def test_root_part_need_not_be_pid_1(lab: Lab) -> None:
 def test_the_root_part_keeps_few_capabilities(lab: Lab) -> None:
     status = Path(f"/proc/{lab.root_pid()}/status").read_text()
     sets = dict(line.split(":\t") for line in status.splitlines() if line.startswith("Cap"))
-    wanted = sum(1 << number for number in (2, 5, 6, 7, 12, 13))
+    wanted = sum(1 << number for number in (5, 6, 7, 12, 13))
     for name in ("CapPrm", "CapEff", "CapBnd"):
         assert int(sets[name], 16) == wanted, name
     agent = Path(f"/proc/{lab.agent_pid()}/status").read_text()

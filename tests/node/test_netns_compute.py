@@ -18,10 +18,10 @@ from pathlib import Path
 
 import pytest
 
-from hydria.drivers.compute import enclosure, launch, namespaces
+from hydria.drivers.compute import launch, namespaces
 from hydria.drivers.compute.interface import AmphoraSpec, ComputeStatus, Selection
 from hydria.drivers.compute.netns import NetnsComputeDriver
-from hydria.drivers.compute.order import Order
+from hydria.drivers.compute.order import LOG, Order, encode
 from hydria.model.errors import DriverError, Invalid
 from tests import driver_lab
 from tests.driver_lab import Host, shell, wait_for
@@ -121,7 +121,7 @@ def test_an_amphora_sees_its_own_processes_and_files_alone(host: Host) -> None:
         assert inside(built.compute_id, "ls /run").split() == ["amphora"]
         assert inside(built.compute_id, f"find {host.settings.state_dir} -name secret || true") == ""
         files = inside(built.compute_id, "ls -A /run/amphora").split()
-        assert sorted(files) == ["agent.log", "boot.json", "instance.json", "server.pem"]
+        assert sorted(files) == ["agent.log", "boot.json", "instance.json", "server.pem", "work"]
         assert inside(built.compute_id, "cat /run/amphora/server.pem") == "secret"
         processes = [each for each in inside(built.compute_id, "ls /proc").split() if each.isdecimal()]
         assert len(processes) <= 2, "PID 1 and perhaps the one that looks"
@@ -138,13 +138,20 @@ def test_an_amphora_is_born_with_a_user_of_its_own(host: Host) -> None:
     for spec in specs:
         host.compute.build(spec)
         path = host.settings.state_dir / "amphorae" / spec.amphora_id
-        user = json.loads((path / "boot.json").read_text())["user"]
-        users.add(user)
-        assert user > host.settings.netns.first_user
-        assert (path.stat().st_uid, path.stat().st_gid, path.stat().st_mode & 0o777) == (0, user, 0o710)
-        files = [path / name for name in ("server.pem", "boot.json", "instance.json")]
-        assert {(file.stat().st_uid, file.stat().st_mode & 0o777) for file in files} == {(0, 0o600)}
-    assert len(users) == 2
+        record = json.loads((path / "instance.json").read_text())
+        user, root = record["user"], record["root"]
+        users |= {user, root}
+        assert json.loads((path / "boot.json").read_text())["user"] == user
+        assert host.settings.netns.first_user < user < root
+        assert (path.stat().st_uid, path.stat().st_gid, path.stat().st_mode & 0o777) == (0, root, 0o710)
+        owners = {file.name: (file.stat().st_uid, file.stat().st_mode & 0o777) for file in path.iterdir()}
+        born_with = {"server.pem": (root, 0o600), "boot.json": (root, 0o600)}
+        assert owners == born_with | {
+            "instance.json": (0, 0o600),
+            "agent.log": (0, 0o600),
+            "work": (user, 0o700),
+        }
+    assert len(users) == 4
 
 
 @pytest.mark.skipif(
@@ -358,16 +365,15 @@ def test_an_amphora_writes_to_its_boot_directory_alone(host: Host) -> None:
     target = f"nsenter --target {init_of(built.compute_id)} --mount"
     with tempfile.TemporaryDirectory(prefix="hydria-open-", dir="/var/lib") as name:
         Path(name).chmod(0o1777)
-        for directory in (name, "/", "/etc", "/var/lib"):
+        for directory in ("/", "/etc", "/usr", "/dev", "/run/amphora"):
             done = subprocess.run(
                 f"{target} touch {directory}/evil", shell=True, capture_output=True, check=False
             )
             assert b"Read-only file system" in done.stderr, directory
             assert not (Path(directory) / "evil").exists()
-    shell(f"{target} touch /run/amphora/own")
+    shell(f"{target} touch /run/amphora/work/own")
     for directory in ("/tmp", "/var/tmp"):
-        if enclosure._can_be_hidden(directory):  # not where this checkout is below it
-            assert shell(f"{target} ls -A {directory}") == ""
+        assert shell(f"{target} ls -A {directory}") == ""
         user = f"setpriv --reuid 640001 --regid 640001 --clear-groups touch {directory}/evil"
         assert subprocess.run(f"{target} {user}", shell=True, capture_output=True, check=False).returncode
     flags = [line.split()[3] for line in shell(f"{target} cat /proc/1/mounts").splitlines()]
@@ -393,8 +399,11 @@ def test_an_amphora_in_a_namespace_without_its_name_does_not_live(host: Host, tm
     boot_dir = next(host.settings.state_dir.glob(f"amphorae/{built.compute_id.rpartition('-')[2]}*"))
     for name in (other.compute_id, "hynowhere"):
         enter = ["nsenter", f"--net=/run/netns/{built.compute_id}", "unshare", "--pid", "--fork"]
-        arguments = (f"/run/netns/{name}", str(tmp_path), str(boot_dir), [], ["echo", "alive"])
-        script = f"from hydria.drivers.compute import enclosure; enclosure.main(*{arguments!r})"
+        arrival = order(tmp_path, namespace=f"/run/netns/{name}")
+        script = (
+            "import os; from hydria.drivers.compute import enclosure, order;"
+            f"enclosure.main(order.decode({encode(arrival)!r}), os.open({str(boot_dir)!r}, os.O_RDONLY), {{}})"
+        )
         done = subprocess.run(
             [*enter, sys.executable, "-c", script],
             env={**os.environ, "PYTHONPATH": str(driver_lab.ROOT / "src")},
@@ -451,7 +460,7 @@ def test_the_process_that_forks_amphorae_ends_when_idle_and_with_its_controller(
     wait_for(lambda: not fork_servers() - before, "the end of an idle fork server")
     fault = order(tmp_path, namespace="/run/netns/hynowhere")
     with pytest.raises(DriverError, match="hynowhere"):
-        launcher.start(fault)  # by another one
+        start(launcher, fault, tmp_path)  # by another one
 
     code = "from hydria.drivers.compute import launch; launch.Launcher(600).server(); input()"
     with subprocess.Popen([sys.executable, "-c", code], stdin=subprocess.PIPE) as controller:
@@ -465,7 +474,7 @@ def test_a_fork_server_that_does_not_start_is_a_fault_of_the_build(
 ) -> None:
     monkeypatch.setattr(launch.sys, "executable", "/bin/false")
     with pytest.raises(DriverError, match=r"does not start: .*/bin/false.* returned non-zero"):
-        launch.Launcher().start(order(tmp_path, namespace="/run/netns/hynowhere"))
+        start(launch.Launcher(), order(tmp_path, namespace="/run/netns/hynowhere"), tmp_path)
 
 
 def test_an_amphora_whose_links_cannot_be_set_up_is_refused_with_the_reason(tmp_path: Path) -> None:
@@ -473,8 +482,9 @@ def test_an_amphora_whose_links_cannot_be_set_up_is_refused_with_the_reason(tmp_
     name = f"hytest-{os.getpid()}"
     namespaces.create(name)
     try:
+        fault = order(tmp_path, namespace=f"/run/netns/{name}", links="link set nothing up")
         with pytest.raises(DriverError, match="Cannot find device"):
-            launcher.start(order(tmp_path, namespace=f"/run/netns/{name}", links="link set nothing up"))
+            start(launcher, fault, tmp_path)
         where = namespaces.inode(name)
         wait_for(lambda: not namespaces.inhabitants().get(where or 0), "nobody left inside")
     finally:
@@ -483,5 +493,13 @@ def test_an_amphora_whose_links_cannot_be_set_up_is_refused_with_the_reason(tmp_
 
 def order(directory: Path, namespace: str, links: str = "") -> Order:
     """An amphora that is not to be."""
-    place = str(directory)
-    return Order(namespace, place, place, joins=[], links=links, log=f"{place}/log", command=["true"])
+    return Order(namespace, str(directory), joins=[], links=links, command=["echo", "alive"], boxed=False)
+
+
+def start(launcher: launch.Launcher, order: Order, boot_dir: Path) -> None:
+    (boot_dir / LOG).touch()
+    descriptor = os.open(boot_dir, os.O_RDONLY)
+    try:
+        launcher.start(order, descriptor)
+    finally:
+        os.close(descriptor)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from pathlib import Path
 
 import pytest
 
@@ -29,3 +30,21 @@ def test_programs_are_found_beyond_the_users_path(monkeypatch: pytest.MonkeyPatc
 def test_the_environment_of_programs_holds_nothing_of_ours(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("OS_PASSWORD", "secret")
     assert "secret" not in host.environment().values()
+
+
+@pytest.mark.parametrize(
+    ("mode", "said"),
+    [(0o600, ""), (0o640, ""), (0o644, "chmod o= "), (0o602, "chmod o= "), (0o660, "chmod g-w ")],
+)
+def test_files_with_secrets_that_others_may_open_are_told_of(tmp_path: Path, mode: int, said: str) -> None:
+    secret = tmp_path / "hydria.conf"
+    secret.touch()
+    secret.chmod(mode)
+    found = host.exposed([str(secret), str(tmp_path / "nowhere")])
+    assert [sentence.partition(": ")[2] for sentence in found] == ([f"{said}{secret}"] if said else [])
+
+
+def test_numbers_that_a_container_lacks_keep_amphorae_from_user_namespaces() -> None:
+    assert host.weaker(0x7000_0000) == []
+    (sentence,) = host.weaker(0xFFFF_FFFF)
+    assert "this container has not the numbers 4294967295" in sentence

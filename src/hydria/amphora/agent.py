@@ -45,8 +45,8 @@ _LEVEL_REST = 20  # or so many times what a look takes
 def run(boot: Boot, boot_dir: Path, work: Path, root: RootPart, parent: int) -> None:
     """Be the agent until SIGTERM; does not return otherwise."""
     server = rest.Server((boot.bind_host, boot.bind_port), rest.tls(boot_dir))
-    os.chdir(work)
     kernel.drop_privileges(boot.user)
+    os.chdir(work)
     kernel.end_with_parent(parent, signal.SIGKILL)
     try:
         _Agent(boot, root).run(server)

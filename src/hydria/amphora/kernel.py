@@ -23,7 +23,6 @@ _PR_CAPBSET_DROP = 24
 _PR_SET_DUMPABLE = 4
 _CAPABILITY_VERSION = 0x2008_0522
 _CAPABILITIES = {  # linux/capability.h
-    "DAC_READ_SEARCH": 2,  # the agent's work directory, before it becomes the agent's
     "KILL": 5,  # the agent and HAProxy, which are of another user
     "SETGID": 6,
     "SETUID": 7,
@@ -49,8 +48,6 @@ _SETTINGS = {
     # HAProxy runs without root and binds ports below 1024, and a VIP that is not there (yet).
     "ipv4/ip_unprivileged_port_start": "0",
     "ipv4/ip_nonlocal_bind": "1",
-    # The unprivileged agent may ask members for an echo.
-    "ipv4/ping_group_range": "0 2147483647",
     "ipv6/ip_nonlocal_bind": "1",
     # Addresses serve at once; nobody else may configure them.
     "ipv6/conf/all/accept_dad": "0",
@@ -65,6 +62,7 @@ _SETTINGS = {
     "ipv4/tcp_max_syn_backlog": "65535",
     "core/somaxconn": "65535",
 }
+_PING_GROUPS = "ipv4/ping_group_range"
 _FORWARDING = ("ipv4/ip_forward", "ipv6/conf/all/forwarding")
 # Nobody on a network says where the amphora's packets go; for each interface, there is no switch for all.
 _EACH = (
@@ -85,8 +83,8 @@ def own_mounts(work: Path, user: int) -> Path:
     keys, in a directory of ``user`` there, are in memory.
     """
     if os.getpid() != 1 and _libc.unshare(_CLONE_NEWNS):
-        log("root", f"no mount namespace of our own: {os.strerror(ctypes.get_errno())}")
-        return work
+        number = ctypes.get_errno()
+        raise OSError(number, f"no mount namespace of our own: {os.strerror(number)}")
     _mount(b"none", b"/", None, _MS_REC | _MS_PRIVATE)
     if Path("/proc/self").readlink() != Path(str(os.getpid())):
         _mount(b"proc", b"/proc", b"proc", _MS_NOSUID | _MS_NODEV | _MS_NOEXEC)
@@ -103,9 +101,9 @@ def own_mounts(work: Path, user: int) -> Path:
 def own_name(name: str) -> None:
     """A host name that is the amphora's alone, which is in its records of flows."""
     if _libc.unshare(_CLONE_NEWUTS):
-        log("root", f"no host name of our own: {os.strerror(ctypes.get_errno())}")
-    else:
-        socket.sethostname(name)
+        number = ctypes.get_errno()
+        raise OSError(number, f"no host name of our own: {os.strerror(number)}")
+    socket.sethostname(name)
 
 
 def adopt_orphans() -> None:
@@ -144,12 +142,20 @@ def keep_capabilities() -> None:
     if _libc.capset(header, struct.pack("=6I", low, low, 0, high, high, 0)):
         number = ctypes.get_errno()
         raise OSError(number, f"capset: {os.strerror(number)}")
+    for line in Path("/proc/self/status").read_text().splitlines():
+        name, _, value = line.partition(":\t")
+        if name in ("CapEff", "CapPrm", "CapBnd") and int(value, 16) & ~kept:
+            raise OSError(f"capabilities that should be given up are still there: {line}")
 
 
-def prepare_network() -> None:
-    """Settings of this network namespace that everything else counts on, and the loopback link."""
+def prepare_network(user: int) -> None:
+    """Settings of this network namespace that everything else counts on, and the loopback link.
+
+    user: the agent's, who may ask members for an echo.
+    """
     for name, value in _SETTINGS.items():
         set_network(name, value)
+    set_network(_PING_GROUPS, f"{user} {user}")
     for family, setting in _EACH:
         for interface in _interfaces(family):
             set_network(f"{family}/conf/{interface}/{setting}", "0")

@@ -17,7 +17,7 @@ from contextlib import suppress
 from pathlib import Path
 from types import FrameType
 
-from hydria.amphora import kernel
+from hydria.amphora import kernel, seccomp
 from hydria.amphora.log import log
 from hydria.wire.boot import Boot
 
@@ -40,9 +40,10 @@ def run(boot_dir: Path) -> int:
     work = kernel.own_mounts(work, boot.user)
     kernel.own_name(f"amphora-{boot.amphora_id}")
     kernel.adopt_orphans()
-    kernel.prepare_network()
+    kernel.prepare_network(boot.user)
     kernel.raise_open_files()
     kernel.keep_capabilities()
+    seccomp.confine()
     gc.freeze()  # what is shared with the agent stays shared
     _Supervisor(boot, boot_dir, work).run()
     return 0

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import os
 import shutil
-from collections.abc import Mapping
+import stat
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 
 _SEARCH_PATH = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
@@ -32,6 +33,33 @@ def missing() -> list[str]:
     elif os.geteuid() == 0 and not os.access("/proc/sys/net/ipv4/ip_forward", os.W_OK):
         found.append("/proc/sys/net is read-only, as in an unprivileged container: forwarding cannot be set.")
     return found
+
+
+def weaker(first_user: int) -> list[str]:
+    """What keeps amphorae from being as well enclosed as they could be; empty when nothing does."""
+    ids = (first_user, first_user + (1 << 24))
+    limit = Path("/proc/sys/user/max_user_namespaces")
+    reason = ""
+    if not Path("/proc/self/ns/user").exists():
+        reason = "the kernel has none"
+    elif limit.exists() and int(limit.read_text()) == 0:
+        reason = "the sysctl user.max_user_namespaces is 0"
+    elif not all(_is_mapped(number) for number in ids):
+        reason = f"this container has not the numbers {ids[0]} and {ids[1]} (set [netns] first_user)"
+    if not reason:
+        return []
+    return [
+        (
+            f"Amphorae have no user namespaces, for {reason}: root in an amphora is root of the host, though"
+            " with few capabilities and few files."
+        )
+    ]
+
+
+def _is_mapped(number: int) -> bool:
+    """Whether the user namespace of this process has a user."""
+    lines = (line.split() for line in Path("/proc/self/uid_map").read_text().splitlines())
+    return any(int(start) <= number < int(start) + int(count) for start, _, count in lines)
 
 
 def find(program: str) -> str | None:

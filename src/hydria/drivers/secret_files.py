@@ -6,7 +6,6 @@ that every user of the host may read is told of, one that every user may write i
 
 from __future__ import annotations
 
-import logging
 import re
 import stat
 from collections.abc import Iterator
@@ -15,7 +14,6 @@ from pathlib import Path
 from hydria.model.errors import Invalid
 from hydria.settings import Settings
 
-LOG = logging.getLogger(__name__)
 # A password in a URL, or an option that is called so, also of a library in the same file.
 _SECRET = re.compile(
     rb"^(?!\s*[#;])(?:.*://[^/\s:@]*:[^/\s@]+@|\s*\w*(?:password|secret|heartbeat_key)\w*\s*[=:]\s*\S)",
@@ -23,8 +21,9 @@ _SECRET = re.compile(
 )
 
 
-def check(settings: Settings) -> None:
-    """Warn of secrets that everybody on this host may read; Invalid where everybody may write."""
+def exposed(settings: Settings) -> list[str]:
+    """The files that everybody on this host may read, as sentences; Invalid where everybody may write."""
+    found = []
     for path, option in _files(settings):
         try:
             mode = stat.S_IMODE(path.stat().st_mode)
@@ -36,7 +35,8 @@ def check(settings: Settings) -> None:
         if mode & stat.S_IWOTH:
             raise Invalid(f"{named} can be changed {everybody}")
         if mode & stat.S_IROTH and secret:
-            LOG.warning("%s can be read %s", named, everybody)
+            found.append(f"{named} can be read {everybody}")
+    return found
 
 
 def _files(settings: Settings) -> Iterator[tuple[Path, str]]:

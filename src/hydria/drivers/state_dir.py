@@ -6,10 +6,12 @@ or not at all, and a lock is the kernel's (``flock``), which frees it when its h
 
 from __future__ import annotations
 
+import ctypes
 import fcntl
 import json
 import os
 import secrets
+import stat
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
@@ -18,6 +20,8 @@ from pathlib import Path
 from hydria.model.errors import DriverError, Unavailable
 
 INSTANCE = "instance"
+_NOBODY = -1  # no valid id: asks without changing anything
+_libc = ctypes.CDLL(None)
 _PAUSE = 0.001  # seconds between looks at a lock that somebody holds
 
 
@@ -60,14 +64,93 @@ def existing_instance_id(state_dir: Path) -> str | None:
 
 def make_directory(path: Path, state_dir: Path, *, mode: int = 0o755) -> None:
     """Make a directory and its parents; what root makes in somebody's state_dir belongs to that somebody."""
-    if path.is_dir():
+    if path == state_dir:
+        path.mkdir(mode=mode, parents=True, exist_ok=True)
         return
-    if path != state_dir:
-        make_directory(path.parent, state_dir)
-    path.mkdir(mode=mode, parents=True, exist_ok=True)
-    if os.geteuid() == 0:
-        owner = state_dir.stat()
-        os.chown(path, owner.st_uid, owner.st_gid)
+    with as_owner(state_dir, path):
+        if path.is_dir():
+            return
+        if path.is_relative_to(state_dir):
+            make_directory(path.parent, state_dir)
+        path.mkdir(mode=mode, parents=True, exist_ok=True)
+
+
+@contextmanager
+def as_owner(state_dir: Path, path: Path | None = None) -> Iterator[None]:
+    """Have this thread of root's go about files as the one whose state_dir it is, and get no further than he.
+
+    Below a directory of his he may put a symbolic link in the place of anything, at any moment; as root, one
+    would follow it to files that are not his to read, write or own. path: what it is about, where that may be
+    a file elsewhere, which this does not concern.
+    """
+    owner = state_dir.stat()
+    if os.geteuid() != 0 or owner.st_uid == 0 or (path and not path.is_relative_to(state_dir)):
+        yield
+        return
+    # Of this thread alone. They say nothing of failures: who it was before, and then who it is.
+    group, user = _libc.setfsgid(owner.st_gid), _libc.setfsuid(owner.st_uid)
+    try:
+        if _libc.setfsuid(_NOBODY) != owner.st_uid or _libc.setfsgid(_NOBODY) != owner.st_gid:
+            raise DriverError(f"Cannot write below {state_dir} as its owner, user {owner.st_uid}.")
+        _look_at(state_dir, owner.st_uid)
+        yield
+    finally:
+        _libc.setfsuid(user)
+        _libc.setfsgid(group)
+
+
+def _look_at(state_dir: Path, owner: int) -> None:
+    try:
+        state_dir.stat()
+    except PermissionError as error:
+        raise DriverError(
+            f"{state_dir} belongs to the user {owner}, who cannot get there: give it to root, or let that"
+            " user pass the directories above it."
+        ) from error
+
+
+@contextmanager
+def own_directory(
+    path: Path, *, group: int | None = None, mode: int = 0o700, make: bool = True
+) -> Iterator[Path]:
+    """A directory that nobody but this user can have written to, by a path that stays with it.
+
+    Whoever owns the directory above may put another one, or a symbolic link, in its place at any moment; so
+    it is opened once, looked at, and gone to through its descriptor. The one that an earlier version has
+    given to state_dir's owner becomes root's again. Raises DriverError when it is somebody else's,
+    FileNotFoundError when it is not there and not to be made.
+    """
+    if make:
+        with suppress(FileExistsError):
+            path.mkdir(mode=0o700)
+    try:
+        descriptor = os.open(path, os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC)
+    except NotADirectoryError as error:  # also for a symbolic link
+        raise DriverError(f"{path} is no directory: remove it.") from error
+    try:
+        _claim(descriptor, path)
+        found = os.fstat(descriptor)
+        if make and group is not None and found.st_gid != group:
+            os.fchown(descriptor, -1, group)
+        if make and stat.S_IMODE(found.st_mode) != mode:
+            os.fchmod(descriptor, mode)
+        yield Path(f"/proc/self/fd/{descriptor}")
+    finally:
+        os.close(descriptor)
+
+
+def _claim(descriptor: int, path: Path) -> None:
+    user = os.geteuid()
+    found = os.fstat(descriptor)
+    if found.st_uid == user and not found.st_mode & 0o022:
+        return
+    if user or found.st_uid != path.parent.stat().st_uid:
+        raise DriverError(
+            f"{path} belongs to the user {found.st_uid} (mode {stat.S_IMODE(found.st_mode):o}), who could"
+            f" have put anything there, and not to {user} alone: remove it."
+        )
+    os.fchmod(descriptor, 0o700)
+    os.fchown(descriptor, 0, 0)
 
 
 def create_once(path: Path, content: bytes, *, mode: int = 0o600) -> None:

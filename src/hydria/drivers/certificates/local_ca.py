@@ -76,7 +76,8 @@ class LocalCertificateAuthority:
             with state_dir.exclusive(self._directory):
                 if not self._fresh(path):  # nobody else was faster
                     _, pem = self._issue(CONTROLLER, ExtendedKeyUsageOID.CLIENT_AUTH)
-                    state_dir.replace(path, pem)
+                    with state_dir.as_owner(self._root):
+                        state_dir.replace(path, pem)
         return path
 
     @property
@@ -119,16 +120,17 @@ class LocalCertificateAuthority:
             x509.AuthorityKeyIdentifier.from_issuer_public_key(key.public_key()), critical=False
         )
         staged = self._directory.with_name(f".ca.{secrets.token_hex(4)}")
+        certificate = builder.sign(key, hashes.SHA256())
         self._make_directory(staged)
-        try:
-            state_dir.replace(staged / _KEY, pem_of_key(key))
-            certificate = builder.sign(key, hashes.SHA256())
-            state_dir.replace(staged / _CERTIFICATE, certificate.public_bytes(serialization.Encoding.PEM))
-            with suppress(OSError):  # the directory of whoever was first is not empty
-                staged.rename(self._directory)
-                _log.info("Made a CA for amphora certificates in %s.", self._directory)
-        finally:
-            shutil.rmtree(staged, ignore_errors=True)
+        with state_dir.as_owner(self._root):
+            try:
+                state_dir.replace(staged / _KEY, pem_of_key(key))
+                state_dir.replace(staged / _CERTIFICATE, certificate.public_bytes(serialization.Encoding.PEM))
+                with suppress(OSError):  # the directory of whoever was first is not empty
+                    staged.rename(self._directory)
+                    _log.info("Made a CA for amphora certificates in %s.", self._directory)
+            finally:
+                shutil.rmtree(staged, ignore_errors=True)
 
     def _issue(self, common_name: str, usage: x509.ObjectIdentifier) -> tuple[x509.Certificate, bytes]:
         authority = self._authority

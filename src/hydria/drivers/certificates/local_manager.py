@@ -100,7 +100,9 @@ class LocalCertificateManager:
                 raise Conflict(
                     f"Project {secret.project_id} has a secret {secret.name} already; --replace renews it."
                 )
-            state_dir.replace(path, self._seal.encrypt(json.dumps(asdict(secret)).encode()))
+            sealed = self._seal.encrypt(json.dumps(asdict(secret)).encode())
+            with state_dir.as_owner(self._root, path):
+                state_dir.replace(path, sealed)
 
     def list(self, project_id: str) -> list[Secret]:
         """The secrets of a project by name."""
@@ -122,7 +124,9 @@ class LocalCertificateManager:
     def remove(self, reference: str, project_id: str) -> None:
         """Forget one; NotFound when there is none. What amphorae have of it, they keep."""
         try:
-            self._path(project_id, _name(reference)).unlink()
+            path = self._path(project_id, _name(reference))
+            with state_dir.as_owner(self._root, path):
+                path.unlink()
         except FileNotFoundError:
             raise NotFound("Secret", reference) from None
 
@@ -157,7 +161,8 @@ class LocalCertificateManager:
         try:
             if not self._key_file.exists():
                 self._make_directory(self._key_file.parent)
-                state_dir.create_once(self._key_file, Fernet.generate_key())
+                with state_dir.as_owner(self._root, self._key_file):
+                    state_dir.create_once(self._key_file, Fernet.generate_key())
             return Fernet(self._key_file.read_bytes().strip())
         except OSError as error:
             raise DriverError(f"Cannot use the key file {self._key_file}: {error.strerror}.") from error

@@ -2,8 +2,9 @@
 
     python -m hydria.drivers.compute.fork_server SOCKET SECONDS
 
-SOCKET: the number of an inherited socket; each packet on it is an order (:mod:`.order`) and the pipe for what
-became of it. The process ends when nobody has the other end any more, or when no order came for SECONDS.
+SOCKET: the number of an inherited socket; each packet on it is an order (:mod:`.order`), the pipe for what
+became of it, and the boot directory of an amphora. The process ends when nobody has the other end any more,
+or when no order came for SECONDS.
 It holds no secret. What it starts belongs to nobody: it is of a session of its own, outlives the controller,
 and never becomes its zombie. An order that was taken is carried out when the controller is killed meanwhile,
 so that no amphora runs that is only half set up. Standard library alone: all of it is part of each amphora.
@@ -20,11 +21,12 @@ import signal
 import socket
 import sys
 import traceback
+from collections.abc import Mapping, Sequence
 from typing import NoReturn
 
 from hydria.amphora import agent, commands, program, root, root_part  # noqa: F401  (each amphora's)
-from hydria.drivers.compute import enclosure
-from hydria.drivers.compute.order import LIMIT, STARTED, TAKEN, Order
+from hydria.drivers.compute import enclosure, rooms
+from hydria.drivers.compute.order import FORBIDDEN, LIMIT, LOG, STARTED, TAKEN, Order, Room, decode
 
 _CLONE_NEWNET, _CLONE_NEWPID = 0x4000_0000, 0x2000_0000
 # The LB network's addresses and routes are those that the order gives, whatever a router on it says.
@@ -40,48 +42,60 @@ def main(descriptor: int, seconds: float) -> None:
         waiting = select.poll()
         waiting.register(orders, select.POLLIN)
         while waiting.poll(seconds * 1000):
-            packet, pipes, _, _ = socket.recv_fds(orders, LIMIT, 1)
+            packet, come, _, _ = socket.recv_fds(orders, LIMIT, 2)
             if not packet:
                 return
-            answer = pipes[0]
+            answer, *boot = come
             try:
                 os.write(answer, TAKEN)
             except BrokenPipeError:
                 return  # who has ordered is gone
             if os.fork() == 0:
                 orders.close()
-                _carry_out(Order.decode(packet), answer)
-            os.close(answer)
+                _carry_out(decode(packet), answer, boot)
+            for each in come:
+                os.close(each)
 
 
-def _carry_out(order: Order, answer: int) -> NoReturn:
-    """In a child: prepare the namespace from the inside, and leave the amphora behind."""
+def _carry_out(order: Order | Room, answer: int, boot: Sequence[int]) -> NoReturn:
+    """In a child: do what was ordered."""
     signal.signal(signal.SIGCHLD, signal.SIG_DFL)
     status = 1
     try:
         os.chdir("/")
-        _enter(order.namespace)
-        _set_up_links(order.links)
-        _redirect(order.log)
-        os.setsid()
-        _check(_libc.unshare(_CLONE_NEWPID), "no process namespace")
-        if os.fork() == 0:
-            os.close(answer)
-            _become(order)
+        if isinstance(order, Room):
+            rooms.make(order)
+        else:
+            _start(order, answer, *boot)
         os.write(answer, STARTED)
         status = 0
+    except rooms.ForbiddenError as refusal:
+        os.write(answer, FORBIDDEN + str(refusal).encode()[:4096])
     except BaseException as error:  # noqa: BLE001  (the last stop before the process ends)
         os.write(answer, str(error).encode()[:4096])
     finally:
         os._exit(status)
 
 
-def _become(order: Order) -> NoReturn:
+def _start(order: Order, answer: int, boot: int) -> None:
+    """Prepare the namespace from the inside, and leave the amphora behind."""
+    hosts = enclosure.namespaces()
+    _enter(order.namespace)
+    _set_up_links(order.links)
+    _redirect(boot)
+    os.setsid()
+    _check(_libc.unshare(_CLONE_NEWPID), "no process namespace")
+    if os.fork() == 0:
+        os.close(answer)
+        _become(order, boot, hosts)
+
+
+def _become(order: Order, boot: int, hosts: Mapping[str, int]) -> NoReturn:
     """In the child of that child, PID 1 of its namespace: be the amphora."""
     status: object = 1
     try:
         _show_as(f"hydria amphora {os.path.basename(order.namespace)}")  # noqa: PTH119  (pathlib costs more)
-        enclosure.main(order.namespace, order.state_dir, order.boot_dir, order.joins, order.command)
+        enclosure.main(order, boot, hosts)
         status = 0
     except SystemExit as end:
         if isinstance(end.code, str):
@@ -122,9 +136,9 @@ def _set_up_links(lines: str) -> None:
         raise OSError(f"ip -batch: {output.strip()}")
 
 
-def _redirect(log: str) -> None:
+def _redirect(boot: int) -> None:
     # Read, too, by whom it is shortened (amphora/log.py).
-    output = os.open(log, os.O_RDWR | os.O_CREAT | os.O_APPEND | os.O_CLOEXEC, 0o666)
+    output = os.open(LOG, os.O_RDWR | os.O_APPEND | os.O_NOFOLLOW | os.O_CLOEXEC, dir_fd=boot)
     nothing = os.open("/dev/null", os.O_RDONLY | os.O_CLOEXEC)
     os.dup2(nothing, 0)
     os.dup2(output, 1)

@@ -9,12 +9,13 @@ import subprocess
 import sys
 import threading
 import time
+from collections.abc import Sequence
 from pathlib import Path
 
 import hydria
 from hydria.drivers import host
 from hydria.drivers.compute.interface import AmphoraSpec
-from hydria.drivers.compute.order import STARTED, TAKEN, Order
+from hydria.drivers.compute.order import FORBIDDEN, STARTED, TAKEN, Order, Room, encode
 from hydria.model.errors import DriverError, Invalid
 
 _FORK_SERVER = "hydria.drivers.compute.fork_server"
@@ -52,17 +53,23 @@ class Launcher:
         self._guard = threading.Lock()
         self._server: socket.socket | None = None
 
-    def start(self, order: Order) -> None:
-        """Start an amphora; returns when its first process lives in its namespace. Raises DriverError."""
-        answer = b""
-        for _ in range(2):  # the server may have ended when the order came: it was idle for too long
-            answer = _answer(self.server(), order)
-            if answer:
-                break
+    def start(self, order: Order, boot: int) -> None:
+        """Start an amphora; returns when its first process lives in its namespace. Raises DriverError.
+
+        boot: a descriptor of its boot directory.
+        """
+        answer = self._order(order, boot)
+        if answer != TAKEN + STARTED:
+            raise DriverError(_fault(answer))
+
+    def make(self, room: Room) -> str:
+        """Make a room; "" when it is there, and otherwise why the kernel gives none. Raises DriverError."""
+        answer = self._order(room)
         if answer == TAKEN + STARTED:
-            return
-        fault = answer.removeprefix(TAKEN).decode(errors="replace")
-        raise DriverError(fault or f"no word from the process that starts amphorae ({_FORK_SERVER}).")
+            return ""
+        if answer.startswith(TAKEN + FORBIDDEN):
+            return answer.removeprefix(TAKEN + FORBIDDEN).decode(errors="replace")
+        raise DriverError(_fault(answer))
 
     def server(self) -> socket.socket:
         """The socket of the fork server, which runs from now on. Raises DriverError."""
@@ -71,13 +78,27 @@ class Launcher:
                 self._server = _start_server(self._idle)
             return self._server
 
+    def _order(self, order: Order | Room, *descriptors: int) -> bytes:
+        """What becomes of an order."""
+        answer = b""
+        for _ in range(2):  # the server may have ended when the order came: it was idle for too long
+            answer = _answer(self.server(), order, descriptors)
+            if answer:
+                break
+        return answer
 
-def _answer(server: socket.socket, order: Order) -> bytes:
+
+def _fault(answer: bytes) -> str:
+    said = answer.removeprefix(TAKEN).decode(errors="replace")
+    return said or f"no word from the process that starts amphorae ({_FORK_SERVER})."
+
+
+def _answer(server: socket.socket, order: Order | Room, descriptors: Sequence[int]) -> bytes:
     """What a fork server says to an order; nothing when it has not taken it."""
     ours, theirs = os.pipe2(os.O_CLOEXEC)
     try:
         try:
-            socket.send_fds(server, [order.encode()], [theirs])
+            socket.send_fds(server, [encode(order)], [theirs, *descriptors])
         except (BrokenPipeError, ConnectionResetError):
             return b""
         finally:

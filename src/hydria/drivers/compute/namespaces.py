@@ -12,8 +12,9 @@ import signal
 import subprocess
 import time
 from collections import defaultdict
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from contextlib import suppress
+from functools import partial
 from pathlib import Path
 
 from hydria.drivers import host
@@ -37,16 +38,19 @@ def names(prefix: str) -> list[str]:
     return sorted(found.name for found in DIRECTORY.iterdir() if found.name.startswith(prefix))
 
 
-def create(name: str) -> None:
-    """Make a namespace; in place of one that the child of a killed builder has made meanwhile."""
-    command = ["ip", "netns", "add", name]
+def create(name: str, make: Callable[[], object] | None = None) -> None:
+    """Make a namespace; in place of one that the child of a killed builder has made meanwhile.
+
+    make: does it, and raises DriverError when the name is taken; None: one that belongs to root.
+    """
+    make = make or partial(run, ["ip", "netns", "add", name])
     try:
-        run(command)
+        make()
     except DriverError:
         if not path(name).exists():
             raise
         dismantle(name)
-        run(command)
+        make()
 
 
 def remove(name: str) -> None:
@@ -104,6 +108,33 @@ def dismantle(name: str) -> None:
         _empty(name, where)
     finally:
         os.close(held)
+
+
+def without_name(directory: Path, inside: str) -> set[int]:
+    """The namespaces of those who see a directory of the host as ``inside``, whatever mounts we see.
+
+    Names are mounts: whoever was started in another mount namespace than their maker sees none of them.
+    """
+    found: set[int] = set()
+    own = Path("/proc/self/ns/net").stat().st_ino
+    try:
+        wanted = directory.stat()
+    except FileNotFoundError:
+        return found
+    for entry in filter(str.isdecimal, os.listdir("/proc")):  # noqa: PTH208  (as above)
+        try:
+            seen = os.stat(f"/proc/{entry}/root{inside}")  # noqa: PTH116  (as above)
+        except OSError:  # it has no such directory, or has ended
+            continue
+        where = _namespace_of(int(entry))
+        if os.path.samestat(wanted, seen) and where is not None and where != own:
+            found.add(where)
+    return found
+
+
+def end(name: str, where: int) -> None:
+    """End every process in a namespace that has lost its name, or whose name is not to be seen."""
+    _empty(name, where)
 
 
 def _empty(name: str, where: int) -> None:

@@ -1,5 +1,5 @@
-"""The embedded compute driver: an amphora is a network namespace on this host, with its own mount and PID
-namespace, and limits where the host has control groups.
+"""The embedded compute driver: an amphora is a network namespace on this host, with namespaces of its own of
+every other kind, and limits where the host has control groups.
 
 Everything of one amphora can be found by its namespace's name, ``hy<instance>-<the id's first 8 digits>``,
 which is its compute id. A build goes: boot directory, namespace, links, control groups, first process; one
@@ -8,6 +8,9 @@ that was killed on the way has no process, and is removed before the next attemp
 
 from __future__ import annotations
 
+import dataclasses
+import ipaddress
+import logging
 import os
 import socket
 import time
@@ -16,15 +19,16 @@ from contextlib import contextmanager
 from functools import cached_property
 
 from hydria.drivers import state_dir
-from hydria.drivers.compute import cgroups, launch, namespaces, sizes
+from hydria.drivers.compute import cgroups, launch, namespaces, sizes, user_ids
 from hydria.drivers.compute.cgroups import ControlGroups
 from hydria.drivers.compute.interface import AmphoraSpec, Attachment, ComputeStatus, Instance, Selection
-from hydria.drivers.compute.order import Order
-from hydria.drivers.compute.records import LOG, Records
+from hydria.drivers.compute.order import Order, Room
+from hydria.drivers.compute.records import Record, Records
 from hydria.drivers.netlink import Netlink
 from hydria.model.errors import DriverError
 from hydria.settings import Settings
 
+_log = logging.getLogger(__name__)
 _ID_LENGTH = 8
 _LINK_SECONDS = 2.0
 
@@ -126,30 +130,44 @@ class NetnsComputeDriver:
     @contextmanager
     def _exclusive(self, name: str) -> Iterator[None]:
         """Keep other threads and programs off an amphora."""
-        with state_dir.exclusive(self._records.lock_path(name)):
+        with self._records.exclusive(name):
             yield
 
     def _build(self, name: str, spec: AmphoraSpec) -> None:
         launch.check(self._root)
+        check(self._settings)
         size = sizes.of(self._settings.netns, spec.selection.flavor)
-        self._records.create(spec)
-        namespaces.create(name)
+        record = self._make_room(name, self._records.create(spec))
         for number, attachment in enumerate((spec.lb_network, *spec.attachments)):
             # The LB network is between the host and each amphora alone.
             self._plug(name, f"eth{number}", attachment, isolated=number == 0)
-        boot_dir = self._records.path(spec.amphora_id)
         joins = self._groups.create(name, size)
-        self._launcher.start(
-            Order(
-                namespace=str(namespaces.path(name)),
-                state_dir=str(self._root.resolve()),
-                boot_dir=str(boot_dir.resolve()),
-                joins=[str(join) for join in joins],
-                links=launch.links(spec),
-                log=str(boot_dir / LOG),
-                command=list(self._command),
-            )
+        order = Order(
+            namespace=str(namespaces.path(name)),
+            state_dir=str(self._root.resolve()),
+            joins=[str(join) for join in joins],
+            links=launch.links(spec),
+            command=list(self._command),
+            boxed=record.root != 0,
         )
+        with self._records.furnished(spec, record) as boot_dir:
+            self._launcher.start(order, boot_dir)
+
+    def _make_room(self, name: str, record: Record) -> Record:
+        """Make the namespace; what is different of the amphora where the kernel gives no user namespaces."""
+        refusals: list[str] = []
+        namespaces.create(
+            name, lambda: refusals.append(self._launcher.make(Room(name, record.user, record.root)))
+        )
+        if not refusals[-1]:
+            return record
+        _log.warning(
+            "Amphora %s has no user namespace (%s): root inside is root of the host, with few capabilities.",
+            record.amphora_id,
+            refusals[-1],
+        )
+        namespaces.create(name)
+        return dataclasses.replace(record, root=0)
 
     def _plug(self, name: str, interface: str, attachment: Attachment, *, isolated: bool) -> None:
         port = attachment.port
@@ -179,9 +197,14 @@ class NetnsComputeDriver:
 
     def _remove(self, name: str) -> None:
         """Remove all of an amphora. The kernel removes its links along with the namespace, a little later."""
+        amphorae = self._amphorae(name)
+        if namespaces.inode(name) is None:
+            for amphora_id in amphorae:
+                for where in self._records.dwelled_in(amphora_id):
+                    namespaces.end(name, where)
         namespaces.dismantle(name)
         self._groups.remove(name)
-        for amphora_id in self._amphorae(name):
+        for amphora_id in amphorae:
             self._records.remove(amphora_id)
 
     def _find(self, name: str, inhabitants: Mapping[int, list[int]]) -> Instance | None:
@@ -190,12 +213,18 @@ class NetnsComputeDriver:
         where = namespaces.inode(name)
         if where is None and not amphora_id:
             return None
-        record = self._records.read(amphora_id)
+        record = self._records.read(amphora_id) if amphora_id else None
         title, address = (record.name, record.lb_network_ip) if record else ("", "")
         if where in inhabitants:
             return Instance(name, title, ComputeStatus.RUNNING, address)
-        fault = self._records.last_words(amphora_id) or "nothing in its log"
+        fault = (self._records.last_words(amphora_id) if amphora_id else "") or "nothing in its log"
         return Instance(name, title, ComputeStatus.STOPPED, address, f"No process runs in it: {fault}")
+
+
+def check(settings: Settings) -> None:
+    """Raise Invalid when a user of the host has, or may take, the number of an amphora."""
+    network = ipaddress.ip_network(settings.bridge.lb_network_cidr, strict=False)
+    user_ids.check(settings.netns.first_user, network.num_addresses)
 
 
 def prefix(instance: str) -> str:
@@ -221,6 +250,11 @@ def dismantle(instance: str, netlink: Netlink) -> None:
         if time.monotonic() > deadline:
             for name in left:
                 netlink.delete(name)
+            _log.warning(
+                "Removed the links %s, which had not gone with a namespace; if there are processes of amphorae"
+                " in another container still, they are cut off.",
+                ", ".join(left),
+            )
         time.sleep(0.005)
 
 

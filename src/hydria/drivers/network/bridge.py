@@ -74,7 +74,8 @@ class BridgeNetworkDriver:
         if os.geteuid() == 0:
             dismantle(instance, self._netlink, kept)
         if kept.parent.exists():
-            shutil.rmtree(kept.parent)
+            with state_dir.as_owner(self._root):
+                shutil.rmtree(kept.parent)
 
     @property
     def lb_network_id(self) -> str:
@@ -245,7 +246,8 @@ class BridgeNetworkDriver:
         mine = others.pop(table, None)
         before = forwarding.unpack(mine or next(iter(others.values()), "")) or forwarding.read()
         state_dir.make_directory(kept.parent, self._root)
-        forwarding.remember(kept, before)
+        with state_dir.as_owner(self._root):
+            forwarding.remember(kept, before)
         before = forwarding.recall(kept) or before
         rules = firewall.ruleset(
             table,

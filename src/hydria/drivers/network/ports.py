@@ -165,7 +165,7 @@ class PortRegistry:
         try:
             for path in (self._ports, self._claims):
                 state_dir.make_directory(path, self._root)
-            with state_dir.exclusive(self._directory):
+            with state_dir.exclusive(self._directory), state_dir.as_owner(self._root):
                 yield
         except OSError as error:
             raise DriverError(f"Cannot change {self._directory}: {error}.") from error
