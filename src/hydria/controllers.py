@@ -27,6 +27,7 @@ from hydria.settings import Settings
 from hydria.store import Store, schema
 
 LOG = logging.getLogger(__name__)
+# Options with a password in them: ours, and keystonemiddleware's.
 
 
 class Program(Protocol):

@@ -9,7 +9,6 @@ that was killed on the way has no process, and is removed before the next attemp
 from __future__ import annotations
 
 import dataclasses
-import ipaddress
 import logging
 import os
 import socket
@@ -25,6 +24,7 @@ from hydria.drivers.compute.interface import AmphoraSpec, Attachment, ComputeSta
 from hydria.drivers.compute.order import Order, Room
 from hydria.drivers.compute.records import Record, Records
 from hydria.drivers.netlink import Netlink
+from hydria.drivers.network import addressing
 from hydria.model.errors import DriverError
 from hydria.settings import Settings
 
@@ -223,7 +223,7 @@ class NetnsComputeDriver:
 
 def check(settings: Settings) -> None:
     """Raise Invalid when a user of the host has, or may take, the number of an amphora."""
-    network = ipaddress.ip_network(settings.bridge.lb_network_cidr, strict=False)
+    network = addressing.network_of("lb_network_cidr", settings.bridge.lb_network_cidr)
     user_ids.check(settings.netns.first_user, network.num_addresses)
 
 
@@ -251,8 +251,8 @@ def dismantle(instance: str, netlink: Netlink) -> None:
             for name in left:
                 netlink.delete(name)
             _log.warning(
-                "Removed the links %s, which had not gone with a namespace; if there are processes of amphorae"
-                " in another container still, they are cut off.",
+                "Removed the links %s, which had not gone with a namespace; if processes of amphorae are in"
+                " another container still, they are cut off.",
                 ", ".join(left),
             )
         time.sleep(0.005)

@@ -91,7 +91,7 @@ def segment(
     ranges = []
     for option, cidr in cidrs:
         if cidr.strip():
-            block = _network(option, cidr.strip())
+            block = network_of(option, cidr.strip())
             subnet_id = _identifier(instance, name, f"v{block.version}")
             host = str(block[1]) if gateway else ""
             title = f"hydria-{name}-v{block.version}"
@@ -141,7 +141,7 @@ def check(segments: Iterable[Segment], host: Iterable[HostNetwork]) -> None:
                 )
 
 
-def _network(option: str, cidr: str) -> AnyNetwork:
+def network_of(option: str, cidr: str) -> AnyNetwork:
     try:
         network = ipaddress.ip_network(cidr)
     except ValueError as error:
