@@ -4,11 +4,14 @@ from __future__ import annotations
 
 import ctypes
 import os
+import signal
 from collections.abc import Iterator
+from pathlib import Path
 
 import pytest
 
 from hydria.drivers.compute import enclosure
+from tests.driver_lab import wait_for
 from tests.security import box_lab
 from tests.security.box_lab import Box, as_root_part, status, uid
 
@@ -139,3 +142,37 @@ def test_an_amphora_that_shares_a_namespace_with_the_host_does_not_live(
         SystemExit, match="the host's namespaces were not left: net, pid, mnt, cgroup, uts, ipc"
     ):
         enclosure._leave(enclosure.namespaces(), boxed=False)
+
+
+def test_what_the_root_part_is_for_it_can_still_do(box: Box) -> None:
+    attempt = """
+import socket
+from hydria.amphora import program
+print(program.run("nft", "-f", "-", text="add table inet probe\\ndelete table inet probe\\n")[0])
+print(program.run("ip", "addr", "add", "192.0.2.77/32", "dev", "eth1")[0])
+packets = socket.socket(socket.AF_PACKET, socket.SOCK_RAW)
+packets.bind(("eth1", 0x0806))
+print(packets.send(bytes(60)))
+print(program.run("ip", "addr", "del", "192.0.2.77/32", "dev", "eth1")[0])
+print(program.run("haproxy", "-v")[0])
+"""
+    assert as_root_part(box, attempt).split() == ["0", "0", "60", "0", "0"]
+
+
+def test_the_agent_may_ask_members_for_an_echo(box: Box) -> None:
+    attempt = """
+import socket
+echo = socket.socket(socket.AF_INET, socket.SOCK_DGRAM, socket.IPPROTO_ICMP)
+echo.settimeout(5)
+echo.sendto(b"\\x08" + bytes(15), ("127.0.0.1", 0))
+print(echo.recv(100)[0])
+"""
+    assert box_lab.as_haproxy(box, attempt) == "0"
+
+
+def test_an_agent_that_dies_is_started_again_in_its_box(box: Box) -> None:
+    os.kill(box.agent, signal.SIGKILL)
+    log = box.boot_dir / "agent.log"
+    wait_for(lambda: log.read_text().count("serving on") == 2, "another agent", seconds=20)
+    children = Path(f"/proc/{box.root}/task/{box.root}/children").read_text().split()
+    assert {uid(int(child)) for child in children} == {uid(box.root) - (1 << 24)}
