@@ -310,6 +310,11 @@ class NetnsSettings:
         "Numeric user ids of amphorae start here, one each; those of who is root inside start 16,777,216"
         " behind. No user of the host may have any of them, nor in /etc/subuid and /etc/subgid.",
     )
+    visible_paths: tuple[str, ...] = option(
+        (),
+        "Files and directories of this host that amphorae see, read-only, besides the system's programs and"
+        " libraries and the directory of haproxy_cmd: libraries of an HAProxy of your own, say.",
+    )
     memory_limit_mb: int = option(256, "Memory of an amphora where the host has memory cgroups; 0: no limit.")
     cpu_limit: float = option(1.0, "Processors of an amphora where the host has cpu cgroups; 0: no limit.")
     compute_flavors: dict[str, str] = option(

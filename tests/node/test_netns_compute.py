@@ -357,6 +357,9 @@ def test_what_an_amphora_runs_on_must_not_be_hidden_from_it() -> None:
     with pytest.raises(Invalid, match="state_dir to a directory of its own"):
         launch.check(driver_lab.ROOT)
     launch.check(driver_lab.ROOT / ".state")
+    for path in ("/", "etc", "/etc/../root", "/proc/sys", "/run/secrets"):
+        with pytest.raises(Invalid, match=r"visible_paths|do not see /run"):
+            launch.check(driver_lab.ROOT / ".state", [path])
 
 
 def test_an_amphora_writes_to_its_boot_directory_alone(host: Host) -> None:
@@ -378,6 +381,21 @@ def test_an_amphora_writes_to_its_boot_directory_alone(host: Host) -> None:
         assert subprocess.run(f"{target} {user}", shell=True, capture_output=True, check=False).returncode
     flags = [line.split()[3] for line in shell(f"{target} cat /proc/1/mounts").splitlines()]
     assert all("nosuid" in each.split(",") for each in flags)
+
+
+def test_an_amphora_sees_what_is_to_be_visible_and_where_its_haproxy_is(tmp_path: Path) -> None:
+    with tempfile.TemporaryDirectory(prefix="hydria-own-", dir="/var/lib") as name:
+        for part in ("sbin/haproxy", "lib/libssl.so", "etc/secret"):
+            (Path(name) / part).parent.mkdir()
+            (Path(name) / part).write_text(part)
+        shown = {"visible_paths": f"{name}/lib,{name}/nowhere"}
+        with driver_lab.host(tmp_path, *IDLE, netns=shown) as host:
+            spec = host.order()
+            boot = dataclasses.replace(spec.boot, haproxy=f"{name}/sbin/haproxy")
+            built = host.compute.build(dataclasses.replace(spec, boot=boot))
+            target = f"nsenter --target {init_of(built.compute_id)} --mount"
+            found = shell(f"{target} find {name} -type f").split()
+            assert sorted(found) == [f"{name}/lib/libssl.so", f"{name}/sbin/haproxy"]
 
 
 def test_amphorae_of_the_lb_network_do_not_hear_each_other(host: Host) -> None:
@@ -493,7 +511,9 @@ def test_an_amphora_whose_links_cannot_be_set_up_is_refused_with_the_reason(tmp_
 
 def order(directory: Path, namespace: str, links: str = "") -> Order:
     """An amphora that is not to be."""
-    return Order(namespace, str(directory), joins=[], links=links, command=["echo", "alive"], boxed=False)
+    return Order(
+        namespace, str(directory), joins=[], links=links, command=["echo", "alive"], visible=[], boxed=False
+    )
 
 
 def start(launcher: launch.Launcher, order: Order, boot_dir: Path) -> None:

@@ -46,7 +46,7 @@ def main(order: Order, boot: int, hosts: Mapping[str, int]) -> None:
         sys.exit(f"enclosure: {order.namespace} is gone")
     joining = _join(order.joins)
     kernel.raise_open_files()  # what an amphora has is the host's to give
-    files.enclose(order.state_dir, boot)
+    files.enclose(order.state_dir, order.visible, boot)
     os.close(boot)
     if os.waitpid(joining, 0)[1]:
         print("enclosure: not all control groups could be joined; limits may be missing", file=sys.stderr)  # noqa: T201  (this is the amphora's log)

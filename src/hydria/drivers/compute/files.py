@@ -9,6 +9,7 @@ import ctypes
 import os
 import struct
 import sys
+from collections.abc import Iterable
 from contextlib import suppress
 
 BOOT_DIR = "/run/amphora"
@@ -74,7 +75,7 @@ _CLONE_NEWNS = 0x20000
 _libc = ctypes.CDLL(None, use_errno=True)
 
 
-def enclose(state_dir: str, boot: int) -> None:
+def enclose(state_dir: str, visible: Iterable[str], boot: int) -> None:
     """Have a file system of its own for this process, with the directory ``boot`` as /run/amphora.
 
     Only ``work`` in that can be written to. Called by PID 1 of the process namespace that /proc shall show.
@@ -87,7 +88,7 @@ def enclose(state_dir: str, boot: int) -> None:
         raise OSError(ctypes.get_errno(), f"no mount namespace: {os.strerror(ctypes.get_errno())}")
     _mount("none", "/", "", _MS_REC | _MS_PRIVATE, "")
     _mount("hydria", _STAGE, "tmpfs", _MS_NOSUID, "mode=755,size=1m")
-    for path in (*_NEEDED, sys.prefix, sys.base_prefix, *sys.path):
+    for path in (*_NEEDED, sys.prefix, sys.base_prefix, *sys.path, *visible):
         _show(path)
     for path in _PLACES:
         os.makedirs(_STAGE + path, mode=0o755, exist_ok=True)  # noqa: PTH103  (pathlib costs every amphora a millisecond)

@@ -9,7 +9,7 @@ import subprocess
 import sys
 import threading
 import time
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 
 import hydria
@@ -24,9 +24,23 @@ _SECONDS = 10.0
 _HIDDEN = Path("/run")
 
 
-def check(state_dir: Path) -> None:
+def visible(paths: Iterable[str], haproxy: str) -> list[str]:
+    """What an amphora sees of the host besides what all do: what is configured, and where its HAProxy is."""
+    found = list(paths)
+    if haproxy.startswith("/"):
+        found.append(os.path.dirname(haproxy))  # noqa: PTH120  (a text of the settings)
+    return found
+
+
+def check(state_dir: Path, visible: Sequence[str] = ()) -> None:
     """Raise Invalid when the directories that an amphora shall not see hold what it runs on."""
-    for needed in (Path(sys.prefix), Path(sys.base_prefix), _source()):
+    for path in visible:
+        if not path.startswith("/") or path.startswith("/proc") or ".." in path or Path(path) == Path("/"):
+            raise Invalid(
+                f"[netns] visible_paths, or the directory of haproxy_cmd: '{path}' is not the path of a part"
+                " of this host's files that can be shown to amphorae."
+            )
+    for needed in (Path(sys.prefix), Path(sys.base_prefix), _source(), *map(Path, visible)):
         for hidden in (state_dir.resolve(), _HIDDEN):
             if needed.resolve().is_relative_to(hidden):
                 raise Invalid(

@@ -134,7 +134,8 @@ class NetnsComputeDriver:
             yield
 
     def _build(self, name: str, spec: AmphoraSpec) -> None:
-        launch.check(self._root)
+        visible = launch.visible(self._settings.netns.visible_paths, spec.boot.haproxy)
+        launch.check(self._root, visible)
         check(self._settings)
         size = sizes.of(self._settings.netns, spec.selection.flavor)
         record = self._make_room(name, self._records.create(spec))
@@ -148,6 +149,7 @@ class NetnsComputeDriver:
             joins=[str(join) for join in joins],
             links=launch.links(spec),
             command=list(self._command),
+            visible=visible,
             boxed=record.root != 0,
         )
         with self._records.furnished(spec, record) as boot_dir:

@@ -31,8 +31,8 @@ class Order:
 
     namespace: the path of its network namespace. state_dir: is hidden from it. links: what ``ip -batch``
     reads there. joins: the ``cgroup.procs`` files of its control groups. command: runs in place of the agent,
-    with /run/amphora as its last argument (tests). boxed: whether its network namespace belongs to a user
-    namespace of its own, as a :class:`Room` does.
+    with /run/amphora as its last argument (tests). visible: what it sees of the host besides what all do.
+    boxed: whether its network namespace belongs to a user namespace of its own, as a :class:`Room` does.
     """
 
     namespace: str
@@ -40,6 +40,7 @@ class Order:
     joins: list[str]
     links: str
     command: list[str]
+    visible: list[str]
     boxed: bool
 
 
