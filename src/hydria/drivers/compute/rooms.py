@@ -35,10 +35,11 @@ def make(room: Room) -> None:
         os.write(is_ready, bytes([ctypes.get_errno() if failed else 0]))
         os.read(held, 1)
         os._exit(0)
+    os.close(is_ready)
     try:
-        number = os.read(ready, 1)[0]
-        if number:
-            raise ForbiddenError(f"unshare: {os.strerror(number)}")
+        said = os.read(ready, 1)
+        if said != b"\0":
+            raise ForbiddenError(f"unshare: {os.strerror(said[0])}" if said else "it was ended")
         for kind in ("uid", "gid"):
             _map(f"/proc/{holder}/{kind}_map", room)
         status, output = program.run("ip", "netns", "attach", room.name, str(holder))
@@ -47,7 +48,7 @@ def make(room: Room) -> None:
     finally:
         os.kill(holder, signal.SIGKILL)
         os.waitpid(holder, 0)
-        for descriptor in (ready, is_ready, held, release):
+        for descriptor in (ready, held, release):
             os.close(descriptor)
 
 
