@@ -64,9 +64,8 @@ def existing_instance_id(state_dir: Path) -> str | None:
 
 def make_directory(path: Path, state_dir: Path, *, mode: int = 0o755) -> None:
     """Make a directory and its parents; what root makes in somebody's state_dir belongs to that somebody."""
-    if path == state_dir:
-        path.mkdir(mode=mode, parents=True, exist_ok=True)
-        return
+    if not state_dir.is_dir():
+        state_dir.mkdir(mode=0o755, parents=True, exist_ok=True)
     with as_owner(state_dir, path):
         if path.is_dir():
             return
