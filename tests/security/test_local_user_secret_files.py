@@ -76,9 +76,7 @@ def test_what_everybody_may_write_is_refused(directory: Path, name: str) -> None
         ("bind_host = 192.0.2.1", False),
     ],
 )
-def test_a_configuration_is_secret_when_it_has_secrets(
-    directory: Path, caplog: pytest.LogCaptureFixture, line: str, *, secret: bool
-) -> None:
+def test_a_configuration_is_secret_when_it_has_secrets(directory: Path, line: str, *, secret: bool) -> None:
     path = directory / "hydria.conf"
     path.write_text(f"{CONFIGURATION.format(directory)}[others]\n{line}\n")
     path.chmod(0o644)

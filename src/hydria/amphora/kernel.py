@@ -63,6 +63,10 @@ _SETTINGS = {
     "core/somaxconn": "65535",
 }
 _PING_GROUPS = "ipv4/ping_group_range"
+# Off, these keep others from deciding where packets go: an amphora is not to be without.
+_PROTECTING = frozenset(
+    {"ip_forward", "forwarding", "accept_redirects", "accept_source_route", "accept_ra", "send_redirects"}
+)
 _FORWARDING = ("ipv4/ip_forward", "ipv6/conf/all/forwarding")
 # Nobody on a network says where the amphora's packets go; for each interface, there is no switch for all.
 _EACH = (
@@ -156,6 +160,10 @@ def prepare_network(user: int) -> None:
     for name, value in _SETTINGS.items():
         set_network(name, value)
     set_network(_PING_GROUPS, f"{user} {user}")
+    # The host may have forwarding on for single interfaces, which are born with it then, whatever the switch
+    # says.
+    for interface in _interfaces("ipv4"):
+        set_network(f"ipv4/conf/{interface}/forwarding", "0")
     for family, setting in _EACH:
         for interface in _interfaces(family):
             set_network(f"{family}/conf/{interface}/{setting}", "0")
@@ -167,14 +175,24 @@ def prepare_network(user: int) -> None:
 
 
 def set_network(name: str, value: str) -> None:
-    """Write one setting below /proc/sys/net; a kernel without it is not an error."""
+    """Write one setting below /proc/sys/net and read it back; a kernel without it is not an error.
+
+    Raises OSError where one that protects is not as it shall be.
+    """
     path = Path("/proc/sys/net") / name
+    if not path.exists():
+        return  # IPv6 may be off, and kernels differ
+    refused = ""
     try:
         path.write_text(value)
-    except FileNotFoundError:
-        pass  # IPv6 may be off, and kernels differ
-    except OSError as error:
-        log("root", f"cannot set {path} to {value}: {error}")
+    except OSError as error:  # it may be as it shall be
+        refused = f" ({error.strerror})"
+    found = " ".join(path.read_text().split())
+    if found != value:
+        fault = f"cannot set {path} to {value}: it is {found}{refused}"
+        if value == "0" and name.rpartition("/")[2] in _PROTECTING:
+            raise OSError(fault)
+        log("root", fault)
 
 
 def forward(*, on: bool) -> None:
