@@ -9,7 +9,7 @@ import os
 import sys
 import tempfile
 import warnings
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -297,6 +297,22 @@ def _upgrade(options: argparse.Namespace) -> int:
     return 0
 
 
+def _weaknesses(settings: Settings) -> Iterator[str]:
+    """What of the protection of running networks is not there, as it is read back from the kernel."""
+    from hydria.drivers import state_dir
+    from hydria.drivers.network.bridge import BridgeNetworkDriver
+    from hydria.model.errors import HydriaError
+
+    if settings.controller_worker.network_driver != "bridge":
+        return
+    if state_dir.existing_instance_id(settings.state_dir) is None:
+        return
+    try:
+        yield from BridgeNetworkDriver(settings).weaknesses()
+    except HydriaError as error:
+        yield str(error)
+
+
 def _check(options: argparse.Namespace) -> int:
     settings = _settings(options)
     from hydria import controllers
@@ -316,6 +332,7 @@ def _check(options: argparse.Namespace) -> int:
         schema.check(Store(settings.database_url))
     except HydriaError as error:
         problems.append(str(error))
+    problems += _weaknesses(settings)
     for problem in problems:
         print(f"missing: {problem}")
     for warning in controllers.weak_places(settings):

@@ -8,6 +8,7 @@ passes on what each part needs. The fields below are the declarations: oslo.conf
 from __future__ import annotations
 
 import dataclasses
+import ipaddress
 import socket
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
@@ -18,7 +19,7 @@ from oslo_config import cfg
 
 from hydria import processes
 from hydria.model.errors import Invalid
-from hydria.model.rules.deployment import OWASP_B
+from hydria.model.rules.deployment import OWASP_B, RESERVED
 from hydria.wire.logs import LOG_FORMAT, endpoint
 
 _LAST_FACILITY = 7  # of syslog's local0 to local7
@@ -274,7 +275,7 @@ class NetworkingSettings:
     allow_invisible_resource_usage: bool = option(
         False, "Requests may name networks, ports and the like that their callers cannot see."
     )
-    reserved_ips: tuple[str, ...] = option(("169.254.169.254",), "Addresses that no member may have.")
+    reserved_ips: tuple[str, ...] = option(RESERVED, "Addresses and networks that no member may be in.")
 
 
 @dataclass(frozen=True, slots=True)
@@ -299,6 +300,17 @@ class BridgeSettings:
     vip_cidr_v6: str = option("fd68:7964:7269:61::/64", "IPv6 subnet of VIPs; empty: none.")
     mtu: int = option(1500, "MTU of both networks, bytes.")
     masquerade: bool = option(True, "Members beyond this host see its own address.")
+    member_host_addresses: tuple[str, ...] = option(
+        (), "Addresses of this host that members may have besides its own in the VIP network."
+    )
+
+    def __post_init__(self) -> None:
+        """Refuse what is no address; ValueError says which."""
+        for address in self.member_host_addresses:
+            try:
+                ipaddress.ip_address(address)
+            except ValueError as error:
+                raise ValueError(f"[bridge] member_host_addresses: {error}") from None
 
 
 @dataclass(frozen=True, slots=True)

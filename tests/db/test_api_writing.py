@@ -32,12 +32,12 @@ def test_the_life_of_a_load_balancer(api: Api) -> None:
     api.batch(
         pool,
         {"address": "192.0.2.2", "protocol_port": 80, "tags": ["t"]},
-        {"address": "::1", "protocol_port": 80},
+        {"address": "2001:db8::1", "protocol_port": 80},
     )
     api.delete(HealthMonitor, ids["health_monitors"])
     api.create(HealthMonitor, pool_id=pool, **MONITOR)
     api.apply()
-    assert [member.address for member in api.all(Member)] == ["192.0.2.2", "::1"]
+    assert [member.address for member in api.all(Member)] == ["192.0.2.2", "2001:db8::1"]
     assert {status for each in api.statuses().values() for status in each} == {"ACTIVE"}
     api.delete(LoadBalancer, balancer, cascade=True)
     api.apply()

@@ -55,7 +55,8 @@ def _cleanup_leaves_the_host_as_it_was(state_dir: str) -> None:
     assert made != before
     driver.prepare()
     assert _host_state() == made, "preparing again changes nothing"
-    assert shell("sysctl -n net.ipv4.ip_forward net.ipv6.conf.all.forwarding").split() == ["1", "1"]
+    switches = f"net.ipv4.conf.{driver._vip.bridge}.forwarding net.ipv6.conf.all.forwarding"
+    assert shell(f"sysctl -n net.ipv4.ip_forward {switches}").split() == ["0", "1", "1"]
     driver.cleanup()
     assert _host_state() == before
     assert not (Path(state_dir) / "network").exists()
@@ -97,7 +98,8 @@ def _two_deployments(state_dir: str) -> None:
     one.prepare()
     other.prepare()
     one.cleanup()
-    assert shell("sysctl -n net.ipv4.ip_forward").strip() == "1", "the other one needs it"
+    for name in (other._vip.bridge, "out"):
+        assert shell(f"sysctl -n net.ipv4.conf.{name}.forwarding").strip() == "1", "the other one needs it"
     other.cleanup()
     assert _host_state() == before
 

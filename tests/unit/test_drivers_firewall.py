@@ -41,9 +41,9 @@ def test_receivers_of_logs_at_the_hosts_address(
         "hydria_000000",
         LB,  # type: ignore[arg-type]  # as far as the rules look
         VIP,  # type: ignore[arg-type]  # the same
+        firewall.Host(before=""),
         masquerade=False,
         heartbeat_ports=[5555],
-        before="",
         log_targets=targets,
         log_protocol=protocol,
     )

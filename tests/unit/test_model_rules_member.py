@@ -54,6 +54,6 @@ def test_addresses_that_no_member_may_have(body, message):
 
 
 def test_members_that_are_fine():
-    values = parse_create(Member, {**MINIMAL[Member], "monitor_address": "::1"}, {})
+    values = parse_create(Member, {**MINIMAL[Member], "monitor_address": "2001:db8::9"}, {})
     assert rules.member_created(values, SITE) == values
     assert rules.member_updated(trees.member(), {"monitor_address": None}, SITE) == {"monitor_address": None}

@@ -67,8 +67,10 @@ class _Supervisor:
         wakeup = self._watch_signals()
         self._start_agent()
         # Only now: the agent starts the sooner for it, and has no use for it.
-        from hydria.amphora import commands  # noqa: PLC0415  (see above)
+        from hydria.amphora import closed, commands  # noqa: PLC0415  (see above)
 
+        # Before the agent gets the addresses that it asks for, so before anything serves.
+        closed.close(self._boot.closed, self._boot.opened)
         self._answer = commands.Commands(self._boot.bind_host).answer
         while not self._stopping:
             wait = self._until_start()

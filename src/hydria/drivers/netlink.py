@@ -42,6 +42,8 @@ class Link:
     up: bool
     group: int
     alias: str = ""
+    bridge: int = 0  # the index of the one that it is a port of
+    isolated: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -151,9 +153,20 @@ class Netlink:
             self.delete(name)
             self._ask(what, add)
         if isolated:
-            self._ask(
-                f"isolate {name}",
-                lambda route: route.link("set", ifname=name, kind="bridge_slave", br_isolated=1),
+            self.isolate(name)
+
+    def isolate(self, name: str) -> None:
+        """Have a port of a bridge reach the host alone. Raises DriverError when it is not so afterwards."""
+        self._ask(
+            f"isolate {name}",
+            lambda route: route.link("set", ifname=name, kind="bridge_slave", isolated=1),
+        )
+        # The library drops words that it does not know, and old kernels attributes: what counts is what is.
+        link = self.link(name)
+        if link is None or not link.isolated:
+            raise DriverError(
+                f"The port {name} of its bridge is not isolated, though it was asked to be: amphorae would"
+                " reach each other. That needs Linux 4.18 or later."
             )
 
     def delete(self, name: str) -> None:
@@ -232,7 +245,15 @@ def _link(message: Any) -> Link:
         message["state"] == "up",
         message.get_attr("IFLA_GROUP") or 0,
         message.get_attr("IFLA_IFALIAS") or "",
+        message.get_attr("IFLA_MASTER") or 0,
+        bool(_nested(message, "IFLA_LINKINFO", "IFLA_INFO_SLAVE_DATA", "IFLA_BRPORT_ISOLATED")),
     )
+
+
+def _nested(message: Any, *names: str) -> Any:
+    for name in names:
+        message = message.get_attr(name) if message is not None else None
+    return message
 
 
 def _routes(messages: Iterable[Any], names: dict[int, str]) -> Iterable[HostNetwork]:

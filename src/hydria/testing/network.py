@@ -146,6 +146,13 @@ class FakeNetwork:
         with self._guard:
             return list(self._ports.values())
 
+    def closed_to_members(self) -> Iterable[str]:
+        """None."""
+        return []
+
+    def keep(self) -> None:
+        """Nothing that could change."""
+
     def controller_address(self) -> str:
         """Loopback."""
         return "127.0.0.1"

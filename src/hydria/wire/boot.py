@@ -30,6 +30,8 @@ class Boot:
     hard_stop_after: seconds that a retiring HAProxy process may live on for its last connections.
     retired_limit: how many of them may live at a time.
     haproxy: the HAProxy program.
+    closed: networks that nothing in the amphora may begin to talk to; opened: the addresses in them of
+    controllers and receivers of logs.
     """
 
     amphora_id: str
@@ -42,6 +44,8 @@ class Boot:
     hard_stop_after: int = 60
     retired_limit: int = 16
     haproxy: str = "haproxy"
+    closed: tuple[str, ...] = ()
+    opened: tuple[str, ...] = ()
 
     def write(self, directory: Path) -> None:
         """Write it to ``directory``, readable by its owner alone."""
@@ -53,4 +57,5 @@ class Boot:
     def read(cls, directory: Path) -> Boot:
         """Read what :meth:`write` wrote."""
         fields = json.loads((directory / CONFIG).read_text())
-        return cls(**{**fields, "controllers": tuple(fields["controllers"])})
+        lists = {name: tuple(fields[name]) for name in ("controllers", "closed", "opened") if name in fields}
+        return cls(**{**fields, **lists})

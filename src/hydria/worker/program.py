@@ -9,7 +9,7 @@ from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 
 from hydria.messages import Wakeups
-from hydria.model.errors import Unavailable
+from hydria.model.errors import HydriaError, Unavailable
 from hydria.processes import has_died
 from hydria.store import leases, rows, trees
 from hydria.worker.converger import Converger, Outcome, Result
@@ -91,6 +91,7 @@ class Worker:
             self._tools.settings.controller_worker.retry_initial,
         )
         while not self._stopped.is_set():
+            self._keep_networks()
             try:
                 for load_balancer_id in self._due():
                     self.submit(load_balancer_id)
@@ -100,6 +101,14 @@ class Worker:
                 # Without this thread work that no message announced would wait for ever.
                 LOG.exception("No look for work")
             self._stopped.wait(interval)
+
+    def _keep_networks(self) -> None:
+        try:
+            self._tools.network.keep()
+        except HydriaError as error:
+            LOG.warning("The networks are not as they should be: %s", error)
+        except Exception:
+            LOG.exception("The networks are not as they should be")
 
     def _due(self) -> list[str]:
         with self._tools.store.read() as tx:

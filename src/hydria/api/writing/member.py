@@ -57,7 +57,9 @@ def update(call: Call, identifier: str, body: object, parent: str | None) -> dic
         used = change.find_pool(pool_id)
         item = _of_pool(change, identifier, used.pool)
         change.authorize("member:put")
-        completed = rules.member_updated(item, given, call.services.deployment)
+        completed = rules.member_updated(
+            item, given, call.services.deployment, call.services.network.closed_to_members()
+        )
         change.admit_update(item, used.pool)
         updated = change.update(item, completed)
         change.touch(used)
@@ -92,7 +94,9 @@ def judged(call: Call, values: Mapping[str, object], sriov: Callable[[], bool]) 
     direct = bool(values.get("request_sriov"))
     if direct and not sriov():
         raise Invalid("The load balancer flavor does not allow SR-IOV member ports.")
-    completed = rules.member_created(values, call.services.deployment)
+    completed = rules.member_created(
+        values, call.services.deployment, call.services.network.closed_to_members()
+    )
     return {**completed, "vnic_type": VnicType.DIRECT if direct else VnicType.NORMAL}
 
 

@@ -48,6 +48,7 @@ class AmphoraSpec:
     boot: the agent's settings; the driver sets the user that its unprivileged part runs as.
     files: the rest of the boot directory (wire/boot.py), file name -> content; secrets among them.
     selection: what kind of instance, and where.
+    vips: the load balancer's addresses, which it may have besides those of its ports.
     """
 
     name: str
@@ -58,6 +59,7 @@ class AmphoraSpec:
     boot: Boot
     files: Mapping[str, bytes] = field(default_factory=dict, repr=False)
     selection: Selection = Selection()
+    vips: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)

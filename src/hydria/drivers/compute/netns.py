@@ -14,6 +14,7 @@ import os
 import socket
 import time
 from collections.abc import Iterable, Iterator, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from functools import cached_property
 
@@ -24,7 +25,7 @@ from hydria.drivers.compute.interface import AmphoraSpec, Attachment, ComputeSta
 from hydria.drivers.compute.order import Order, Room
 from hydria.drivers.compute.records import Record, Records
 from hydria.drivers.netlink import Netlink
-from hydria.drivers.network import addressing
+from hydria.drivers.network import addressing, firewall, guards
 from hydria.model.errors import DriverError
 from hydria.settings import Settings
 
@@ -115,6 +116,10 @@ class NetnsComputeDriver:
     def _prefix(self) -> str:
         return prefix(self._instance_id)
 
+    @property
+    def _table(self) -> str:
+        return firewall.PREFIX + self._instance_id
+
     @cached_property
     def _groups(self) -> ControlGroups:
         return ControlGroups(self._instance_id, cgroups.hierarchies())
@@ -139,9 +144,12 @@ class NetnsComputeDriver:
         check(self._settings)
         size = sizes.of(self._settings.netns, spec.selection.flavor)
         record = self._make_room(name, self._records.create(spec))
-        for number, attachment in enumerate((spec.lb_network, *spec.attachments)):
-            # The LB network is between the host and each amphora alone.
-            self._plug(name, f"eth{number}", attachment, isolated=number == 0)
+        with ThreadPoolExecutor(1) as helper:  # nft takes as long as the links do, and nobody talks yet
+            guarded = helper.submit(guards.admit, self._table, self._root, name, _guarded(spec))
+            for number, attachment in enumerate((spec.lb_network, *spec.attachments)):
+                # The LB network is between the host and each amphora alone.
+                self._plug(name, f"eth{number}", attachment, isolated=number == 0)
+        guarded.result()
         joins = self._groups.create(name, size)
         order = Order(
             namespace=str(namespaces.path(name)),
@@ -180,7 +188,7 @@ class NetnsComputeDriver:
         namespace = os.open(namespaces.path(name), os.O_RDONLY | os.O_CLOEXEC)
         try:
             self._netlink.make_veth(
-                _link_name(port.id),
+                addressing.link_name(port.id),
                 group=link_group(self._instance_id),
                 bridge=bridge,
                 peer=interface,
@@ -205,6 +213,7 @@ class NetnsComputeDriver:
                 for where in self._records.dwelled_in(amphora_id):
                     namespaces.end(name, where)
         namespaces.dismantle(name)
+        guards.forget(self._table, self._root, name)
         self._groups.remove(name)
         for amphora_id in amphorae:
             self._records.remove(amphora_id)
@@ -270,6 +279,16 @@ def _inhabitants(name: str) -> Mapping[int, list[int]]:
     return namespaces.inhabitants() if namespaces.inode(name) else {}
 
 
-def _link_name(port_id: str) -> str:
-    """The host's end of a port, in the 15 characters that a link's name may have."""
-    return "hy" + port_id.replace("-", "")[:11]
+def _guarded(spec: AmphoraSpec) -> guards.Ports:
+    """What each port of an amphora may send from: on the LB network, no VIP."""
+    ports = {addressing.link_name(each.port.id): each for each in (spec.lb_network, *spec.attachments)}
+    return {
+        link: (
+            each.port.mac,
+            [
+                *(fixed.address for fixed in each.port.addresses),
+                *(spec.vips if each is not spec.lb_network else ()),
+            ],
+        )
+        for link, each in ports.items()
+    }

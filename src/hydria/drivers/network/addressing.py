@@ -113,6 +113,11 @@ def port_id(instance: str, name: str) -> str:
     return _identifier(instance, "port", name)
 
 
+def link_name(port: str) -> str:
+    """The host's end of a port of that id, in the 15 characters that a link's name may have."""
+    return "hy" + port.replace("-", "")[:11]
+
+
 def check(segments: Iterable[Segment], host: Iterable[HostNetwork]) -> None:
     """Raise Invalid when a CIDR overlaps with another one, or with what the host already knows.
 

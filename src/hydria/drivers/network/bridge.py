@@ -7,17 +7,20 @@ this host. Whatever is made on the host carries the deployment's instance id in 
 from __future__ import annotations
 
 import copy
+import ipaddress
+import json
 import logging
 import os
 import shutil
+import time
 import uuid
 from collections.abc import Iterable
 from functools import cached_property
 from pathlib import Path
 
 from hydria.drivers import host, state_dir
-from hydria.drivers.netlink import Netlink
-from hydria.drivers.network import addressing, firewall, forwarding
+from hydria.drivers.netlink import Link, Netlink
+from hydria.drivers.network import addressing, firewall, forwarding, guards
 from hydria.drivers.network.addressing import Segment
 from hydria.drivers.network.interface import FixedAddress, Network, NetworkDriver, Port, Subnet, Viewer
 from hydria.drivers.network.ports import PortRegistry
@@ -27,6 +30,9 @@ from hydria.settings import Settings
 _log = logging.getLogger(__name__)
 _HOST_NETWORK = Path("/proc/self/ns/net")  # its lock is one per host network, whatever the deployment
 _LONGEST_ALIAS = 255  # bytes
+_RULES = "rules.json"  # the tables as the kernel lists them
+_LOOK_SECONDS = 30.0
+_CLOSED_SECONDS = 5.0  # the packet filter knows at once, so requests need not
 
 
 class BridgeNetworkDriver:
@@ -39,6 +45,11 @@ class BridgeNetworkDriver:
         self._root = settings.state_dir
         self._registry = PortRegistry(settings.state_dir)
         self._netlink = Netlink()
+        self._seen: object = None  # the host's forwarding, at a glance
+        self._listed: list[str] | None = None  # the rules as the kernel has them
+        self._look_at = 0.0
+        self._closed: tuple[str, ...] = ()
+        self._closed_until = 0.0
 
     def prepare(self) -> None:
         """Make bridges, addresses, forwarding and the nftables table, as far as they are missing.
@@ -50,9 +61,10 @@ class BridgeNetworkDriver:
         if os.geteuid() == 0:
             with state_dir.exclusive(_HOST_NETWORK):
                 self._check_addresses()
-                self._make_forwarding()
+                self._make_rules()
                 for segment in self._segments:
                     self._make_bridge(segment)
+                self._forward()
             for obstacle in firewall.obstacles(self._vip):
                 _log.warning("%s", obstacle)
         elif missing:
@@ -61,6 +73,50 @@ class BridgeNetworkDriver:
                 " deployment as root (the worker, or hydria all)."
             )
         self._registry.prepare()
+
+    def keep(self) -> None:
+        """Make it again when somebody has changed it: new interfaces, a switch, rules that were flushed.
+
+        Costs next to nothing while nothing of that is new; the rules are looked at now and then.
+        """
+        if os.geteuid() != 0 or self._listed is None or self._netlink.link(self._vip.bridge) is None:
+            return
+        now = time.monotonic()
+        changed = forwarding.glance(self._vip.bridge) != self._seen
+        if not changed and now < self._look_at:
+            return
+        self._look_at = now + _LOOK_SECONDS
+        table = firewall.PREFIX + self._instance
+        with state_dir.exclusive(_HOST_NETWORK):
+            if not changed and _listed(table) == self._listed:
+                return
+            if not changed:
+                _log.warning("Somebody has changed the packet filter's table %s; it is made again.", table)
+            self._make_rules()
+            self._forward()
+
+    def weaknesses(self) -> Iterable[str]:
+        """What of the networks' protection is not there, as sentences; nothing while there are none."""
+        if self._netlink.link(self._lb.bridge) is None:
+            return
+        for link in self._unguarded_ports():
+            yield f"The port {link.name} of the LB network is not isolated: amphorae hear each other."
+        if os.geteuid() != 0:
+            return  # nft shows its rules to root alone
+        table = firewall.PREFIX + self._instance
+        if _listed(table) != state_dir.read_json(self._root / "network" / _RULES):
+            yield f"The tables {table} of the packet filter are not as they were made: start a worker again."
+        yield from guards.weaknesses(table, self._root, self._amphora_ports())
+        if forwarding.of(self._lb.bridge):
+            yield f"The host forwards what comes from {self._lb.bridge}; its packet filter drops it still."
+
+    def _amphora_ports(self) -> set[str]:
+        """The names of all ports of the two bridges that are an amphora's."""
+        bridges = {
+            link.index for name in addressing.bridges(self._instance) if (link := self._netlink.link(name))
+        }
+        known = {addressing.link_name(port.id) for port in self.ports()}
+        return {link.name for link in self._netlink.links() if link.bridge in bridges and link.name in known}
 
     def cleanup(self) -> None:
         """Remove all of it, and set the host's forwarding as it was, unless other deployments need it."""
@@ -168,6 +224,17 @@ class BridgeNetworkDriver:
         """Every port; frees addresses that killed programs have left claimed."""
         return self._registry.all()
 
+    def closed_to_members(self) -> Iterable[str]:
+        """The LB network, and this host's addresses but those that are there for members."""
+        now = time.monotonic()
+        if now > self._closed_until:
+            opened = {str(found.host.ip) for found in self._vip.ranges}
+            opened.update(str(ipaddress.ip_address(each)) for each in self._options.member_host_addresses)
+            own = {str(found.address.ip) for found in self._netlink.addresses() if found.address}
+            self._closed = (*(str(found.network) for found in self._lb.ranges), *sorted(own - opened))
+            self._closed_until = now + _CLOSED_SECONDS
+        return self._closed
+
     def controller_address(self) -> str:
         """The host's address on the LB network."""
         return str(self._lb.ranges[0].host.ip)
@@ -208,8 +275,8 @@ class BridgeNetworkDriver:
             for found in segment.ranges:
                 if (segment.bridge, found.host) not in there:
                     yield f"the address {found.host} on {segment.bridge}"
-        if not forwarding.is_on():
-            yield "forwarding on this host"
+        if self._netlink.link(self._vip.bridge) and not forwarding.is_on(self._vip.bridge):
+            yield f"forwarding of {self._vip.bridge}"
 
     def _check_addresses(self) -> None:
         """Refuse CIDRs that the host uses otherwise, and bridges made for other CIDRs than today's."""
@@ -238,8 +305,8 @@ class BridgeNetworkDriver:
         for found in segment.ranges:
             self._netlink.add_address(link, found.host)
 
-    def _make_forwarding(self) -> None:
-        """Note how the host was, then make the table, then turn forwarding on: in an order to die in."""
+    def _make_rules(self) -> None:
+        """Note how the host was, then make the tables; forwarding comes after: in an order to die in."""
         table = firewall.PREFIX + self._instance
         kept = self._root / "network" / "host.json"
         others = firewall.deployments()
@@ -249,18 +316,45 @@ class BridgeNetworkDriver:
         with state_dir.as_owner(self._root):
             forwarding.remember(kept, before)
         before = forwarding.recall(kept) or before
+        this = firewall.Host(
+            before=forwarding.pack(before),
+            routers=forwarding.routers(before),
+            interfaces=forwarding.interfaces(),
+            users=(0, self._root.stat().st_uid),
+            members=self._options.member_host_addresses,
+        )
         rules = firewall.ruleset(
             table,
             self._lb,
             self._vip,
+            this,
             masquerade=self._options.masquerade,
             heartbeat_ports=self._heartbeat_ports(),
-            before=forwarding.pack(before),
             log_targets=(*self._agents.tenant_log_targets, *self._agents.admin_log_targets),
             log_protocol=self._agents.log_protocol,
         )
         firewall.apply(rules)
-        forwarding.turn_on(self._netlink.advertised())
+        firewall.check(table, rules)
+        guards.make(table, self._root)
+        self._listed = _listed(table)
+        state_dir.replace(kept.parent / _RULES, json.dumps(self._listed).encode(), mode=0o644)
+
+    def _forward(self) -> None:
+        """Forward between the VIP network and the rest; amphorae reach nobody through the LB network."""
+        forwarding.turn_on(self._netlink.advertised(), self._vip.bridge, forwarding.interfaces())
+        forwarding.turn_off(self._lb.bridge)
+        for link in self._unguarded_ports():
+            self._netlink.isolate(link.name)
+        self._seen = forwarding.glance(self._vip.bridge)
+
+    def _unguarded_ports(self) -> list[Link]:
+        """Ports of the LB bridge that are not isolated: whatever was plugged before, by whom ever."""
+        bridge = self._netlink.link(self._lb.bridge)
+        return [
+            link
+            for link in self._netlink.links()
+            if bridge and link.bridge == bridge.index and not link.isolated
+        ]
 
     def _heartbeat_ports(self) -> Iterable[int]:
         """The ports of all health managers, this host's and others'."""
@@ -284,3 +378,8 @@ def dismantle(instance: str, netlink: Netlink, kept: Path | None = None) -> None
             forwarding.restore(before)
         if mine is not None:
             firewall.remove(table)
+        guards.dismantle(table)
+
+
+def _listed(table: str) -> list[str]:
+    return [firewall.listing(table), firewall.listing(table, "bridge")]

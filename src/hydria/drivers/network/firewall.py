@@ -11,10 +11,12 @@ import re
 import shutil
 import subprocess
 from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
 from pathlib import Path
 
 from hydria.drivers import host
 from hydria.drivers.network.addressing import Range, Segment
+from hydria.drivers.network.forwarding import OURS
 from hydria.model.errors import DriverError
 from hydria.wire.logs import endpoint
 
@@ -24,23 +26,40 @@ _TABLE = re.compile(r"^table inet (" + PREFIX + r"[0-9a-f]{6})$", re.MULTILINE)
 _COMMENT = re.compile(r'^\s*comment "before: ([^"]*)"', re.MULTILINE)
 
 
+@dataclass(frozen=True, slots=True)
+class Host:
+    """What the rules need to know of this host.
+
+    before: its forwarding before Hydria, packed. routers: the IP versions in which it forwards for others,
+    too. interfaces: those that IPv4 forwarding was turned on for. users: who may talk to agents. members: its
+    own addresses that amphorae may reach besides the gateway's.
+    """
+
+    before: str
+    routers: frozenset[int] = frozenset()
+    interfaces: tuple[str, ...] = ()
+    users: tuple[int, ...] = (0,)
+    members: tuple[str, ...] = ()
+
+
 def ruleset(
     table: str,
     lb: Segment,
     vip: Segment,
+    this: Host,
     *,
     masquerade: bool,
     heartbeat_ports: Iterable[int],
-    before: str,
     log_targets: Iterable[str] = (),
     log_protocol: str = "UDP",
 ) -> str:
     """The whole table, replacing what it was, in one transaction.
 
-    The LB network is between the host and each amphora alone: what amphorae may begin there is heartbeats,
-    and the host's address there is nobody else's business, though the host would answer for it on any
-    interface. Amphorae reach members through the VIP network's gateway; beyond this host only as the host
-    itself, since nobody there knows a way back. Receivers of their logs may be at the host's address, too.
+    The LB network is between the host's controllers and each amphora alone: what amphorae may begin there is
+    heartbeats, what begins towards them is of the controllers' users, and the host's address there is nobody
+    else's business, though the host would answer for it on any interface. Amphorae reach members through the
+    VIP network's gateway; beyond this host only as the host itself, since nobody there knows a way back; on
+    the host at the gateway's address alone. Receivers of their logs may be at the host's LB address, too.
     """
     ports = ", ".join(str(port) for port in sorted({*heartbeat_ports}))
     elsewhere = [
@@ -51,14 +70,16 @@ def ruleset(
         f'    {_family(found)} saddr {found.network} oifname != "{vip.bridge}" masquerade'
         for found in vip.ranges
     ]
+    users = ", ".join(str(user) for user in sorted({*this.users}))
     lines = [
         f"add table inet {table}",
         f"delete table inet {table}",
         f"table inet {table} {{",
-        f'  comment "before: {before}"',
+        f'  comment "before: {this.before}"',
         "  chain input {",
         "    type filter hook input priority filter; policy accept;",
         *elsewhere,
+        f'    iifname "{vip.bridge}" jump members',
         f'    iifname != "{lb.bridge}" accept',
         "    ct state established,related accept",
         f"    udp dport {{ {ports} }} accept",
@@ -66,12 +87,26 @@ def ruleset(
         "    meta l4proto { icmp, ipv6-icmp } accept",
         "    drop",
         "  }",
+        "  chain members {",
+        "    ct state established,related accept",
+        *_members(vip, this.members),
+        "  }",
+        "  chain output {",
+        "    type filter hook output priority filter; policy accept;",
+        f'    oifname "{lb.bridge}" jump agents',
+        *(f"    {_family(found)} daddr {found.network} jump agents" for found in lb.ranges),
+        "  }",
+        "  chain agents {",
+        "    ct state established,related accept",
+        f"    meta skuid != {{ {users} }} reject",
+        "  }",
         "  chain forward {",
         "    type filter hook forward priority filter; policy accept;",
         f'    iifname "{lb.bridge}" drop',
         f'    oifname "{lb.bridge}" drop',
         f'    iifname "{vip.bridge}" accept',
         f'    oifname "{vip.bridge}" accept',
+        *_no_router(this),
         "  }",
         "  chain postrouting {",
         "    type nat hook postrouting priority srcnat; policy accept;",
@@ -81,6 +116,32 @@ def ruleset(
         "",
     ]
     return "\n".join(lines)
+
+
+def _members(vip: Segment, more: Iterable[str]) -> Iterator[str]:
+    """What of the host amphorae may begin to talk to; anything else but its neighbors' talk is dropped."""
+    known = [*(str(found.host.ip) for found in vip.ranges), *more]
+    v4 = ", ".join(sorted(address for address in known if ":" not in address))
+    v6 = ", ".join(sorted(address for address in known if ":" in address))
+    dropped = "fib daddr type local drop"
+    yield f"    ip daddr != {{ {v4} }} {dropped}" if v4 else f"    meta nfproto ipv4 {dropped}"
+    yield "    icmpv6 type { nd-neighbor-solicit, nd-neighbor-advert } accept"
+    yield f"    ip6 daddr != {{ {v6} }} {dropped}" if v6 else f"    meta nfproto ipv6 {dropped}"
+
+
+def _no_router(this: Host) -> Iterator[str]:
+    """Keep the host from forwarding between networks that are none of Hydria's, where it did not before.
+
+    Connections that began on another interface go on: it is somebody else who has turned that one on. Other
+    deployments' bridges are theirs to judge.
+    """
+    ours = f'"{OURS}*"'
+    names = ", ".join(f'"{name}"' for name in this.interfaces)
+    if 4 not in this.routers and names:
+        unknown = "ct state != { established, related }"
+        yield f"    meta nfproto ipv4 iifname {{ {names} }} oifname != {ours} {unknown} drop"
+    if 6 not in this.routers:
+        yield f"    meta nfproto ipv6 iifname != {ours} oifname != {ours} drop"
 
 
 def _logs(lb: Segment, targets: Iterable[str], protocol: str) -> Iterator[str]:
@@ -98,6 +159,43 @@ def _family(found: Range) -> str:
 def apply(rules: str) -> None:
     """Give rules to the kernel. Raises DriverError with nft's words."""
     _nft("-f", "-", feed=rules)
+
+
+def listing(table: str, family: str = "inet") -> str:
+    """What the kernel has of a table, without what its sets hold; "" when it has no such table."""
+    if f"table {family} {table}" not in _nft("list", "tables").splitlines():
+        return ""
+    return _nft("--terse", "list", "table", family, table)
+
+
+def elements(table: str, name: str) -> set[str]:
+    """What a set of interface names in a table of the bridge family holds; nothing where there is none."""
+    if not listing(table, "bridge"):
+        return set()
+    return set(re.findall(r'"([^"]+)"', _nft("list", "set", "bridge", table, name)))
+
+
+def check(table: str, rules: str) -> None:
+    """Raise DriverError unless the kernel has as many chains and rules in a table as it was given."""
+    given, found = _shape(rules), _shape(listing(table))
+    if given != found:
+        raise DriverError(
+            f"The table inet {table} of the packet filter has {found} (lines by chain), though {given} were"
+            " just loaded: something else on this host changes nftables."
+        )
+
+
+def _shape(text: str) -> dict[str, int]:
+    """Chain -> how many lines it has."""
+    found, chain = {}, ""
+    for line in text.splitlines():
+        words = line.split()
+        if words[:1] == ["chain"]:
+            chain = words[1]
+            found[chain] = 0
+        elif words and chain and words != ["}"]:
+            found[chain] += 1
+    return found
 
 
 def remove(table: str) -> None:

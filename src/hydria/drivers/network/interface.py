@@ -166,5 +166,11 @@ class NetworkDriver(Protocol):
     def ports(self) -> Iterable[Port]:
         """Every port that Hydria made, for the search for orphans."""
 
+    def closed_to_members(self) -> Iterable[str]:
+        """Networks of the deployment itself, its hosts' addresses among them, that no member may be in."""
+
+    def keep(self) -> None:
+        """Make again what others on this host have changed; a worker calls it every second or so."""
+
     def controller_address(self) -> str:
         """The controllers' own address on the LB network, to bind heartbeats to."""

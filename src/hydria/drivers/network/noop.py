@@ -151,6 +151,13 @@ class NoopNetworkDriver:
         with self._guard:
             return list(self._ports.values())
 
+    def closed_to_members(self) -> Iterable[str]:
+        """None: there is nothing to get to."""
+        return []
+
+    def keep(self) -> None:
+        """Nothing that could change."""
+
     def controller_address(self) -> str:
         """Loopback: no amphora will send anything."""
         return "127.0.0.1"

@@ -4,9 +4,8 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from hydria.model import kinds
 from hydria.model.errors import Invalid
-from hydria.model.rules import tls
+from hydria.model.rules import reserved, tls
 from hydria.model.statuses import ALPNProtocol, TLSVersion
 
 # The "B" list of the OWASP TLS cipher string cheat sheet (contract 1.11).
@@ -17,6 +16,8 @@ OWASP_B = (
     "ECDHE-ECDSA-CHACHA20-POLY1305:ECDHE-RSA-CHACHA20-POLY1305:"
     "DHE-RSA-AES128-GCM-SHA256:DHE-RSA-AES256-GCM-SHA384:DHE-RSA-CHACHA20-POLY1305"
 )
+# Link-local addresses, where clouds have what tells a machine its secrets, and the one elsewhere.
+RESERVED = ("169.254.0.0/16", "fe80::/10", "fd00:ec2::254")
 _VERSIONS = (TLSVersion.TLS_V1_2, TLSVersion.TLS_V1_3)
 _ALPN = (ALPNProtocol.H2, ALPNProtocol.HTTP_1_1, ALPNProtocol.HTTP_1_0)
 
@@ -25,7 +26,7 @@ _ALPN = (ALPNProtocol.H2, ALPNProtocol.HTTP_1_1, ALPNProtocol.HTTP_1_0)
 class Deployment:
     """What this deployment allows and fills in; the names are those of the options (contract section 6)."""
 
-    reserved_ips: tuple[str, ...] = ("169.254.169.254",)
+    reserved_ips: tuple[str, ...] = RESERVED
     allow_ping_health_monitors: bool = True
     allow_tls_terminated_listeners: bool = True
     allow_prometheus_listeners: bool = True
@@ -64,7 +65,7 @@ class Deployment:
         """Raise Invalid when a value is none or the defaults break the limits; called once, at start-up."""
         for text in self.reserved_ips:
             try:
-                kinds.plain_address(text)
+                reserved.network(text)
             except ValueError as error:
                 raise Invalid(f"Option reserved_ips: {error}") from error
         defaults = (

@@ -94,6 +94,16 @@ class NetworkDriverContract:
         assert list(driver.ports()) == []
         driver.cleanup()
 
+    def test_what_is_closed_to_members_are_networks(self, driver: NetworkDriver) -> None:
+        for network in driver.closed_to_members():
+            assert ipaddress.ip_network(network)
+
+    def test_keeping_the_networks_changes_nothing_that_is_as_it_was(self, driver: NetworkDriver) -> None:
+        port = driver.create_port(driver.lb_network_id, name="one", owner="lb-1")
+        driver.keep()
+        driver.keep()
+        assert [each.id for each in driver.ports()] == [port.id]
+
     def test_heartbeats_have_an_address_to_go_to(self, driver: NetworkDriver) -> None:
         assert ipaddress.ip_address(driver.controller_address())
 

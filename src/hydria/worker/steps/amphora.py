@@ -5,7 +5,8 @@ from __future__ import annotations
 import dataclasses
 import logging
 import time
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
+from contextlib import suppress
 from dataclasses import dataclass
 from typing import Any
 
@@ -15,12 +16,14 @@ from hydria.drivers.compute.interface import AmphoraSpec, Attachment, ComputeSta
 from hydria.drivers.network.interface import FixedAddress, Port
 from hydria.model.amphora import Amphora
 from hydria.model.errors import Busy, DriverError, Invalid, Refused, Unavailable, Unreachable
+from hydria.model.rules import reserved
 from hydria.model.statuses import AmphoraStatus
 from hydria.model.tree import Tree
 from hydria.providers import capabilities
 from hydria.store import amphorae, offers
 from hydria.wire.boot import CLIENT_CA_PEM, SERVER_PEM, Boot
 from hydria.wire.heartbeat import derive_key
+from hydria.wire.logs import endpoint
 from hydria.wire.state import Heartbeats, Interface
 from hydria.worker import serving
 from hydria.worker.steps.step import Step
@@ -101,6 +104,7 @@ class BuildInstance(Step):
             boot=self._boot(ports),
             files={SERVER_PEM: certificate.pem, CLIENT_CA_PEM: tools.authority.client_ca_pem},
             selection=selection,
+            vips=tuple(self.tree.vip_addresses()),
         )
         vip_address = ports.vip.addresses[0].address if ports.vip.addresses else None
         tools.check_wanted()
@@ -122,6 +126,7 @@ class BuildInstance(Step):
 
     def _boot(self, ports: Ports) -> Boot:
         settings = self.tools.settings
+        logs = settings.amphora_agent
         return Boot(
             amphora_id=self.amphora.id,
             bind_host=ports.lb.addresses[0].address,
@@ -132,7 +137,25 @@ class BuildInstance(Step):
             hard_stop_after=settings.haproxy_amphora.hard_stop_after,
             retired_limit=settings.haproxy_amphora.retired_processes,
             haproxy=settings.haproxy_amphora.haproxy_cmd,
+            closed=self._closed(ports.lb.network_id),
+            opened=_addresses((*self.tools.controllers, *logs.tenant_log_targets, *logs.admin_log_targets)),
         )
+
+    def _closed(self, lb_network_id: str) -> tuple[str, ...]:
+        """Where nothing of the amphora may go by itself: what is reserved, and the LB network."""
+        network = self.tools.network
+        lb = [network.subnet(subnet_id).cidr for subnet_id in network.network(lb_network_id).subnet_ids]
+        networks = reserved.expanded((*self.tools.settings.networking.reserved_ips, *lb))
+        return tuple(str(each) for each in networks)
+
+
+def _addresses(endpoints: Iterable[str]) -> tuple[str, ...]:
+    """The addresses of ``host:port``; names of hosts are left out."""
+    found = set()
+    for each in endpoints:
+        with suppress(ValueError):
+            found.add(endpoint(each)[0])
+    return tuple(sorted(found))
 
 
 class AwaitAgent(Step):
