@@ -22,6 +22,7 @@ from hydria.model.errors import Invalid
 from hydria.model.rules.deployment import OWASP_B, RESERVED
 from hydria.wire.logs import LOG_FORMAT, endpoint
 
+_IPV6_BITS = 128
 _LAST_FACILITY = 7  # of syslog's local0 to local7
 
 
@@ -219,12 +220,24 @@ class HaproxyAmphoraSettings:
     )
     haproxy_cmd: str = option("haproxy", "The HAProxy program in the amphora.")
     haproxy_threads: int = option(1, "Threads of HAProxy.")
+    ipv6_client_prefix: int = option(
+        64,
+        "Bits of an IPv6 address that tell clients apart, for rate limits and SOURCE_IP persistence: who"
+        " has one address of a network mostly has all of it. 128: each address is a client.",
+    )
     connection_logging: bool = option(
         True, "Send flow logs, if [amphora_agent] tenant_log_targets says where."
     )
     user_log_format: str = option(
         LOG_FORMAT, "Record of flow logs, a log-format of HAProxy with {{ project_id }} and {{ lb_id }}."
     )
+
+    def __post_init__(self) -> None:
+        """Refuse what HAProxy would have to refuse."""
+        if not 1 <= self.ipv6_client_prefix <= _IPV6_BITS:
+            raise ValueError(
+                f"[haproxy_amphora] ipv6_client_prefix is {self.ipv6_client_prefix}, not one of 1 to 128"
+            )
 
 
 @dataclass(frozen=True, slots=True)

@@ -53,7 +53,8 @@ def _make() -> WSGIApplication:
     from hydria.drivers import secret_files  # noqa: PLC0415
 
     loaded = settings.load(configuration_files())
-    secret_files.check(loaded)
+    for exposed in secret_files.exposed(loaded):
+        LOG.warning("%s", exposed)
     parts = Parts(loaded)
     return program.application(program.services(parts.settings, parts.store, parts.network, parts.wakeups))
 

@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 from hydria.amphora import datagrams as rules
 from hydria.amphora.probes import Health
 from hydria.amphora.shares import shares
-from hydria.dataplane import datagrams
+from hydria.dataplane import Tuning, datagrams
 from hydria.model.pool import SessionPersistence
 from hydria.model.statuses import Algorithm, ListenerProtocol, MonitorType, PersistenceType, PoolProtocol
 from hydria.testing.trees import LISTENER, POOL, listener, load_balancer, member, monitor, pool, tree
@@ -26,7 +26,7 @@ def dns(*more, of_listener=(), of_pool=()):
 
 
 def only(of) -> Service:
-    (service,) = datagrams.render(of.desired())
+    (service,) = datagrams.render(of.desired(), Tuning())
     return service
 
 
@@ -69,11 +69,11 @@ def test_members_see_clients_or_the_amphora(preserve):
 @pytest.mark.parametrize(
     ("timeout", "granularity", "found"),
     [
-        (None, None, (360, 32, 128)),
-        (5, "255.255.255.0", (5, 24, 128)),
-        (5, "255.0.255.0", (5, 8, 128)),
-        (5, "0.0.0.0", (5, 0, 128)),
-        (7, "ffff:ffff:ffff:ffff::", (7, 32, 64)),
+        (None, None, (360, 32, 64)),
+        (5, "255.255.255.0", (5, 24, 64)),
+        (5, "255.0.255.0", (5, 8, 64)),
+        (5, "0.0.0.0", (5, 0, 64)),
+        (7, "ffff:ffff:ffff::", (7, 32, 48)),
     ],
 )
 def test_persistence(timeout, granularity, found):
@@ -95,15 +95,15 @@ def test_probes(codes, found):
 
 
 def test_what_is_disabled_is_not_served():
-    assert datagrams.render(tree(load_balancer(admin_state_up=False), *dns().children())) == ()
-    assert datagrams.render(dns(of_listener={"admin_state_up": False}).desired()) == ()
+    assert datagrams.render(tree(load_balancer(admin_state_up=False), *dns().children()), Tuning()) == ()
+    assert datagrams.render(dns(of_listener={"admin_state_up": False}).desired(), Tuning()) == ()
     assert only(dns(member(), of_pool={"admin_state_up": False})).targets == ()
-    assert datagrams.render(tree(listener())) == ()
+    assert datagrams.render(tree(listener()), Tuning()) == ()
 
 
 def test_services_travel_as_they_are():
     of = dns(member(), monitor(type=MonitorType.TCP), of_listener={"allowed_cidrs": ["192.0.2.0/24"]})
-    state = DesiredState(7, services=datagrams.render(of.desired()))
+    state = DesiredState(7, services=datagrams.render(of.desired(), Tuning()))
     assert decode_state(encode(state)) == state
 
 

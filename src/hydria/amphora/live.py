@@ -135,6 +135,15 @@ def _prepared(runtime: Runtime, what: str) -> str:
     return answer.removeprefix(_PREPARED).strip()
 
 
+def _authority(_runtime: Runtime, name: str, _content: str) -> None:
+    """Whom a certificate of clients or members is believed from: nothing to change in a process that runs.
+
+    Tickets that it has given go on being worth something there, so who was verified by the old one would be
+    let in as before. A new process knows none of them.
+    """
+    raise CommandFailed(f"{name} is another one, and sessions verified by the old one are to end")
+
+
 def _program(_runtime: Runtime, _name: str, _content: str) -> None:
     """It is named after what it says, so it never says anything else."""
 
@@ -142,8 +151,8 @@ def _program(_runtime: Runtime, _name: str, _content: str) -> None:
 # By what the name of a file ends with: how the running process takes up what it has become.
 _RENEWALS: Mapping[str, Callable[[Runtime, str, str], None]] = {
     "pem": partial(_secret, "cert"),
-    "ca": partial(_secret, "ca-file"),
-    "crl": partial(_secret, "crl-file"),
+    "ca": _authority,
+    "crl": _authority,
     "list": _certificates,
     "acl": _patterns,
     "map": _map,

@@ -9,6 +9,7 @@ import dataclasses
 import ipaddress
 from collections.abc import Iterator
 
+from hydria.dataplane.tuning import Tuning
 from hydria.model.health_monitor import HealthMonitor
 from hydria.model.kinds import plain_address
 from hydria.model.listener import Listener
@@ -28,21 +29,21 @@ _BALANCE = {
 _STICKY_SECONDS = 360
 
 
-def render(tree: Tree) -> tuple[Service, ...]:
+def render(tree: Tree, tuning: Tuning) -> tuple[Service, ...]:
     """The services of a tree of desired objects; none for a load balancer that is administratively down."""
     if not tree.load_balancer.admin_state_up:
         return ()
     served = [each for each in tree.listeners if each.admin_state_up and each.protocol in _PROTOCOLS]
     served.sort(key=lambda listener: (listener.created_at, listener.id))
-    return tuple(_service(tree, listener) for listener in served)
+    return tuple(_service(tree, listener, tuning) for listener in served)
 
 
-def _service(tree: Tree, listener: Listener) -> Service:
+def _service(tree: Tree, listener: Listener, tuning: Tuning) -> Service:
     pool = tree.pool(listener.default_pool_id)
     if pool is not None and not pool.admin_state_up:
         pool = None
     monitor = tree.monitor_of(pool.id) if pool else None
-    sticky, mask4, mask6 = _persistence(pool)
+    sticky, mask4, mask6 = _persistence(pool, tuning)
     return Service(
         listener=listener.id,
         pool=pool.id if pool else "",
@@ -74,18 +75,18 @@ def _target(member: Member) -> Target:
     )
 
 
-def _persistence(pool: Pool | None) -> tuple[int, int, int]:
+def _persistence(pool: Pool | None, tuning: Tuning) -> tuple[int, int, int]:
     """Seconds, and the bits of an IPv4 and of an IPv6 address that tell clients apart."""
     if pool is None or pool.session_persistence is None:
         return 0, 32, 128
-    mask4, mask6 = 32, 128
+    mask4, mask6 = 32, tuning.ipv6_client_prefix
     granularity = pool.session_persistence.persistence_granularity
     if granularity:
         mask = ipaddress.ip_address(granularity)
         bits = f"{int(mask):0{mask.max_prefixlen}b}"
         # Only what comes before the first zero bit is a network.
         length = len(bits) - len(bits.lstrip("1"))
-        mask4, mask6 = (length, 128) if mask.version == 4 else (32, length)
+        mask4, mask6 = (length, mask6) if mask.version == 4 else (mask4, length)
     return pool.session_persistence.persistence_timeout or _STICKY_SECONDS, mask4, mask6
 
 

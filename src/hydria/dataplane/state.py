@@ -62,7 +62,7 @@ def render(
         servers=artifacts.servers,
         nftables=nftables.render(wanted),
         files=artifacts.files,
-        services=datagrams.render(wanted),
+        services=datagrams.render(wanted, tuning),
         logs=tuning.admin_logs,
     )
     return Rendered(state, artifacts.owners, artifacts.references)

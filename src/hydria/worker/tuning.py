@@ -16,6 +16,7 @@ def tuning(settings: Settings) -> Tuning:
         stick_size=haproxy.haproxy_stick_size,
         hard_stop_after=haproxy.hard_stop_after,
         threads=haproxy.haproxy_threads,
+        ipv6_client_prefix=haproxy.ipv6_client_prefix,
         tenant_logs=_syslog(flows, agent.user_log_facility, agent),
         admin_logs=_syslog(agent.admin_log_targets, agent.administrative_log_facility, agent),
         log_format=haproxy.user_log_format,

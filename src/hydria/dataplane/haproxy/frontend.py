@@ -5,9 +5,9 @@ from __future__ import annotations
 import ipaddress
 from collections.abc import Iterable, Sequence
 
-from hydria.dataplane.haproxy import logs, metrics, rate_limit, tls
+from hydria.dataplane.haproxy import logs, metrics, paths, rate_limit, tls
 from hydria.dataplane.haproxy.files import Files
-from hydria.dataplane.haproxy.policy import Route, decide, send
+from hydria.dataplane.haproxy.policy import Route, decide, looks_at_paths, send
 from hydria.dataplane.haproxy.process import connection_limit
 from hydria.dataplane.haproxy.rate_limit import Limit
 from hydria.dataplane.haproxy.writer import Section
@@ -43,6 +43,11 @@ def mode(listener: Listener) -> str:
     return "http" if listener.protocol in _HTTP else "tcp"
 
 
+def judges_paths(routes: Sequence[Route], limits: Sequence[Limit]) -> bool:
+    """Whether something looks at the path of the listener's requests."""
+    return looks_at_paths(routes) or rate_limit.looks_at_paths(limits)
+
+
 def frontend(
     section: Section,
     listener: Listener,
@@ -69,7 +74,9 @@ def frontend(
     if listener.timeout_tcp_inspect:
         section.add("tcp-request", "inspect-delay", f"{listener.timeout_tcp_inspect}ms")
     if backend or mode(listener) == "http":
-        rate_limit.limit(section, listener, limits, mode(listener), files)
+        if judges_paths(routes, limits):
+            paths.keep(section)
+        rate_limit.limit(section, listener, limits, mode(listener), files, tuning)
     if mode(listener) == "http":
         # A process that retires answers once more on an idle connection, so that it cuts no request short.
         section.add("option", "idle-close-on-response")

@@ -37,7 +37,7 @@ def persist(
     if persistence.type is PersistenceType.SOURCE_IP:
         # The type holds both families: an IPv4 address becomes an IPv4-mapped one.
         _table(section, ("ipv6",), tuning)
-        section.add("stick", "on", "src")
+        section.add("stick", "on", f"src,{tuning.client_mask}")
     elif mode == "http" and persistence.type is PersistenceType.APP_COOKIE:
         cookie = persistence.cookie_name or ""
         _table(section, ("string", "len", str(_KEY_LENGTH)), tuning)

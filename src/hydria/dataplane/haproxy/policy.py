@@ -5,6 +5,9 @@ What a rule compares with is in a file of its own, for so it can change while HA
 HAProxy evaluates all ``http-request`` lines before any ``use_backend``. So that policies are still tried in
 their order, one that redirects to a pool only notes the backend, and everything behind it asks whether one is
 noted.
+
+Where a regular expression cannot be judged (:mod:`.doubt`) the request is refused: it might be one that a
+policy is there to stop. Paths are judged in their normal form (:mod:`.paths`), and as they were written, too.
 """
 
 from __future__ import annotations
@@ -12,7 +15,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 
-from hydria.dataplane.haproxy import modification
+from hydria.dataplane.haproxy import doubt, modification, paths
 from hydria.dataplane.haproxy.files import Files
 from hydria.dataplane.haproxy.token import call, literal
 from hydria.dataplane.haproxy.writer import Section
@@ -21,6 +24,7 @@ from hydria.model.l7policy import L7Policy
 from hydria.model.l7rule import L7Rule
 from hydria.model.statuses import CompareType, PolicyAction, RuleType
 
+_CANNOT_TELL = 400
 _NOTED = "txn.pool"
 _METHOD = "txn.method"
 _MATCH = {
@@ -30,6 +34,7 @@ _MATCH = {
     CompareType.CONTAINS: "sub",
     CompareType.EQUAL_TO: "str",
 }
+_PATHS = (RuleType.PATH, RuleType.FILE_TYPE)
 _MAY_BE_QUOTED = (RuleType.HEADER, RuleType.QUERY)
 _ANCHORED = {
     CompareType.STARTS_WITH: "^{}",
@@ -48,6 +53,11 @@ class Route:
     backend: str = ""
 
 
+def looks_at_paths(routes: Iterable[Route]) -> bool:
+    """Whether a rule of the policies is about the path of requests."""
+    return any(rule.type in _PATHS for route in routes for rule in route.rules)
+
+
 def decide(section: Section, routes: Sequence[Route], files: Files) -> None:
     """Add the policies of a listener, in the order in which they are tried, to its frontend."""
     if any(rule.type is RuleType.METHOD for route in routes for rule in route.rules):
@@ -58,13 +68,16 @@ def decide(section: Section, routes: Sequence[Route], files: Files) -> None:
             with section.of(rule.id):
                 for words in _tests(rule, files):
                     section.add("acl", rule.id, *words)
+                for words in _doubts(rule, files):
+                    section.add("acl", _doubt(rule), *words)
     noted = False
     modifying: list[L7Policy] = []
     for route in routes:
-        conditions = [f"!{rule.id}" if rule.invert else rule.id for rule in route.rules]
+        conditions = [_condition(rule) for rule in route.rules]
         if noted:
             conditions.insert(0, "!routed")
         with section.of(route.policy.id):
+            _refuse_doubts(section, route.rules, ("!routed",) if noted else ())
             if route.policy.action is PolicyAction.MODIFY:
                 modifying.append(route.policy)
                 section.add("http-request", *modification.note(len(modifying)), "if", *conditions)
@@ -76,6 +89,26 @@ def decide(section: Section, routes: Sequence[Route], files: Files) -> None:
     for number, policy in enumerate(modifying, start=1):
         with section.of(policy.id):
             modification.modify(section, number, policy)
+
+
+def _condition(rule: L7Rule) -> str:
+    return f"!{rule.id}" if rule.invert else rule.id
+
+
+def _doubt(rule: L7Rule) -> str:
+    return f"{rule.id}.doubt"
+
+
+def _refuse_doubts(section: Section, rules: Iterable[L7Rule], conditions: Iterable[str]) -> None:
+    """Refuse requests that rules which can tell leave to one which cannot.
+
+    Two that cannot tell must not wait for one another, so only those are asked before that always can.
+    """
+    certain = [_condition(rule) for rule in rules if rule.compare_type is not CompareType.REGEX]
+    for rule in rules:
+        if rule.compare_type is CompareType.REGEX:
+            unknown = (*conditions, *certain, f"!{rule.id}", _doubt(rule))
+            section.add("http-request", "deny", "deny_status", _CANNOT_TELL, "if", *unknown)
 
 
 def send(section: Section, routes: Iterable[Route]) -> None:
@@ -115,16 +148,34 @@ def _tests(rule: L7Rule, files: Files) -> Iterator[tuple[str, ...]]:
     else:
         match, pattern = _pattern(rule)
         path = files.patterns(rule.id, [pattern])
-        flags = ("-i",) if rule.type is RuleType.HOST_NAME else ()  # names of hosts have no case
+        flags = ("-i",) if _caseless(rule) else ()
         for fetch in _fetches(rule):
             yield (fetch, *flags, "-m", match, "-f", path)
 
 
+def _doubts(rule: L7Rule, files: Files) -> Iterator[tuple[str, ...]]:
+    """The tests that hold where nobody can tell whether a text matches; only expressions have some."""
+    if rule.compare_type is CompareType.REGEX:
+        told = files.map(rule.id, doubt.entries(_pattern(rule)[1], caseless=_caseless(rule)))
+        for fetch in _fetches(rule):
+            yield (f"{fetch},map_reg({told},{doubt.UNKNOWN})", "-m", "str", doubt.UNKNOWN)
+
+
+def _caseless(rule: L7Rule) -> bool:
+    return rule.type is RuleType.HOST_NAME  # names of hosts have no case
+
+
 def _fetches(rule: L7Rule) -> Iterable[str]:
+    """What is compared. Of several texts it is enough that one matches; an inverted rule wants none to.
+
+    So an inverted rule about paths looks at the normal form alone: ``/public/../admin`` is not below
+    ``/public``, though it begins like that.
+    """
     name = rule.key_name or ""
     match rule.type:
         case RuleType.HOST_NAME:
-            return "req.hdr(host)", "req.hdr(host),host_only"  # clients name other ports than the usual one
+            # Clients name other ports than the usual one, and may write the dot at the end of the root.
+            return "req.hdr(host)", "req.hdr(host),host_only", "req.hdr(host),host_only,rtrim(.)"
         case RuleType.HEADER:
             return call("req.hdr", name), call("req.fhdr", name)  # an item of a list, or the whole of it
         case RuleType.COOKIE:
@@ -134,9 +185,10 @@ def _fetches(rule: L7Rule) -> Iterable[str]:
         case RuleType.METHOD:
             return (f"var({_METHOD})",)
         case RuleType.QUERY:
-            return (f"{call('url_param', name)},url_dec(1)",)
+            # What cannot be decoded is nothing to HAProxy, but may be the text itself to a member.
+            return f"{call('url_param', name)},url_dec(1)", call("url_param", name)
         case _:
-            return ("path",)
+            return (f"var({paths.NORMAL})", *(() if rule.invert else (f"var({paths.WRITTEN})",)))
 
 
 def _pattern(rule: L7Rule) -> tuple[str, str]:

@@ -14,7 +14,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 
-from hydria.dataplane.haproxy import holding
+from hydria.dataplane.haproxy import holding, paths
 from hydria.dataplane.haproxy.files import Files
 from hydria.dataplane.haproxy.process import PEERS
 from hydria.dataplane.haproxy.writer import Section
@@ -24,7 +24,7 @@ from hydria.model.rate_limit_policy import RateLimitPolicy
 from hydria.model.rate_limit_rule import RateLimitRule
 from hydria.model.statuses import RateLimitAction, RateLimitMetric
 
-_CLIENT, _CLIENT_URL, _PATH = "txn.client", "txn.client_url", "txn.path"
+_CLIENT, _CLIENT_URL = "txn.client", "txn.client_url"
 _REFUSAL = "txn.refusal"
 _KBYTE = 1024
 
@@ -106,7 +106,19 @@ def tables(section: Section, listener: Listener, limits: Sequence[Limit], mode: 
         )
 
 
-def limit(section: Section, listener: Listener, limits: Sequence[Limit], mode: str, files: Files) -> None:
+def looks_at_paths(limits: Iterable[Limit]) -> bool:
+    """Whether a rule of the policies is about the path of requests."""
+    return any(window.per_url for window in _windows(limits))
+
+
+def limit(
+    section: Section,
+    listener: Listener,
+    limits: Sequence[Limit],
+    mode: str,
+    files: Files,
+    tuning: Tuning,
+) -> None:
     """Add the policies of a listener to its frontend, before anything else is done with a request."""
     if not limits:
         return
@@ -116,12 +128,11 @@ def limit(section: Section, listener: Listener, limits: Sequence[Limit], mode: s
     do = ("http-request",) if mode == "http" else ("tcp-request", "content")
     for rule in rules:
         section.add("acl", rule.broken, f"{_measured(rule, mode)},sub({rule.limit})", "ge", 0)
-    section.add(*do, f"set-var({_CLIENT})", "src")
+    section.add(*do, f"set-var({_CLIENT})", f"src,{tuning.client_mask}")
     if any(rule.per_url for rule in rules):
-        section.add(*do, f"set-var({_PATH})", "path")
-        section.add(*do, f"set-var({_CLIENT_URL})", f"src,concat(,{_PATH}),sha1")
+        section.add(*do, f"set-var({_CLIENT_URL})", f"var({_CLIENT}),concat(,{paths.NORMAL}),sha1")
     for rule in rules:
-        key = f"str({rule.number}),concat(,{_PATH})" if rule.per_url else f"str({rule.number})"
+        key = f"str({rule.number}),concat(,{paths.NORMAL})" if rule.per_url else f"str({rule.number})"
         section.add(*do, f"set-var({rule.limit})", f"{key},map({numbers}),add(0)")
     _refuse(section, do, policies, numbers)
     if mode == "http":
@@ -155,7 +166,8 @@ def _numbers(policies: Iterable[_Policy]) -> Iterator[tuple[str, str]]:
     for policy in policies:
         for rule in policy.rules:
             threshold = rule.rule.threshold * (_KBYTE if rule.of_bytes else 1)
-            for url in (rule.rule.urls or ()) if rule.per_url else ("",):
+            urls = dict.fromkeys(map(paths.normal, rule.rule.urls or ()))
+            for url in urls if rule.per_url else ("",):
                 yield f"{rule.number}{url}", str(threshold)
         if not policy.policy.admin_state_up:
             continue
@@ -225,7 +237,7 @@ def _count(
     for number, window in enumerate(_windows(limits)):
         table = f"{PEERS}/{window.table(listener)}"
         if not window.per_url:
-            section.add(*do, f"track-sc{number}", "src", "table", table)
+            section.add(*do, f"track-sc{number}", f"var({_CLIENT})", "table", table)
             continue
         counted = f"counted{number}"
         for rule in rules:

@@ -16,10 +16,11 @@ from hydria.dataplane.haproxy import (
     process,
     rate_limit,
     server,
+    tls,
     writer,
 )  # fmt: skip
 from hydria.dataplane.haproxy.files import Files
-from hydria.dataplane.haproxy.frontend import frontend, mode
+from hydria.dataplane.haproxy.frontend import frontend, judges_paths, mode
 from hydria.dataplane.haproxy.policy import Route
 from hydria.dataplane.haproxy.rate_limit import Limit
 from hydria.dataplane.haproxy.writer import Section
@@ -126,6 +127,12 @@ def _process(
         if Capability.LUA_BOOLEANS in capabilities:
             section.add("tune.lua.bool-sample-conversion", "normal")
         section.add("lua-load-per-thread", files.program(holding.SCRIPT))
+    if any(judges_paths(branches.routes_of(each), branches.limits_of(each)) for each in listeners):
+        section.add("expose-experimental-directives")  # for normalize-uri
+    if any(map(tls.terminates, listeners)):
+        # Sessions in HAProxy's cache are worth something on all listeners, so who is let in without a
+        # certificate on one of them would be on all. Tickets are only with the listener that gave them.
+        section.add("tune.ssl.cachesize", 0)
     yield section
     yield process.defaults_section()
     sticks = any(
