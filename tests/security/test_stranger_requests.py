@@ -8,6 +8,7 @@ from typing import Any
 import pytest
 
 from hydria.dataplane.haproxy import paths
+from hydria.dataplane.usable import Unusable, usable
 from hydria.model.l7policy import L7Policy
 from hydria.model.l7rule import L7Rule
 from hydria.model.modification import Direction, FixedResponse, HeaderChange, Operation
@@ -132,6 +133,16 @@ def test_what_other_rules_leave_alone_goes_on(proxy: lab.Proxy, port: int) -> No
     other = {"type": RuleType.METHOD, "compare_type": EQUAL, "value": "POST"}
     proxy.serve(served(port, policy(), rule(1, compare_type=REGEX, value=LONG[0][0]), rule(2, **other)))
     assert status(port, LONG[0][1]) == 503
+
+
+@pytest.mark.parametrize("others", [0, 1])
+def test_a_refusal_outlives_a_rule_that_cannot_be_used(proxy: lab.Proxy, port: int, others: int) -> None:
+    """Whatever its other rules match, or all, is refused."""
+    rules = [rule(1, compare_type=REGEX, value="("), *(rule(2, value="/admin") for _ in range(others))]
+    found = usable(served(port, policy(), *rules), Unusable(refused={rules[0].id: "missing )"}))
+    proxy.serve(found.tree)
+    assert status(port, "/admin") == 403
+    assert status(port, "/") == (503 if others else 403)
 
 
 SPELLINGS = [

@@ -9,12 +9,14 @@ import pytest
 from hydria.dataplane import Tuning, Unwritable, haproxy
 from hydria.dataplane.usable import Unusable, Usable, usable
 from hydria.model import recall, secrets
+from hydria.model.modification import FixedResponse
 from hydria.model.statuses import (
     ClientAuthentication,
     CompareType,
     ListenerProtocol,
     PolicyAction,
     ProvisioningStatus,
+    RuleType,
 )
 from hydria.model.tree import Tree
 from hydria.testing import trees as make
@@ -144,14 +146,53 @@ def test_what_amphorae_go_on_with_is_a_fault_and_nothing_is_left_out() -> None:
     assert found.faults == {TLS: "default is gone. Amphorae that have it go on with it."}
 
 
-def test_a_refused_rule_takes_its_policy_along_and_nothing_else() -> None:
+ELSEWHERE = {"action": PolicyAction.REDIRECT_TO_URL, "redirect_url": "http://a.example/"}
+NOT_FOUND = FixedResponse(status=404)
+FOUND = FixedResponse(status=200)
+ANSWER = PolicyAction.FIXED_RESPONSE
+
+
+def of_policy(policy: Any, *refused: str) -> Usable:
+    """Of one policy with two rules."""
+    tree = make.tree(make.listener(), make.policy(**policy), make.rule(1), make.rule(2))
+    return usable(tree, Unusable(refused=dict.fromkeys(refused, "no such class")))
+
+
+@pytest.mark.parametrize("policy", [ELSEWHERE, {"action": ANSWER, "fixed_response": FOUND}])
+def test_a_refused_rule_takes_its_policy_along_and_nothing_else(policy: Any) -> None:
     """One that was served already: without it the policy would match more than it ever did."""
-    found = served(refused={make.RULE: "no such class"})
-    assert [policy.id for policy in found.tree.l7policies] == [make.policy(2).id]
-    assert [rule.id for rule in found.tree.l7rules] == [make.rule(3).id]
+    found = of_policy(policy, make.RULE)
+    assert (found.tree.l7policies, found.tree.l7rules) == ((), ())
     assert set(found.faults) == {make.RULE, make.POLICY}
+    assert "decides nothing" in found.faults[make.POLICY]
     assert make.RULE in found.faults[make.POLICY]
     assert "no such class" in found.faults[make.POLICY]
+
+
+@pytest.mark.parametrize("policy", [{}, {"action": ANSWER, "fixed_response": NOT_FOUND}])
+@pytest.mark.parametrize("refused", [(make.RULE,), (make.RULE, make.rule(2).id)])
+def test_what_is_to_be_refused_stays_refused_without_a_rule_that_cannot_be_used(
+    policy: Any, refused: tuple[str, ...]
+) -> None:
+    """Such a rule counts as met, whoever it is: nobody can tell whether it would be."""
+    found = of_policy(policy, *refused)
+    assert [each.id for each in found.tree.l7policies] == [make.POLICY]
+    rules = {rule.id: (rule.type, rule.value, rule.invert) for rule in found.tree.l7rules}
+    assert rules == {
+        make.RULE: (RuleType.METHOD, "-", True),
+        make.rule(2).id: (RuleType.METHOD, "-", True) if len(refused) > 1 else (RuleType.PATH, "/2", False),
+    }
+    assert set(found.faults) == {make.POLICY, *refused}
+    assert "refuses whatever its other rules match" in found.faults[make.POLICY]
+
+
+def test_an_error_that_cannot_be_answered_is_a_refusal() -> None:
+    found = of_policy({"action": ANSWER, "fixed_response": NOT_FOUND}, make.POLICY)
+    assert [(each.action, each.fixed_response) for each in found.tree.l7policies] == [
+        (PolicyAction.REJECT, None)
+    ]
+    assert found.faults == {make.POLICY: "no such class"}
+    assert of_policy({"action": ANSWER, "fixed_response": FOUND}, make.POLICY).tree.l7policies == ()
 
 
 NEW = ProvisioningStatus.PENDING_CREATE
@@ -175,7 +216,10 @@ def test_a_policy_goes_on_without_a_new_rule_that_is_refused(
 ) -> None:
     second = make.rule(2).id
     tree = make.tree(
-        make.listener(), make.policy(**policy), make.rule(1, **rules[0]), make.rule(2, **rules[1])
+        make.listener(),
+        make.policy(**ELSEWHERE, **policy),
+        make.rule(1, **rules[0]),
+        make.rule(2, **rules[1]),
     )
     found = usable(tree, Unusable(refused={second: "why"}))
     assert [rule.id for rule in found.tree.l7rules] == left
@@ -185,7 +229,7 @@ def test_a_policy_goes_on_without_a_new_rule_that_is_refused(
 def test_what_was_changed_into_something_refused_is_served_as_it_was() -> None:
     previous = {"value": "/before", "compare_type": "STARTS_WITH"}
     rule = make.rule(value="[[:no:]]", compare_type=CompareType.REGEX, previous=previous)
-    tree = make.tree(make.listener(), make.policy(), rule)
+    tree = make.tree(make.listener(), make.policy(**ELSEWHERE), rule)
     found = usable(tree, Unusable(refused={make.RULE: "no such class."}))
     assert [(each.value, each.compare_type) for each in found.tree.l7rules] == [
         ("/before", CompareType.STARTS_WITH)

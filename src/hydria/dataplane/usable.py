@@ -8,7 +8,11 @@ The rule: never serve without a protection that was asked for, and never more th
   certificates.
 - A pool that lacks something of its TLS is connected to nowhere: its listeners answer 503 for it, or close
   the connection.
-- An L7 policy with an unusable rule decides nothing: without that rule it would match more than it should.
+- A rule that cannot be used counts as met in an L7 policy that refuses requests (REJECT, and FIXED_RESPONSE
+  with an error): the policy refuses whatever its other rules match, everything if it has none, rather than
+  let through what it is there to stop. A FIXED_RESPONSE that cannot be used itself refuses as REJECT does.
+- Any other L7 policy with an unusable rule decides nothing: without that rule it would send elsewhere, or
+  change, more than it should.
 - A pool without an unusable monitor is served unchecked.
 
 What was changed into something that daemons refuse is served as it was before; what was added, is not served,
@@ -26,11 +30,13 @@ from typing import TypeVar
 import msgspec
 
 from hydria.model import recall, secrets
+from hydria.model.l7policy import L7Policy
+from hydria.model.l7rule import L7Rule
 from hydria.model.listener import Listener
 from hydria.model.load_balancer import LoadBalancer
 from hydria.model.pool import Pool
 from hydria.model.resource import Recalled
-from hydria.model.statuses import ClientAuthentication
+from hydria.model.statuses import ClientAuthentication, CompareType, PolicyAction, RuleType
 from hydria.model.tree import Tree
 
 R = TypeVar("R", bound=Recalled)
@@ -38,6 +44,8 @@ _WITHOUT_SNI = "The listener serves without it."
 _NOT_SERVED = "The listener is not served until it can be used."
 _POOL_NOT_SERVED = "The pool gets no traffic until it can be used."
 _AS_BEFORE = "It is served as it was before."
+_REFUSES_MORE = "refuses whatever its other rules match"
+_ERRORS = 400
 _KEPT = "Amphorae that have it go on with it."
 
 
@@ -81,8 +89,21 @@ def usable(tree: Tree, unusable: Unusable) -> Usable:
     listeners = [_listener(balancer, listener, unusable, faults) for listener in tree.listeners]
     pools = [_pool(balancer, pool, unusable, faults) for pool in tree.pools]
     empty = {after.id for before, after in zip(tree.pools, pools, strict=True) if before is not after}
-    policies = dict(_policies(tree, refused))
-    dropped = {rule.id for rule in tree.l7rules if rule.id in refused or rule.l7policy_id in policies}
+    refusing = {policy.id for policy in tree.l7policies if _refuses(policy)}
+    faulty = dict(_policies(tree, refused, refusing))
+    plain = {policy.id for policy in tree.l7policies if policy.action is PolicyAction.REJECT}
+    policies = {key for key in faulty if key not in refusing or (key in refused and key in plain)}
+    added = _added(tree, refused)
+    rules = [
+        _met(rule) if rule.l7policy_id in refusing and rule.id in refused else rule for rule in tree.l7rules
+    ]
+    dropped = {
+        rule.id
+        for rule in tree.l7rules
+        if rule.id in added
+        or rule.l7policy_id in policies
+        or (rule.id in refused and rule.l7policy_id not in refusing)
+    }
     for item in tree.children():
         if item.id in refused:
             faults[item.id] = refused[item.id]
@@ -97,10 +118,14 @@ def usable(tree: Tree, unusable: Unusable) -> Usable:
             health_monitors=tuple(
                 each for each in tree.health_monitors if each.pool_id not in empty and each.id not in refused
             ),
-            l7policies=tuple(each for each in tree.l7policies if each.id not in policies),
-            l7rules=tuple(each for each in tree.l7rules if each.id not in dropped),
+            l7policies=tuple(
+                _plainly(each) if each.id in refused else each
+                for each in tree.l7policies
+                if each.id not in policies
+            ),
+            l7rules=tuple(each for each in rules if each.id not in dropped),
         ).desired(),
-        faults | policies,
+        faults | faulty,
     )
 
 
@@ -127,16 +152,46 @@ def _recalled(tree: Tree, unusable: Unusable, faults: dict[str, str]) -> Tree:
     )
 
 
-def _policies(tree: Tree, refused: Mapping[str, str]) -> Iterable[tuple[str, str]]:
-    """The L7 policies that decide nothing, each with the reason."""
+def _refuses(policy: L7Policy) -> bool:
+    """Whether it keeps requests from where they would go otherwise, and sends them nowhere else."""
+    if policy.action is PolicyAction.FIXED_RESPONSE and policy.fixed_response is not None:
+        return policy.fixed_response.status >= _ERRORS
+    return policy.action is PolicyAction.REJECT
+
+
+def _met(rule: L7Rule) -> L7Rule:
+    """A rule in its place that every request meets: no method is written like that."""
+    return msgspec.structs.replace(
+        rule, type=RuleType.METHOD, compare_type=CompareType.EQUAL_TO, key_name=None, value="-", invert=True
+    )
+
+
+def _plainly(policy: L7Policy) -> L7Policy:
+    return msgspec.structs.replace(policy, action=PolicyAction.REJECT, fixed_response=None)
+
+
+def _added(tree: Tree, refused: Mapping[str, str]) -> AbstractSet[str]:
+    """The refused rules without which a policy goes on as it was served before they came."""
     served = {policy.id for policy in tree.l7policies if not recall.never_served(policy)}
     rules = {rule.l7policy_id for rule in tree.l7rules if rule.id not in refused and rule.admin_state_up}
+    return {
+        rule.id
+        for rule in tree.l7rules
+        if rule.id in refused and recall.never_served(rule) and rule.l7policy_id in served & rules
+    }
+
+
+def _policies(
+    tree: Tree, refused: Mapping[str, str], refusing: AbstractSet[str]
+) -> Iterable[tuple[str, str]]:
+    """The L7 policies that decide nothing, or refuse more than they should, each with the reason."""
+    added = _added(tree, refused)
     for rule in tree.l7rules:
-        added = recall.never_served(rule) and rule.l7policy_id in served & rules
-        if rule.id in refused and not added:
+        if rule.id in refused and rule.id not in added:
+            does = _REFUSES_MORE if rule.l7policy_id in refusing else "decides nothing"
             yield (
                 rule.l7policy_id,
-                f"Its rule {rule.id} cannot be used, so it decides nothing: {refused[rule.id]}",
+                f"Its rule {rule.id} cannot be used, so it {does}: {refused[rule.id]}",
             )
     for policy in tree.l7policies:
         if policy.id in refused and not any(rule.id in refused for rule in tree.rules_of(policy.id)):
