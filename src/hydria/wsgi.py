@@ -7,6 +7,7 @@ each worker process after it was forked.
 
 from __future__ import annotations
 
+import logging
 import os
 import threading
 from collections.abc import Iterable
@@ -16,6 +17,7 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from _typeshed.wsgi import StartResponse, WSGIApplication, WSGIEnvironment
 
+LOG = logging.getLogger(__name__)
 ENVIRONMENT = "HYDRIA_CONFIG"
 DEFAULT_FILE = Path("/etc/hydria/hydria.conf")
 

@@ -8,7 +8,7 @@ import pytest
 from hydria.amphora import payload
 from hydria.amphora.faults import Malformed
 from hydria.amphora.haproxy import fault
-from hydria.amphora.limits import fitted_maxconn, of_frontends
+from hydria.amphora.limits import Room, fitted_maxconn, of_frontends, share
 from hydria.wire.encoding import encode
 from hydria.wire.logs import Syslog
 from hydria.wire.state import DesiredState, Heartbeats, Interface, Server
@@ -150,7 +150,22 @@ def test_fault_keeps_the_reasons() -> None:
     ],
 )
 def test_maxconn_fits_the_open_files(config: str, open_files: int, expected: tuple[int, int]) -> None:
-    assert fitted_maxconn(config, open_files) == expected
+    found = fitted_maxconn(config, Room(open_files, 2**40))
+    assert (found.wanted, found.fitted) == expected
+    assert ("open files" in found.why) == (found.fitted < (found.wanted or 50_000))
+
+
+@pytest.mark.parametrize(
+    ("megabytes", "expected", "why"),
+    [
+        (256, 4_915, "192 MiB of memory hold no more"),
+        (4_096, 50_000, ""),
+        (64, 1_228, "48 MiB of memory hold no more"),
+    ],
+)
+def test_maxconn_fits_the_memory(megabytes: int, expected: int, why: str) -> None:
+    found = fitted_maxconn("global\n  maxconn 50000\n", Room(1_048_576, share(megabytes)))
+    assert (found.fitted, found.why) == (expected, why)
 
 
 def test_the_limits_of_frontends_are_found():

@@ -53,7 +53,7 @@ class Applier:
         self._services = Services(root, self._follow)
         self._pings = Pings()
         self._kept = Kept(boot.heartbeat_key)
-        self.haproxy = Haproxy(boot.haproxy, boot.retired_limit)
+        self.haproxy = Haproxy(boot.haproxy, boot.retired_limit, boot.memory_mb)
         self.leaving = Leaving(boot.hard_stop_after)
         self._lives = Lives(boot.heartbeat_key)
         self.epoch = self._lives.new_epoch()

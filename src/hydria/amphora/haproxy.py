@@ -13,7 +13,7 @@ from pathlib import Path
 
 from hydria.amphora import peers, program, workdir
 from hydria.amphora.faults import Failed, Refused
-from hydria.amphora.limits import fitted_maxconn
+from hydria.amphora.limits import Maxconn, Room, fitted_maxconn, share
 from hydria.amphora.log import log
 from hydria.amphora.retired import Retired
 from hydria.amphora.runtime import CommandFailed, Runtime
@@ -25,8 +25,9 @@ _ANSWER_SECONDS = 1.0
 class Haproxy:
     """At most one serving process; retired ones finish by themselves (:mod:`.retired`)."""
 
-    def __init__(self, command: str, retired_limit: int) -> None:
+    def __init__(self, command: str, retired_limit: int, memory_mb: int = 0) -> None:
         self._command = command
+        self._memory = share(memory_mb)
         self._retired = Retired(retired_limit)
         self.pid = 0  # 0: none was started, or it was stopped on purpose
         self.maxconn = 0
@@ -51,12 +52,11 @@ class Haproxy:
 
     def check(self, path: str, config: str) -> None:
         """Have HAProxy read a configuration without starting it; Refused says what is wrong with it."""
-        _, fitted = self._fitted(config)
-        self._run("-c", "-f", path, "-n", str(fitted))
+        self._run("-c", "-f", path, "-n", str(self._fitted(config).fitted))
 
     def carries(self, config: str) -> bool:
         """Whether the process may have as many connections as a configuration wants, or the host allows."""
-        return self._fitted(config)[0] <= self._wanted or self.maxconn < self._wanted
+        return self._fitted(config).wanted <= self._wanted or self.maxconn < self._wanted
 
     def start(self, path: str, config: str) -> None:
         """Start a process with a configuration; the one that runs hands over its sockets and retires.
@@ -81,6 +81,7 @@ class Haproxy:
             raise
         self._watch(int(workdir.read(workdir.PID) or b"0") or self._successor())
         self._taught = taught
+        self._bound_memory()
         self._await_answer()
 
     def adopt(self, config: str) -> bool:
@@ -92,6 +93,7 @@ class Haproxy:
                 self._watch(pid)
                 if runtime.pid() == pid and Path(f"/proc/{pid}/comm").read_text().strip() == "haproxy":
                     self._fit(config)
+                    self._bound_memory()
                     return True
         except (CommandFailed, Refused, OSError, ValueError):
             pass
@@ -167,17 +169,30 @@ class Haproxy:
         if status:
             raise Refused(fault(said))
 
-    def _fit(self, config: str) -> int:
-        wanted, fitted = self._fitted(config)
-        if fitted < wanted and fitted != self.maxconn:
-            allowed = f"only {_open_files()} open files are allowed here"
-            log("agent", f"maxconn {wanted} lowered to {fitted}: {allowed}")
-        self._wanted, self.maxconn = wanted, fitted
-        return fitted
+    def _bound_memory(self) -> None:
+        """Have the process get no more memory than its share, beside what it began with.
 
-    @staticmethod
-    def _fitted(config: str) -> tuple[int, int]:
-        return fitted_maxconn(config, _open_files())
+        Connections are no measure of it: one of HTTP/2 has a hundred requests, with buffers for each. At its
+        bound HAProxy refuses connections, or lets them wait, where the kernel would end it with all of them.
+        Its own option -m lets in a third of the TLS connections that fit.
+        """
+        try:
+            if resource.prlimit(self.pid, resource.RLIMIT_DATA)[0] == resource.RLIM_INFINITY:
+                pages = int(Path(f"/proc/{self.pid}/statm").read_text().split()[5])
+                most = pages * resource.getpagesize() + self._memory
+                resource.prlimit(self.pid, resource.RLIMIT_DATA, (most, most))
+        except (OSError, ValueError) as error:
+            log("agent", f"the memory of HAProxy, pid {self.pid}, has no bound: {error}")
+
+    def _fit(self, config: str) -> int:
+        found = self._fitted(config)
+        if found.wanted and found.why and found.fitted != self.maxconn:
+            log("agent", f"maxconn {found.wanted} lowered to {found.fitted}: {found.why}")
+        self._wanted, self.maxconn = found.wanted, found.fitted
+        return found.fitted
+
+    def _fitted(self, config: str) -> Maxconn:
+        return fitted_maxconn(config, Room(_open_files(), self._memory))
 
 
 def _open_files() -> int:

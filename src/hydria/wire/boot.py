@@ -32,6 +32,7 @@ class Boot:
     haproxy: the HAProxy program.
     closed: networks that nothing in the amphora may begin to talk to; opened: the addresses in them of
     controllers and receivers of logs.
+    memory_mb: what the compute driver lets the amphora have; 0: all of the machine's.
     """
 
     amphora_id: str
@@ -46,6 +47,7 @@ class Boot:
     haproxy: str = "haproxy"
     closed: tuple[str, ...] = ()
     opened: tuple[str, ...] = ()
+    memory_mb: int = 0
 
     def write(self, directory: Path) -> None:
         """Write it to ``directory``, readable by its owner alone."""

@@ -160,7 +160,7 @@ class NetnsComputeDriver:
             visible=visible,
             boxed=record.root != 0,
         )
-        with self._records.furnished(spec, record) as boot_dir:
+        with self._records.furnished(spec, record, size.memory_mb) as boot_dir:
             self._launcher.start(order, boot_dir)
 
     def _make_room(self, name: str, record: Record) -> Record:

@@ -80,8 +80,11 @@ class Records:
         return record
 
     @contextmanager
-    def furnished(self, spec: AmphoraSpec, record: Record) -> Iterator[int]:
-        """A descriptor of the boot directory, with everything in it that the amphora is born with."""
+    def furnished(self, spec: AmphoraSpec, record: Record, memory_mb: int) -> Iterator[int]:
+        """A descriptor of the boot directory, with everything in it that the amphora is born with.
+
+        memory_mb: what it may have, 0 for no limit.
+        """
         with (
             state_dir.own_directory(self._directory) as directory,
             state_dir.own_directory(directory / spec.amphora_id, group=record.root, mode=0o710) as path,
@@ -89,7 +92,7 @@ class Records:
             _record(path, record)
             for name, content in spec.files.items():
                 _write(path / name, content, record.root)
-            boot = dataclasses.replace(spec.boot, user=record.user)
+            boot = dataclasses.replace(spec.boot, user=record.user, memory_mb=memory_mb)
             _write(path / CONFIG, encode(boot), record.root)
             _write(path / LOG, b"", 0)
             work = path / _WORK
