@@ -17,9 +17,15 @@ _SETTINGS = re.compile(r"(?:\(\*(?:LIMIT_[A-Z]+=[0-9]+|NO_[A-Z_]+|CR|LF|CRLF|ANY
 # Quoted text, an escape, a class, a comment, options, or a letter.
 _PIECE = re.compile(
     r"\\Q(?P<quoted>.*?)(?:\\E|$)|\\.|\[\^?\]?(?:\\.|\[:\^?\w+:\]|[^\]\\])*\]"
-    r"|(?P<comment>\(\?#[^)]*\))|\(\?(?P<options>\^?[A-Za-z]*(?:-[A-Za-z]*)?)(?P<end>[:)])|.",
+    r"|(?P<comment>\(\?#[^)]*\))|\(\?(?P<options>\^?[imsnxJU]*(?:-[imsnxJU]*)?)(?P<end>[:)])|.",
     re.DOTALL,
 )
+_MANY = frozenset("*+{")
+_EITHER = frozenset("|?")
+# Each doubles the ways to read a text, of 16 kB at most, and each place may be its beginning; PCRE2 takes ten
+# million steps.
+_MOST_EITHER = 8
+_ALWAYS = "\\A"
 _BLANK = frozenset(" \t")
 
 
@@ -30,10 +36,36 @@ def entries(expression: str, *, caseless: bool) -> Iterator[tuple[str, str]]:
     """
     settings = _SETTINGS.match(expression)
     before = settings[0] if settings else ""
+    if not before and always_tells(expression):
+        yield _ALWAYS, _TOLD
+        return
     word = "".join(_pieces(expression[len(before) :]))
     options = "(?i)" if caseless else ""
     yield f"{before}\\A{options}(?!(?s:.*?)(?:{word}))", _TOLD
     yield f"{before}{options}(?:{word})", _TOLD
+
+
+def always_tells(expression: str) -> bool:
+    """Whether PCRE2 comes to an end with any text, so that nothing has to be asked twice.
+
+    So it is without repetitions, or with one of a letter or class behind an anchor; groups would need stack.
+    """
+    either = many = depth = 0
+    last = ""
+    anchored = expression.startswith("^")
+    for found in _PIECE.finditer(expression):
+        piece = found[0]
+        if (piece == "?" and last == "(") or (found["options"] and "x" in found["options"]):
+            return False  # assertions, recursion and the like
+        if piece in _MANY:
+            many += 1
+            if last == ")" or piece == "{":
+                return False
+        either += piece in _EITHER
+        anchored = anchored and not (piece == "|" and depth == 0)
+        depth += (piece == "(" or found["end"] == ":") - (piece == ")")
+        last = piece
+    return either <= _MOST_EITHER and many <= anchored
 
 
 def _pieces(expression: str) -> Iterator[str]:
