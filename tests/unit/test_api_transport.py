@@ -461,7 +461,7 @@ def test_of_a_key_that_is_there_twice_the_last_one_counts(web: Api) -> None:
         ('{"pool": {"name": "a\\ud800b"}}', "Request is not in valid JSON format"),
         ('{"pool": {"name": "a\x00b"}}', "Request is not in valid JSON format"),
         ('{"pool": {"name": "a\\u0000b"}}',
-         "Invalid input for field/attribute name. Value: 'a\\x00b'. Value should not contain control characters."),
+         "Invalid input for field/attribute name. Value: 'a\\x00b'. Value should not contain control characters, nor others that do not print."),
         ("null", "Invalid input for field/attribute pool_. Value: 'None'. Expected an object with the key \"pool\"."),
         ('"pool"', "Invalid input for field/attribute pool_. Value: 'pool'. Expected an object with the key \"pool\"."),
         ('{"pool": "x"}', "Invalid input for field/attribute pool. Value: 'x'. Expected an object."),

@@ -395,7 +395,7 @@ NESTED: dict[str, tuple[dict[str, Any], type, str]] = {
     ),
     "rule with a line break": (
         nested({**REJECT, "rules": [{**PATH, "value": "/a\n"}]}),
-        Invalid, "Invalid input for field/attribute value. Value: '/a\\n'. Value should not contain control characters.",
+        Invalid, "Invalid input for field/attribute value. Value: '/a\\n'. Value should not contain control characters, nor others that do not print.",
     ),
     "rules": (nested({**REJECT, "rules": {}}), Invalid, "Invalid input for field/attribute rules. Value: '{}'. Expected a list of objects."),
     "policies": (nested(l7policies="x"), Invalid, "Invalid input for field/attribute l7policies. Value: 'x'. Expected a list of objects."),

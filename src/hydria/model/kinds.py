@@ -92,7 +92,7 @@ class Text:
         if len(value) > self.limit:
             raise BadValue(f"Value should have a maximum character requirement of {self.limit}")
         if self._unprintable.search(value):
-            raise BadValue("Value should not contain control characters.")
+            raise BadValue("Value should not contain control characters, nor others that do not print.")
         return value
 
     @property
