@@ -14,6 +14,7 @@ from typing import Any
 import msgspec
 
 from hydria.dataplane import Tuning
+from hydria.dataplane.haproxy.paths import normal
 from hydria.model import rules
 from hydria.model.errors import Invalid
 from hydria.model.health_monitor import HealthMonitor
@@ -430,7 +431,7 @@ FIELDS: tuple[Field, ...] = (
           lambda text: (f"^{_escaped(text.rstrip('/'))}(/",)),
     Field("l7policy.url_rewrite.replacement", "/TAME", _acting(action="MODIFY", url_rewrite={"prefix": "/x", "replacement": None}),
           lambda text: _in_format(text.rstrip("/")), lambda text: "/TAME" if text.strip("/") else "/"),
-    Field("ratelimitrule.urls", "/TAME", _limiting),
+    Field("ratelimitrule.urls", "/TAME", _limiting, lambda text: (normal(text),)),
     *_of_rules(),
     *_of_texts_that_go_nowhere(),
 )  # fmt: skip

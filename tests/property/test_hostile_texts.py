@@ -93,6 +93,10 @@ def same_but_for_the_text(field: Field, text: str, state: DesiredState) -> None:
     nothing_but_drops(state.nftables, field.said(text) if state.nftables else ())
     for file, like in zip(state.files, other.files, strict=True):
         assert re.fullmatch(r"[0-9a-f-]+\.(pem|ca|crl|list|acl|map|lua)", file.name)
+        if "REGEX" in field.name and file.name.endswith(".map"):
+            # The expression's opposite, written otherwise than it: a key of one word, and what is said of it.
+            assert re.fullmatch(r"(?:[!-~]+ told\n){1,2}", file.content)
+            continue
         content = _DIGEST.sub("tls/", like.content)
         for old, new in written:
             content = content.replace(old, new)
