@@ -42,6 +42,7 @@ def test_what_may_not(expression: str) -> None:
         (r"(\Qa b*\E)*\ ", r"(a\x20b\x2a)*\x20"),
         ("(?x) (a b)*  # no matter", "(?x)(ab)*"),
         (r"((?x) a [ b] \  )* c", r"((?x)a[\x20b]\x20)*\x20c"),
+        (r"(a\Kb\c\K)*", r"(a(?:)b\c\K)*"),
         ("((?x: a ) b(?#c d)é)*", r"((?x:a)\x20b\xc3\xa9)*"),
     ],
 )

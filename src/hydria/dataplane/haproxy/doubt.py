@@ -16,7 +16,7 @@ _TOLD = "told"
 _SETTINGS = re.compile(r"(?:\(\*(?:LIMIT_[A-Z]+=[0-9]+|NO_[A-Z_]+|CR|LF|CRLF|ANYCRLF|ANY|NUL|BSR_[A-Z]+)\))*")
 # Quoted text, an escape, a class, a comment, options, or a letter.
 _PIECE = re.compile(
-    r"\\Q(?P<quoted>.*?)(?:\\E|$)|\\.|\[\^?\]?(?:\\.|\[:\^?\w+:\]|[^\]\\])*\]"
+    r"\\Q(?P<quoted>.*?)(?:\\E|$)|\\c.|\\.|\[\^?\]?(?:\\.|\[:\^?\w+:\]|[^\]\\])*\]"
     r"|(?P<comment>\(\?#[^)]*\))|\(\?(?P<options>\^?[imsnxJU]*(?:-[imsnxJU]*)?)(?P<end>[:)])|.",
     re.DOTALL,
 )
@@ -27,6 +27,8 @@ _EITHER = frozenset("|?")
 _MOST_EITHER = 8
 _ALWAYS = "\\A"
 _BLANK = frozenset(" \t")
+# Moves what is said to have matched, which nobody asks here, and may not stand in an assertion.
+_FORGET, _NOTHING = "\\K", "(?:)"
 
 
 def entries(expression: str, *, caseless: bool) -> Iterator[tuple[str, str]]:
@@ -77,6 +79,8 @@ def _pieces(expression: str) -> Iterator[str]:
             yield "".join(map(_escaped, found["quoted"]))
         elif found["comment"]:
             continue
+        elif piece == _FORGET:
+            yield _NOTHING
         elif options is not None:
             if found["end"] == ":":
                 outside.append(extended)
