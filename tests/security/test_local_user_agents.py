@@ -16,8 +16,8 @@ pytestmark = pytest.mark.node
 NOBODY, CONTROLLER = 65534, 64123
 
 
-def test_users_of_the_host_do_not_reach_agents(tmp_path: Path) -> None:
-    driver_lab.run_alone(_users, str(tmp_path))
+def test_users_of_the_host_do_not_reach_agents(place: Path) -> None:
+    driver_lab.run_alone(_users, str(place))
 
 
 def _users(state_dir: str) -> None:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 import subprocess
-import tempfile
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
@@ -22,14 +21,6 @@ from tests.security import box_lab
 pytestmark = pytest.mark.node
 
 OWNER = 64000
-
-
-@pytest.fixture
-def place() -> Iterator[Path]:
-    """A directory that everybody may pass; pytest's own are closed."""
-    with tempfile.TemporaryDirectory(prefix="hydria-local-") as name:
-        Path(name).chmod(0o755)
-        yield Path(name)
 
 
 @pytest.fixture
