@@ -51,7 +51,7 @@ def holder(deployment: Deployment) -> int:
     """The worker that is in the middle of a pass; 0 when none is."""
     with closing(sqlite3.connect(deployment.state_dir / "hydria.db")) as database:
         found = database.execute("SELECT owner FROM leases WHERE owner IS NOT NULL").fetchone()
-    return int(found[0].rpartition(":")[2]) if found else 0
+    return int(found[0].split(".")[-2]) if found else 0
 
 
 def await_holder(deployment: Deployment) -> int:
