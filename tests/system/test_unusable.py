@@ -17,12 +17,16 @@ from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import rsa
 from cryptography.x509.oid import NameOID
 
+from hydria import settings
+from hydria.drivers.certificates.local_manager import LocalCertificateManager, Secret
+from hydria.model.secrets import SecretKind, reference_to
 from tests import certificates
 from tests.system.deployment import HYDRIA, Deployment, deployed, get, wait_for, web_server
 
 pytestmark = pytest.mark.system
 
 HOST = "www.example.org"
+PROJECT = "default"
 
 
 @pytest.fixture(scope="module")
@@ -62,8 +66,15 @@ def good(deployment: Deployment, name: str) -> str:
     return keep(deployment, name, made.pem, made.key_pem)
 
 
+def keep_weak(deployment: Deployment) -> str:
+    """One that was kept before they were judged: its key is too short for HAProxy's TLS."""
+    pem, key = weak()
+    store = LocalCertificateManager(settings.load([str(deployment.config)]))
+    store.add(Secret(PROJECT, "weak", SecretKind.CERTIFICATE, pem, key))
+    return reference_to("weak")
+
+
 def weak() -> tuple[str, str]:
-    """A certificate whose key is too short for HAProxy's TLS, though it is one."""
     key, now = rsa.generate_private_key(public_exponent=65537, key_size=1024), datetime.now(UTC)
     name = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, HOST)])
     made = (
@@ -207,7 +218,7 @@ def test_a_certificate_that_is_gone(deployment: Deployment, member: int) -> None
 
 
 def test_a_certificate_that_haproxy_refuses(deployment: Deployment, member: int) -> None:
-    fine, broken = good(deployment, "fine"), keep(deployment, "weak", *weak())
+    fine, broken = good(deployment, "fine"), keep_weak(deployment)
     made = order(deployment, "weak", member, fine, broken)
     balancer_id, vip = made["id"], made["vip_address"]
     deployment.await_status(balancer_id)
