@@ -17,13 +17,14 @@ _CASELESS, _NO_AUTO_CAPTURE = 0x00000008, 0x00002000
 _NEVER_UTF, _NEVER_UCP = 0x00001000, 0x00000800
 _JIT_COMPLETE = 1
 
-# An escape, a class, the head of a condition, a repetition, or a letter.
+# An escape, a class, the head of a condition, options, a repetition, or a letter.
 _PIECE = re.compile(
     r"\\Q.*?(?:\\E|$)|\\(?:[0-3][0-7]{2}|[1-9][0-9]*|.)|\[\^?\]?(?:\\.|\[:\^?\w+:\]|[^\]\\])*\]"
-    r"|\(\?\([0-9+-]|\{[0-9, \t]+\}|.",
+    r"|\(\?\([0-9+-]|\(\?\^?[A-Za-z]+(?:-[A-Za-z]*)?[:)]|\{[0-9, \t]+\}|.",
     re.DOTALL,
 )
 _CERTAIN_REPETITION = re.compile(r"\{[0-9]+(?:,[0-9]*)?\}")
+_NEWER_OPTIONS = frozenset("ar")  # of PCRE2 10.43 and later
 _WITHOUT_JIT = "(*NO_JIT)"  # compiled, but HAProxy then finds no match
 
 
@@ -55,6 +56,8 @@ def _judge_piece(piece: str) -> None:
         )
     if piece.startswith("(?("):
         raise Unusable("conditions by number are not supported: groups without a name capture nothing")
+    if piece.startswith("(?") and not _NEWER_OPTIONS.isdisjoint(piece):
+        raise Unusable(f"{piece} has options that only some versions of PCRE know")
     if piece[0] == "{" and piece[1:-1].strip(" \t,") and not _CERTAIN_REPETITION.fullmatch(piece):
         raise Unusable(
             f"{piece} is a repetition to some versions of PCRE and just letters to others; "
