@@ -91,9 +91,7 @@ def _handle(path: os.PathLike[str]) -> str:
 
 
 def test_none_of_the_hosts_files_is_there_but_what_it_runs_on(box: Box) -> None:
-    names = set(
-        ["bin", "dev", "etc", "lib", "lib32", "lib64", "proc", "run", "sbin", "sys", "tmp", "usr", "var"]
-    )
+    names = {"bin", "dev", "etc", "lib", "lib32", "lib64", "proc", "run", "sbin", "sys", "tmp", "usr", "var"}
     runs_on = [Path(path).resolve() for path in (sys.prefix, sys.base_prefix, hydria.__file__)]
     names |= {path.parts[1] for path in runs_on}  # the interpreter and the code, wherever they are
     assert set(as_root_part(box, 'print(*os.listdir("/"))').split()) <= names

@@ -86,6 +86,8 @@ class LoadBalancer(Resource, frozen=True, kw_only=True):
     # How often in a row passes have failed (``fault`` says why), and when the next one is due.
     attempts: Annotated[int, internal(kinds.Integer(0, 2**31), shown=False, listed=False, default=0)] = 0
     retry_at: Annotated[datetime | None, internal(kinds.Time(), shown=False, listed=False)] = None
+    # When a worker should look again though nothing newer is wanted: an amphora boots, or one is missing.
+    look_at: Annotated[datetime | None, internal(kinds.Time(), shown=False, listed=False)] = None
     # Which versions of the certificates that listeners and pools refer to the amphorae have; "" for none.
     secret_versions: Annotated[str, internal(kinds.Text(64), shown=False, listed=False, default="")] = ""
     # False: none, whatever the operator collects. True asks for nothing that the operator does not offer.

@@ -36,7 +36,7 @@ def touch(tx: sa.Connection, balancer: LoadBalancer, **changes: Any) -> int:
     generation = balancer.generation + 1
     values = {"provisioning_status": status, "request_id": ""} | changes
     row = rows.to_row(LoadBalancer, values)
-    row |= {"generation": generation, "updated_at": rows.now(), "retry_at": None}
+    row |= {"generation": generation, "updated_at": rows.now(), "retry_at": None, "look_at": None}
     rows.update_one(tx, LoadBalancer, balancer.id, row)
     _note_touch(tx, balancer, values)
     return generation

@@ -135,6 +135,7 @@ load_balancers = _listed_table(LoadBalancer)
 # and status could go by the wrong one, and lock rows of other load balancers.
 sa.Index(None, load_balancers.c.provisioning_status)
 sa.Index(None, load_balancers.c.retry_at)
+sa.Index(None, load_balancers.c.look_at)
 listeners = _listed_table(Listener, _live_key())
 pools = _listed_table(Pool)
 members = _table(Member, _live_key())

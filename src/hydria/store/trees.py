@@ -142,21 +142,24 @@ def due(tx: sa.Connection, moment: float, when: datetime, limit: int, horizon: f
         balancer.generation > balancer.applied_generation,
     )
     incomplete = sa.and_(
-        balancer.retry_at.is_not(None), balancer.provisioning_status == str(ProvisioningStatus.ACTIVE)
+        sa.or_(balancer.retry_at.is_not(None), balancer.look_at.is_not(None)),
+        balancer.provisioning_status == str(ProvisioningStatus.ACTIVE),
     )
     query = (
         sa.select(balancer.id)
         .join_from(tables.load_balancers, tables.leases)
         .where(
             sa.or_(unapplied, incomplete),
-            sa.or_(
-                balancer.retry_at.is_(None),
-                balancer.retry_at <= when,
-                balancer.retry_at > when + timedelta(seconds=horizon),
+            *(
+                sa.or_(column.is_(None), column <= when, column > when + timedelta(seconds=horizon))
+                for column in (balancer.retry_at, balancer.look_at)
             ),
             sa.or_(lease.owner.is_(None), lease.expires_at < moment, lease.expires_at > moment + horizon),
         )
-        .order_by(sa.func.coalesce(balancer.retry_at, balancer.updated_at, balancer.created_at), balancer.id)
+        .order_by(
+            sa.func.coalesce(balancer.retry_at, balancer.look_at, balancer.updated_at, balancer.created_at),
+            balancer.id,
+        )
         .limit(limit)
     )
     return list(tx.execute(query).scalars())
@@ -183,11 +186,13 @@ def mark_applied(
     faults: Mapping[str, str] | None = None,
     *,
     retry_at: datetime | None = None,
+    look_at: datetime | None = None,
 ) -> None:
     """Record that every amphora serves ``generation`` of this tree, as far as it can be served.
 
     faults: id of an object -> why it is not served as it was wanted, in words for the owner; all others
     become ACTIVE. retry_at: when to see whether it can be by then; None: not before something changes.
+    look_at: when to go on with what is still under way; None: nothing is.
     Only tables in which the tree had something pending are written.
     """
     # What a daemon wrote may have characters that no database takes.
@@ -209,14 +214,14 @@ def mark_applied(
             for well in batches([item.id for item in pending if faulty and item.id not in told]):
                 tx.execute(_applied(resource).where(tables.table_of(resource).c.id.in_(well)), applied)
     attempts = 0 if retry_at is None else tree.load_balancer.attempts + 1
-    tx.execute(_applied_balancer(), applied | {"attempt": attempts, "again": retry_at})
+    tx.execute(_applied_balancer(), applied | {"attempt": attempts, "again": retry_at, "look": look_at})
 
 
 def mark_unchanged(tx: sa.Connection, tree: Tree) -> None:
     """Record that what is wanted was applied before; what was said of the objects then stays as it is."""
     balancer = tree.load_balancer
     done = {"balancer": balancer.id, "until": balancer.generation, "moment": rows.now()}
-    tx.execute(_applied_balancer(), done | {"attempt": 0, "again": None})
+    tx.execute(_applied_balancer(), done | {"attempt": 0, "again": None, "look": None})
 
 
 @cache
@@ -279,6 +284,7 @@ def _applied_balancer() -> sa.Update:
             ("fault_since", None),
             ("attempts", sa.bindparam("attempt", type_=sa.BigInteger())),
             ("retry_at", sa.bindparam("again", type_=balancer.c.retry_at.type)),
+            ("look_at", sa.bindparam("look", type_=balancer.c.look_at.type)),
         )
     )
 
@@ -422,6 +428,7 @@ def mark_failed(
             ("fault_since", sa.func.coalesce(balancer.c.fault_since, moment)),
             ("attempts", balancer.c.attempts + 1),
             ("retry_at", retry_at),
+            ("look_at", None),
         )
     )
 
@@ -451,6 +458,7 @@ def mark_deleted(tx: sa.Connection, tree: Tree, moment: datetime) -> None:
             fault=None,
             fault_since=None,
             retry_at=None,
+            look_at=None,
         )
     )
 
