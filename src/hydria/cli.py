@@ -328,14 +328,17 @@ def _check(options: argparse.Namespace) -> int:
             netns.check(settings)
         except HydriaError as error:
             problems.append(str(error))
+    warnings = list(controllers.weak_places(settings))
     try:
-        schema.check(Store(settings.database_url))
+        store = Store(settings.database_url)
+        schema.check(store)
+        warnings += controllers.undeleted(store)
     except HydriaError as error:
         problems.append(str(error))
     problems += _weaknesses(settings)
     for problem in problems:
         print(f"missing: {problem}")
-    for warning in controllers.weak_places(settings):
+    for warning in warnings:
         print(f"weaker: {warning}")
     print("ok" if not problems else f"{len(problems)} problems")
     return 2 if problems else 0

@@ -24,9 +24,10 @@ from hydria.drivers.network.interface import NetworkDriver
 from hydria.ending import Ending
 from hydria.model.errors import Conflict, DriverError, Invalid
 from hydria.settings import Settings
-from hydria.store import Store, schema
+from hydria.store import Store, collection, schema
 
 LOG = logging.getLogger(__name__)
+_TRIES, _SHOWN = 3, 20  # of deletions before an operator has to know; of amphorae in a list of them
 # Options with a password in them: ours, and keystonemiddleware's.
 
 
@@ -203,6 +204,19 @@ def weak_places(settings: Settings) -> list[str]:
     if settings.controller_worker.compute_driver == "netns":
         found += host.weaker(settings.netns.first_user)
     return found
+
+
+def undeleted(store: Store) -> list[str]:
+    """Amphorae that are cut off but cannot be deleted, in sentences for the operator."""
+    with store.read() as tx:
+        found = collection.overdue(tx, _TRIES, _SHOWN + 1)
+    said = [
+        f"Amphora {one.id} (instance {one.compute_id or 'unknown'}) of load balancer {one.load_balancer_id}"
+        f" is cut off but not deleted after {one.collect_attempts} tries; the next is at"
+        f" {one.collect_at:%Y-%m-%d %H:%M:%S} UTC. The worker's log says why."
+        for one in found[:_SHOWN]
+    ]
+    return said + (["There are more of them."] if len(found) > _SHOWN else [])
 
 
 def run(

@@ -72,7 +72,7 @@ class TestRestWithAgentInNamespace(AmphoraNetworkContract):
     def amphora(
         self, host: driver_lab.Host, driver: RestAmphoraDriver, authority: LocalCertificateAuthority
     ) -> Amphora:
-        built = host.compute.build(spec := host.order(authority))
+        built = host.compute.order(spec := host.order(authority))
         amphora = driver_lab.amphora(spec.amphora_id, built.lb_network_ip)
         driver.await_ready(amphora, 10)
         return amphora

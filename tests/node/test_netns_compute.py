@@ -96,7 +96,7 @@ def init_of(compute_id: str) -> int:
 
 def test_an_amphora_has_its_interfaces_and_one_address(host: Host) -> None:
     spec = host.order()
-    built = host.compute.build(spec)
+    built = host.compute.order(spec)
     links = {link["ifname"]: link for link in json.loads(shell(f"ip -j -n {built.compute_id} addr"))}
     assert set(links) == {"lo", "eth0", "eth1"}
     assert links["eth0"]["address"] == spec.lb_network.port.mac
@@ -113,8 +113,8 @@ def test_an_amphora_has_its_interfaces_and_one_address(host: Host) -> None:
 
 def test_an_amphora_sees_its_own_processes_and_files_alone(host: Host) -> None:
     spec, other = host.order(), host.order()
-    built = host.compute.build(spec)
-    host.compute.build(other)
+    built = host.compute.order(spec)
+    host.compute.order(other)
     (host.settings.state_dir / "secret").write_text("of the controller")
     (Path("/run") / f"{built.compute_id}.sock").touch()
     try:
@@ -136,7 +136,7 @@ def test_an_amphora_is_born_with_a_user_of_its_own(host: Host) -> None:
     specs = [host.order(), host.order()]
     users = set()
     for spec in specs:
-        host.compute.build(spec)
+        host.compute.order(spec)
         path = host.settings.state_dir / "amphorae" / spec.amphora_id
         record = json.loads((path / "instance.json").read_text())
         user, root = record["user"], record["root"]
@@ -161,7 +161,7 @@ def test_an_amphora_is_born_with_a_user_of_its_own(host: Host) -> None:
 def test_an_amphora_is_limited(tmp_path: Path) -> None:
     eat = ("sh", "-c", "sleep 0.1; exec python3 -c 'bytearray(200 << 20)'")
     with driver_lab.host(tmp_path, *eat, netns={"memory_limit_mb": 64}) as host:
-        built = host.compute.build(host.order())
+        built = host.compute.order(host.order())
         groups = list(Path("/sys/fs/cgroup").glob(f"*/hydria-*/{built.compute_id}"))
         assert {group.parent.parent.name for group in groups} >= {"memory", "cpu", "pids"}
         wait_for(lambda: not _running(host, built.compute_id), "the kernel ends what eats too much")
@@ -180,13 +180,13 @@ def test_an_amphora_has_the_size_that_its_flavor_names(tmp_path: Path) -> None:
         ]
         limits = []
         for spec in orders:
-            built = host.compute.build(spec)
+            built = host.compute.order(spec)
             (group,) = Path("/sys/fs/cgroup/memory").glob(f"hydria-*/{built.compute_id}")
             limits.append(int((group / "memory.limit_in_bytes").read_text()) // 1024**2)
         assert limits == [96, 256]
         unknown = dataclasses.replace(host.order(), selection=Selection(flavor="large"))
         with pytest.raises(DriverError, match="compute_flavor 'large' is not one of"):
-            host.compute.build(unknown)
+            host.compute.order(unknown)
         assert traces(host, unknown) == []
 
 
@@ -195,7 +195,7 @@ def test_an_amphora_outlives_its_controller(host: Host) -> None:
     child = os.fork()
     if child == 0:
         os.setsid()
-        NetnsComputeDriver(host.settings, IDLE).build(spec)
+        NetnsComputeDriver(host.settings, IDLE).order(spec)
         os.kill(os.getpid(), signal.SIGKILL)
     os.waitpid(child, 0)
     (found,) = host.compute.instances()
@@ -204,7 +204,7 @@ def test_an_amphora_outlives_its_controller(host: Host) -> None:
     status = dict(line.split(":\t") for line in Path(f"/proc/{pid}/status").read_text().splitlines())
     assert os.getsid(pid) != os.getsid(0)
     assert status["PPid"] != str(os.getpid())
-    assert host.compute.build(spec) == found, "the next start adopts it"
+    assert host.compute.order(spec) == found, "the next start adopts it"
     descriptors = [str(path.readlink()) for path in Path(f"/proc/{pid}/fd").iterdir()]
     log = str(host.settings.state_dir / "amphorae" / spec.amphora_id / "agent.log")
     assert sorted(set(descriptors)) == sorted({"/dev/null", log})
@@ -215,7 +215,7 @@ def test_an_amphora_outlives_its_controller(host: Host) -> None:
 def test_an_amphora_whose_processes_ended_is_stopped_and_says_why(tmp_path: Path) -> None:
     with driver_lab.host(tmp_path, "sh", "-c", "echo out of luck >&2; exit 3") as host:
         spec = host.order()
-        built = host.compute.build(spec)
+        built = host.compute.order(spec)
         wait_for(lambda: not _running(host, built.compute_id), "its end")
         found = host.compute.get(built.compute_id)
         assert found is not None
@@ -230,10 +230,10 @@ def _running(host: Host, compute_id: str) -> bool:
 
 def test_a_stopped_amphora_is_built_anew(host: Host) -> None:
     spec = host.order()
-    built = host.compute.build(spec)
+    built = host.compute.order(spec)
     namespaces.empty(built.compute_id)
     assert not _running(host, built.compute_id)
-    assert host.compute.build(spec).status is ComputeStatus.RUNNING
+    assert host.compute.order(spec).status is ComputeStatus.RUNNING
     assert init_of(built.compute_id)
 
 
@@ -244,15 +244,15 @@ def test_an_address_that_another_amphora_had_is_found_at_once(host: Host) -> Non
     shell(f"ip neigh replace {fixed.address} lladdr 02:00:00:00:00:01 nud permanent dev {port.binding}")
     spec = host.order()
     lb_network = dataclasses.replace(spec.lb_network, port=port, addresses=(f"{fixed.address}/25",))
-    host.compute.build(dataclasses.replace(spec, lb_network=lb_network))
+    host.compute.order(dataclasses.replace(spec, lb_network=lb_network))
     with pytest.raises(ConnectionRefusedError):  # by the amphora, where nothing listens
         socket.create_connection((fixed.address, 9), timeout=5).close()
 
 
 def test_delete_leaves_nothing(host: Host) -> None:
     spec, other = host.order(), host.order()
-    built = host.compute.build(spec)
-    host.compute.build(other)
+    built = host.compute.order(spec)
+    host.compute.order(other)
     init_of(built.compute_id)
     visitor = subprocess.Popen(["nsenter", f"--net=/run/netns/{built.compute_id}", "sleep", "600"])
     wait_for(lambda: len(_inhabitants(built.compute_id)) >= 2, "the visitor")
@@ -269,10 +269,10 @@ def _inhabitants(compute_id: str) -> list[int]:
 
 def test_two_amphorae_whose_ids_begin_alike_are_kept_apart(host: Host) -> None:
     spec = host.order()
-    host.compute.build(spec)
+    host.compute.order(spec)
     twin = dataclasses.replace(spec, amphora_id=spec.amphora_id[:-4] + "0000", name="amphora-twin")
     with pytest.raises(DriverError, match=spec.amphora_id):
-        host.compute.build(twin)
+        host.compute.order(twin)
     assert [found.name for found in host.compute.instances()] == [spec.name]
 
 
@@ -283,7 +283,7 @@ def test_a_build_that_fails_leaves_nothing_and_says_why(host: Host) -> None:
         spec, attachments=(dataclasses.replace(spec.attachments[0], port=unplugged),)
     )
     with pytest.raises(DriverError, match="the bridge hynowhere of port"):
-        host.compute.build(broken)
+        host.compute.order(broken)
     wait_for(lambda: not traces(host, spec), "everything is taken down again")
 
 
@@ -294,13 +294,13 @@ def test_builders_killed_at_any_moment_leave_what_the_next_can_build_on(host: Ho
     for _ in range(10):
         child = os.fork()
         if child == 0:
-            NetnsComputeDriver(host.settings, IDLE).build(spec)
+            NetnsComputeDriver(host.settings, IDLE).order(spec)
             os._exit(0)
         time.sleep(chance.uniform(0, 0.025))
         os.kill(child, signal.SIGKILL)
         os.waitpid(child, 0)
         if chance.random() < 0.5:
-            built = host.compute.build(spec)
+            built = host.compute.order(spec)
             assert built.status is ComputeStatus.RUNNING
             assert init_of(built.compute_id)
             assert built.lb_network_ip in shell(f"ip -n {built.compute_id} addr show eth0 up")
@@ -326,7 +326,7 @@ def test_an_interrupted_build_can_be_found_and_removed(host: Host) -> None:
         )
     ):
         amphora_id = f"0000000{number}-aaaa-4bbb-8ccc-ddddeeeeffff"
-        host.compute.build(host.order())  # makes the directories
+        host.compute.order(host.order())  # makes the directories
         shell(
             make.format(state=host.settings.state_dir, instance=instance, id=amphora_id, first=amphora_id[:8])
         )
@@ -339,9 +339,9 @@ def test_an_interrupted_build_can_be_found_and_removed(host: Host) -> None:
 
 def test_cleanup_takes_everything_and_nothing_of_others(host: Host, tmp_path: Path) -> None:
     with driver_lab.host(tmp_path / "other", *IDLE) as other:
-        kept = other.compute.build(other.order())
+        kept = other.compute.order(other.order())
         for _ in range(3):
-            host.compute.build(host.order())
+            host.compute.order(host.order())
         host.compute.cleanup()
         assert traces(host) == []
         assert list(host.compute.instances()) == []
@@ -364,7 +364,7 @@ def test_what_an_amphora_runs_on_must_not_be_hidden_from_it() -> None:
 
 def test_an_amphora_writes_to_its_boot_directory_alone(host: Host) -> None:
     """What is world-writable on the host, or belongs to root there, is not so in an amphora."""
-    built = host.compute.build(host.order())
+    built = host.compute.order(host.order())
     target = f"nsenter --target {init_of(built.compute_id)} --mount"
     with tempfile.TemporaryDirectory(prefix="hydria-open-", dir="/var/lib") as name:
         Path(name).chmod(0o1777)
@@ -392,14 +392,14 @@ def test_an_amphora_sees_what_is_to_be_visible_and_where_its_haproxy_is(tmp_path
         with driver_lab.host(tmp_path, *IDLE, netns=shown) as host:
             spec = host.order()
             boot = dataclasses.replace(spec.boot, haproxy=f"{name}/sbin/haproxy")
-            built = host.compute.build(dataclasses.replace(spec, boot=boot))
+            built = host.compute.order(dataclasses.replace(spec, boot=boot))
             target = f"nsenter --target {init_of(built.compute_id)} --mount"
             found = shell(f"{target} find {name} -type f").split()
             assert sorted(found) == [f"{name}/lib/libssl.so", f"{name}/sbin/haproxy"]
 
 
 def test_amphorae_of_the_lb_network_do_not_hear_each_other(host: Host) -> None:
-    one, other = host.compute.build(host.order()), host.compute.build(host.order())
+    one, other = host.compute.order(host.order()), host.compute.order(host.order())
     connect = (
         f"import socket; socket.create_connection(({other.lb_network_ip!r}, 9), timeout=1)"  # nobody listens
     )
@@ -413,7 +413,7 @@ def test_amphorae_of_the_lb_network_do_not_hear_each_other(host: Host) -> None:
 
 def test_an_amphora_in_a_namespace_without_its_name_does_not_live(host: Host, tmp_path: Path) -> None:
     """It was on its way in when somebody deleted it, and nobody would find it any more."""
-    built, other = host.compute.build(host.order()), host.compute.build(host.order())
+    built, other = host.compute.order(host.order()), host.compute.order(host.order())
     boot_dir = next(host.settings.state_dir.glob(f"amphorae/{built.compute_id.rpartition('-')[2]}*"))
     for name in (other.compute_id, "hynowhere"):
         enter = ["nsenter", f"--net=/run/netns/{built.compute_id}", "unshare", "--pid", "--fork"]
@@ -446,7 +446,7 @@ def fork_servers() -> set[int]:
 def test_amphorae_are_forked_from_one_process_and_bear_their_own_names(tmp_path: Path) -> None:
     before = fork_servers()
     with driver_lab.host(tmp_path) as host:
-        built = [host.compute.build(host.order()) for _ in range(3)]
+        built = [host.compute.order(host.order()) for _ in range(3)]
         # What carries out an order is a copy of it, for a moment.
         wait_for(lambda: len(fork_servers() - before) == 1, "one process that amphorae are forked from")
         for one in built:
@@ -461,11 +461,11 @@ def _titles(compute_id: str) -> set[str]:
 
 def test_the_next_amphora_is_built_when_the_process_that_forks_them_was_killed(host: Host) -> None:
     before = fork_servers()
-    first = host.compute.build(host.order())
+    first = host.compute.order(host.order())
     wait_for(lambda: len(fork_servers() - before) == 1, "the process without copies of it")
     (server,) = fork_servers() - before
     os.kill(server, signal.SIGKILL)
-    second = host.compute.build(host.order())
+    second = host.compute.order(host.order())
     assert _running(host, first.compute_id), "whoever was forked lives on"
     assert _running(host, second.compute_id)
     assert fork_servers() - before != {server}

@@ -24,7 +24,7 @@ from tests import driver_lab
 own = driver_lab.settings(Path(sys.argv[1]), bridge=json.loads(sys.argv[2]))
 network = BridgeNetworkDriver(own)
 (vip,) = network.networks()
-NetnsComputeDriver(own, ("sh", "-c", "exec sleep 600")).build(driver_lab.order(network, vip.id))
+NetnsComputeDriver(own, ("sh", "-c", "exec sleep 600")).order(driver_lab.order(network, vip.id))
 """
 
 

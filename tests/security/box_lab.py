@@ -43,7 +43,7 @@ def build(host: Host) -> Box:
     """Build an amphora and wait for its agent."""
     authority = LocalCertificateAuthority(host.settings)
     spec = host.order(authority)
-    built = host.compute.build(spec)
+    built = host.compute.order(spec)
     log = host.settings.state_dir / "amphorae" / spec.amphora_id / "agent.log"
     try:
         wait_for(lambda: "serving on" in log.read_text(), "the agent serves", seconds=20)

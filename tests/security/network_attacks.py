@@ -118,7 +118,7 @@ def amphora(host: driver_lab.Host) -> Amphora:
     )
     vips = tuple(each.address for each in vip.addresses)
     order = replace(order, vips=vips)
-    name = host.compute.build(order).compute_id
+    name = host.compute.order(order).compute_id
     dress(host, order, name)
     listen(name)
     v4, v6 = sorted(vips, key=lambda each: ":" in each)

@@ -29,7 +29,7 @@ def _closed(state_dir: str) -> None:
         order = host.order(LocalCertificateAuthority(host.settings))
         closed = ("192.168.77.0/24", "fd77::/64", "fe80::/10", str(lb.network))
         order = replace(order, boot=replace(order.boot, closed=closed, opened=(controllers,)))
-        name = host.compute.build(order).compute_id
+        name = host.compute.order(order).compute_id
         driver_lab.wait_for(
             lambda: "hydria_closed" in shell(f"ip netns exec {name} nft list tables"), "the rules"
         )

@@ -92,7 +92,7 @@ def test_no_amphora_is_built_with_a_number_that_somebody_was_given_meanwhile(
         check = user_ids.check
         monkeypatch.setattr(user_ids, "check", lambda *arguments: check(*arguments, tmp_path))
         with pytest.raises((DriverError, Invalid), match="ninth has"):
-            host.compute.build(host.order())
+            host.compute.order(host.order())
         assert list(host.compute.instances()) == []
 
 
@@ -114,7 +114,7 @@ def test_a_boot_directory_cannot_be_swapped_while_it_is_used(
 
     monkeypatch.setattr(namespaces, "create", swap)
     with pytest.raises(DriverError, match=rf"belongs to the user {OWNER}"):
-        shared.compute.build(spec)
+        shared.compute.order(spec)
     assert (roots / "file").read_text() == "of root\n"
     assert shared.compute.get(f"hy{(amphorae.parent / 'instance').read_text()}-{spec.amphora_id[:8]}") is None
 
@@ -122,8 +122,8 @@ def test_a_boot_directory_cannot_be_swapped_while_it_is_used(
 @pytest.mark.parametrize(
     ("name", "make"),
     [
-        ("amphorae", lambda host: host.compute.build(host.order())),
-        ("locks", lambda host: host.compute.build(host.order())),
+        ("amphorae", lambda host: host.compute.order(host.order())),
+        ("locks", lambda host: host.compute.order(host.order())),
         ("network", lambda host: host.port("port")),
         ("ca", lambda host: LocalCertificateAuthority(host.settings).client_certificate),
     ],
@@ -147,7 +147,7 @@ def test_links_in_it_do_not_lead_root_elsewhere(
 def test_what_root_makes_for_all_is_the_owners_and_the_rest_is_roots(shared: Host) -> None:
     LocalCertificateAuthority(shared.settings).client_certificate  # noqa: B018  (makes it)
     spec = shared.order()
-    shared.compute.build(spec)
+    shared.compute.order(spec)
     found = {path.name: path.stat().st_uid for path in shared.settings.state_dir.iterdir()}
     assert {name: found[name] for name in ("network", "ca", "amphorae", "locks")} == {
         "network": OWNER,
@@ -161,7 +161,7 @@ def test_what_root_makes_for_all_is_the_owners_and_the_rest_is_roots(shared: Hos
 
 def test_amphorae_of_an_earlier_version_are_found_and_removed(shared: Host) -> None:
     """It gave the directory that they are in to the owner of state_dir."""
-    built = shared.compute.build(shared.order())
+    built = shared.compute.order(shared.order())
     amphorae = shared.settings.state_dir / "amphorae"
     os.chown(amphorae, OWNER, OWNER)
     amphorae.chmod(0o711)

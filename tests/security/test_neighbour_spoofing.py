@@ -106,6 +106,34 @@ def _by_mac(bob: attacks.Amphora, ann: attacks.Amphora) -> None:
     assert all(f"dev {ann.link(1)} " in line for line in where), where
 
 
+def test_one_that_is_fenced_has_the_vip_no_more_whatever_it_does(tmp_path: Path) -> None:
+    driver_lab.run_alone(_fenced, str(tmp_path))
+
+
+def _fenced(state_dir: str) -> None:
+    """It lives on and would answer: as the dead amphora of a host that only the controllers cannot reach."""
+    with attacks.alone(state_dir) as host:
+        old, new = attacks.amphora(host), attacks.amphora(host)
+        for version, vip in ((4, old.vip), (6, old.vip6)):
+            gateway = str(host.network._vip.ranges[0 if version == 4 else 1].host.ip)
+            assert attacks.connects("", vip)
+            host.network.unplug_vip(old.spec.attachments[0].port.id, [vip])
+            shell(f"ip neigh flush dev {host.network._vip.bridge}")
+            assert not attacks.connects("", vip)
+            assert _host_hears(old, vip, gateway) is None
+            assert attacks.connects("", old.vip_port(version)), "its own address stays"
+            host.network.plug_vip(new.spec.attachments[0].port.id, [vip])
+            length = "32" if version == 4 else "128 nodad"  # it would be tentative for a while
+            where, _, flags = length.partition(" ")
+            shell(f"ip -n {new.name} addr add {vip}/{where} dev eth1 {flags}")
+            assert attacks.connects("", vip)
+        before = list(host.network.weaknesses())
+        host.network._make_rules()  # as the next start of a worker
+        assert not before
+        assert attacks.connects("", old.vip), "the new one"
+        assert _host_hears(old, old.vip, str(host.network._vip.ranges[0].host.ip)) is None
+
+
 def test_router_advertisements_of_an_amphora_reach_nobody(tmp_path: Path) -> None:
     driver_lab.run_alone(_router_advertisement, str(tmp_path))
 

@@ -39,7 +39,7 @@ class Cloud:
     def delete(self, compute_id: str) -> None:
         self.kept.remove(compute_id.removeprefix("id-"))
 
-    def ports(self) -> list[Port]:
+    def ports(self, owner: str = "") -> list[Port]:
         return [Port(name, "net", name, owner, "", ()) for name, owner in self.ported.items()]
 
     def delete_port(self, port_id: str) -> None:

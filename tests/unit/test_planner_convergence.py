@@ -9,7 +9,20 @@ import pytest
 from hydria.model.amphora import Amphora
 from hydria.model.statuses import AmphoraRole, AmphoraStatus, ProvisioningStatus, Topology
 from hydria.model.tree import Tree
-from hydria.planner.convergence import Kind, Plan, plan, retry_delay
+from hydria.planner.convergence import (
+    MOST_UNDELETED,
+    Activate,
+    Build,
+    Configure,
+    Delete,
+    Fence,
+    Kind,
+    Plan,
+    Slot,
+    look_again,
+    plan,
+    retry_delay,
+)
 from hydria.testing import trees as make
 
 
@@ -24,21 +37,31 @@ def amphora(
     applied: int = 3,
     *,
     leaving: bool = False,
+    collected: bool = False,
 ) -> Amphora:
     return Amphora(
         id=name, load_balancer_id=make.BALANCER, status=status, role=role, applied_generation=applied,
-        created_at=make.EPOCH, failover_requested=leaving,
+        created_at=make.EPOCH, failover_requested=leaving, collect_at=make.EPOCH if collected else None,
     )  # fmt: skip
 
 
+ALONE = Slot(AmphoraRole.STANDALONE)
+MASTER, BACKUP = Slot(AmphoraRole.MASTER), Slot(AmphoraRole.BACKUP)
+
+
 def outline(found: Plan) -> tuple[str, list[str], list[str], list[str]]:
-    """Kind; built (role, or the resumed one's id); configured; retired."""
+    """Kind; built (role, or the id of the one whose build goes on); configured; deleted."""
+    assert [action.slot for action in found.of(Activate)] == [action.slot for action in found.of(Build)]
     return (
         str(found.kind),
-        [item.resumed.id if item.resumed else str(item.role) for item in found.build],
-        [one.id for one in found.configure],
-        [one.id for one in found.retire],
+        [action.amphora.id if action.amphora else str(action.slot.role) for action in found.of(Build)],
+        [action.amphora.id for action in found.of(Configure)],
+        [action.amphora.id for action in found.of(Delete)],
     )
+
+
+def fenced(found: Plan) -> list[str]:
+    return [action.amphora.id for action in found.of(Fence)]
 
 
 @pytest.mark.parametrize(
@@ -60,7 +83,10 @@ def outline(found: Plan) -> tuple[str, list[str], list[str], list[str]]:
             ("replace", ["b"], [], ["a"]),
         ),
         (
-            [amphora("a", AmphoraStatus.BOOTING), amphora("b", AmphoraStatus.BOOTING)],
+            [
+                amphora("a", AmphoraStatus.BOOTING, applied=0),
+                amphora("b", AmphoraStatus.BOOTING, applied=0),
+            ],
             ("create", ["a"], [], ["b"]),
         ),
     ],
@@ -78,27 +104,60 @@ def test_what_is_applied_is_left_alone_until_something_may_be_usable_again() -> 
     assert "could not be served" in again.reason
 
 
-def test_what_failed_builds_left_is_ended_before_anything_is_built() -> None:
+def test_what_failed_builds_left_is_fenced_too_since_nobody_knows_how_far_they_got() -> None:
     dead, left = amphora("a", AmphoraStatus.ERROR), amphora("b", AmphoraStatus.ERROR, applied=0)
     found = plan(tree(), [dead, left])
-    assert outline(found) == ("replace", ["STANDALONE"], [], ["a"])
-    assert found.clear == (left,)
+    assert outline(found) == ("replace", ["STANDALONE"], [], ["a", "b"])
+    assert fenced(found) == ["a", "b"]
     found = plan(tree(), [left])
-    assert (outline(found), found.clear) == (("replace", ["STANDALONE"], [], []), (left,))
-    # Where nothing is to be built nobody waits for it.
+    assert outline(found) == ("create", ["STANDALONE"], [], ["b"])
+    assert fenced(found) == ["b"]
     found = plan(tree(), [amphora("c"), left])
-    assert (outline(found), found.clear) == (("configure", [], ["c"], ["b"]), ())
+    assert outline(found) == ("configure", [], ["c"], ["b"])
+
+
+def test_who_else_could_have_the_vip_decides_whether_it_is_plugged_from_the_start() -> None:
+    assert [action.alone for action in plan(tree(), []).of(Build)] == [True]
+    for others in ([amphora("a", AmphoraStatus.ERROR, applied=0)], [amphora("a", leaving=True)]):
+        assert [action.alone for action in plan(tree(), others).of(Build)] == [False]
+
+
+def test_what_is_fenced_and_only_waits_for_its_deletion_concerns_no_pass() -> None:
+    left = amphora("b", AmphoraStatus.PENDING_DELETE, collected=True)
+    assert outline(plan(tree(), [amphora("a"), left])) == ("configure", [], ["a"], [])
+    assert outline(plan(tree(), [left])) == ("create", ["STANDALONE"], [], [])
+    found = plan(tree(provisioning_status=ProvisioningStatus.PENDING_DELETE), [amphora("a"), left])
+    assert outline(found) == ("delete", [], [], ["a"])
+
+
+def test_amphorae_that_cannot_be_deleted_do_not_pile_up() -> None:
+    left = [
+        amphora(f"b{number}", AmphoraStatus.PENDING_DELETE, collected=True)
+        for number in range(MOST_UNDELETED)
+    ]
+    found = plan(tree(), left)
+    assert outline(found) == ("create", [], [], [])
+    assert found.condition.startswith(f"{MOST_UNDELETED} of its earlier amphorae cannot be deleted")
+    assert not plan(tree(), left[1:]).condition
+    # What serves goes on, also where another one is wanted in its place.
+    found = plan(tree(attempts=1), [*left, amphora("a", leaving=True)])
+    assert outline(found) == ("replace", [], ["a"], [])
 
 
 def test_one_that_is_to_be_replaced_serves_until_then() -> None:
     old = amphora("a", leaving=True)
     found = plan(tree(), [old])
-    assert outline(found) == ("replace", ["STANDALONE"], [], [])
-    assert (found.succeed, found.keep) == ((old,), ())
-    # A pass that failed may be followed by many more.
-    found = plan(tree(attempts=1), [old, amphora("b", AmphoraStatus.BOOTING)])
-    assert outline(found) == ("replace", ["b"], [], [])
-    assert (found.succeed, found.keep) == ((old,), (old,))
+    assert outline(found) == ("replace", ["STANDALONE"], [], ["a"])
+    assert [action.after for action in found.of(Delete)] == [(ALONE,)]
+    assert found.replaces_serving
+    assert found.of(Build)[0].planned
+    # A pass that failed may be followed by many more, and a boot takes its time: changes go on meanwhile.
+    for found in (
+        plan(tree(attempts=1), [old]),
+        plan(tree(), [old, amphora("b", AmphoraStatus.BOOTING, applied=0)]),
+    ):
+        assert [action.best_effort for action in found.of(Configure)] == [True]
+        assert [action.amphora.id for action in found.of(Configure)] == ["a"]
 
 
 @pytest.mark.parametrize(
@@ -114,7 +173,7 @@ def test_one_that_is_to_be_replaced_serves_until_then() -> None:
 def test_failover_of_what_does_not_serve(amphorae: list[Amphora], expected: Any) -> None:
     found = plan(tree(), amphorae)
     assert outline(found) == expected
-    assert found.succeed == ()
+    assert not found.replaces_serving
 
 
 def test_both_of_a_pair_are_replaced() -> None:
@@ -124,8 +183,8 @@ def test_both_of_a_pair_are_replaced() -> None:
         amphora("b", role=AmphoraRole.BACKUP, leaving=True),
     ]
     found = plan(pair, old)
-    assert outline(found) == ("replace", ["MASTER", "BACKUP"], [], [])
-    assert found.succeed == tuple(old)
+    assert outline(found) == ("replace", ["MASTER", "BACKUP"], [], ["a", "b"])
+    assert [action.after for action in found.of(Delete)] == [(MASTER, BACKUP)] * 2
 
 
 def test_everything_goes_with_the_load_balancer() -> None:
@@ -146,6 +205,10 @@ def test_every_plan_says_why() -> None:
         found = plan(tree(), amphorae)
         assert found.reason
         assert found.kind in Kind
+
+
+def test_what_is_under_way_is_looked_at_ever_less_often() -> None:
+    assert [look_again(age) for age in (0.0, 2.0, 8.0, 20.0, 1000.0)] == [1.0, 1.0, 2.0, 5.0, 10.0]
 
 
 def test_the_back_off_doubles_up_to_a_bound() -> None:

@@ -358,7 +358,7 @@ def test_a_pass_whose_end_was_never_written_is_done_again_with_the_same_amphora(
 ) -> None:
     balancer_id = bench.add()
 
-    def gone(*_arguments: object) -> NoReturn:
+    def gone(*_arguments: object, **_named: object) -> NoReturn:
         raise Unavailable("the database is away")
 
     with monkeypatch.context() as patch:
@@ -475,9 +475,9 @@ class Builder(NoopComputeDriver):
         super().__init__(settings)
         self.specs: list[AmphoraSpec] = []
 
-    def build(self, spec: AmphoraSpec) -> Instance:
+    def order(self, spec: AmphoraSpec) -> Instance:
         self.specs.append(spec)
-        return super().build(spec)
+        return super().order(spec)
 
 
 class Late(NoopComputeDriver):

@@ -12,14 +12,15 @@ from typing import Any
 import pytest
 import sqlalchemy as sa
 
-from hydria.drivers.compute.interface import AmphoraSpec, Instance
+from hydria.drivers.compute.interface import AmphoraSpec, Deletion, Instance
 from hydria.drivers.compute.noop import NoopComputeDriver
 from hydria.drivers.network.interface import FixedAddress, Port
 from hydria.drivers.network.noop import NoopNetworkDriver
 from hydria.model.amphora import Amphora
 from hydria.model.errors import DriverError, Outdated, Refused, Unavailable, Unreachable
-from hydria.model.statuses import AmphoraStatus, ProvisioningStatus
-from hydria.store import amphorae, changes, leases, rows, tables, trees
+from hydria.model.statuses import AmphoraStatus, ProvisioningStatus, Topology
+from hydria.store import amphorae, changes, collection, leases, rows, tables, trees
+from hydria.worker.collector import Collector
 from hydria.worker.converger import Converger, Result
 from hydria.worker.leasekeeper import LeaseKeeper
 from tests.unit.test_worker_converger import Agent, Bench, bench, pending_pool
@@ -28,9 +29,32 @@ __all__ = ["bench"]  # a fixture
 
 
 class Hooked(NoopNetworkDriver):
-    """``during`` runs before the first port is made."""
+    """``during`` runs before the first port is made. vip: which ports have been given it or cut off, in order.
+
+    unfenced: raised instead of cutting one off. asked: the names of the methods that were called.
+    """
 
     during: Callable[[], None] = staticmethod(lambda: None)
+
+    def __init__(self, *arguments: Any) -> None:
+        super().__init__(*arguments)
+        self.vip: list[tuple[str, str]] = []
+        self.unfenced: DriverError | None = None
+        self.asked: list[str] = []
+
+    def __getattribute__(self, name: str) -> Any:
+        found = super().__getattribute__(name)
+        if callable(found) and not name.startswith("_") and name != "during":
+            super().__getattribute__("asked").append(name)
+        return found
+
+    def plug_vip(self, port_id: str, addresses: Iterable[str]) -> None:
+        self.vip.append(("plug", port_id))
+
+    def unplug_vip(self, port_id: str, addresses: Iterable[str]) -> None:
+        if self.unfenced:
+            raise self.unfenced
+        self.vip.append(("unplug", port_id))
 
     def create_port(
         self, network_id: str, *, name: str, owner: str, addresses: Iterable[FixedAddress] = ()
@@ -41,25 +65,32 @@ class Hooked(NoopNetworkDriver):
 
 
 class Counted(NoopComputeDriver):
-    """Counts what is ordered; ``fails`` is raised by deletions."""
+    """Counts what is ordered.
+
+    fails: raised by deletions. answers: what deletions come to otherwise. full: nothing can be ordered.
+    """
 
     def __init__(self, *arguments: Any) -> None:
         super().__init__(*arguments)
         self.built: list[str] = []
         self.fails: DriverError | None = None
+        self.answers = Deletion.GONE
+        self.full = False
         self.dead = False
 
-    def build(self, spec: AmphoraSpec) -> Instance:
+    def order(self, spec: AmphoraSpec) -> Instance:
+        if self.full:
+            raise DriverError("no host has room")
         self.built.append(spec.amphora_id)
-        return super().build(spec)
+        return super().order(spec)
 
     def get(self, compute_id: str) -> Instance | None:
         return None if self.dead else super().get(compute_id)
 
-    def delete(self, compute_id: str) -> None:
+    def delete(self, compute_id: str) -> Deletion:
         if self.fails:
             raise self.fails
-        super().delete(compute_id)
+        return super().delete(compute_id) if self.answers is Deletion.GONE else self.answers
 
 
 class Booting(Agent):
@@ -261,19 +292,47 @@ def test_a_refused_first_configuration_keeps_the_amphora(stage: Stage) -> None:
     assert [one.id for one in stage.amphorae(balancer_id)] == [amphora.id]
 
 
-def test_the_end_of_the_worker_does_not_wait_for_an_amphora_that_boots(stage: Stage) -> None:
+def test_a_pass_does_not_wait_for_a_boot(stage: Stage) -> None:
     balancer_id = stage.add()
     booting = Booting(stage.tools.settings, stage.tools.authority)
-    stopping = threading.Event()
-    booting.meanwhile = stopping.set
-    mine = stage.another("me:1", amphorae=booting, stopping=stopping)
-    began = time.monotonic()
-    assert mine.converge(balancer_id).result is Result.LATER
-    assert time.monotonic() - began < 5
+    mine = stage.another("me:1", amphorae=booting)
+    outcome = mine.converge(balancer_id)
+    assert outcome.result is Result.UNDER_WAY
+    assert "the next look is in 1.0 s" in outcome.sentence
     (amphora,) = stage.amphorae(balancer_id)
-    assert amphora.status is AmphoraStatus.BOOTING
+    assert (amphora.status, bool(amphora.compute_id)) == (AmphoraStatus.BOOTING, True)
     balancer = stage.tree(balancer_id).load_balancer
     assert (balancer.attempts, balancer.retry_at, stage.lease(balancer_id)) == (0, None, None)
+    assert balancer.provisioning_status == "PENDING_CREATE"
+    with stage.store.read() as tx:
+        assert trees.due(tx, time.time(), rows.now(), 10) == []
+        assert trees.due(tx, time.time(), rows.now() + timedelta(seconds=2), 10) == [balancer_id]
+    # Its first heartbeat wakes the load balancer, whatever the next look's moment.
+    assert stage.another().converge(balancer_id).result is Result.DONE
+    assert [one.id for one in stage.amphorae(balancer_id)] == [amphora.id]
+    assert stage.compute.built == [amphora.id]
+    assert stage.tree(balancer_id).load_balancer.look_at is None
+
+
+def test_a_change_is_noticed_while_an_amphora_boots(stage: Stage) -> None:
+    balancer_id = stage.add(pending_pool)
+    booting = Booting(stage.tools.settings, stage.tools.authority)
+    mine = stage.another("me:1", amphorae=booting)
+    assert mine.converge(balancer_id).result is Result.UNDER_WAY
+    stage.touch(balancer_id)
+    assert stage.tree(balancer_id).load_balancer.look_at is None, "a change is looked at at once"
+    assert stage.another().converge(balancer_id).result is Result.DONE
+    assert [state.generation for _, state in stage.agent.states] == [2]
+
+
+def test_the_end_of_the_worker_does_not_wait_for_an_amphora_that_boots(stage: Stage) -> None:
+    balancer_id = stage.add()
+    stopping = threading.Event()
+    stage.network.during = stopping.set
+    assert stage.another("me:1", stopping=stopping).converge(balancer_id).result is Result.LATER
+    balancer = stage.tree(balancer_id).load_balancer
+    assert (balancer.attempts, balancer.retry_at, stage.lease(balancer_id)) == (0, None, None)
+    (amphora,) = stage.amphorae(balancer_id)
     assert stage.another().converge(balancer_id).result is Result.DONE
     assert [one.id for one in stage.amphorae(balancer_id)] == [amphora.id]
 
@@ -281,13 +340,10 @@ def test_the_end_of_the_worker_does_not_wait_for_an_amphora_that_boots(stage: St
 def test_a_deletion_does_not_wait_for_an_amphora_that_boots(stage: Stage) -> None:
     balancer_id = stage.add()
     booting = Booting(stage.tools.settings, stage.tools.authority)
-
-    def meanwhile() -> None:
-        booting.meanwhile = lambda: None
-        stage.delete(balancer_id)
-
-    booting.meanwhile = meanwhile
-    assert stage.another("me:1", amphorae=booting).converge(balancer_id).result is Result.DONE
+    mine = stage.another("me:1", amphorae=booting)
+    assert mine.converge(balancer_id).result is Result.UNDER_WAY
+    stage.delete(balancer_id)
+    assert mine.converge(balancer_id).result is Result.DONE
     assert stage.tree(balancer_id).load_balancer.provisioning_status == "DELETED"
     assert list(stage.compute.instances()) == []
     assert [port for port in stage.network.ports() if port.owner.startswith("amphora")] == []
@@ -296,12 +352,14 @@ def test_a_deletion_does_not_wait_for_an_amphora_that_boots(stage: Stage) -> Non
 def test_an_instance_that_dies_while_it_boots_is_not_waited_for(stage: Stage) -> None:
     balancer_id = stage.add()
     booting = Booting(stage.tools.settings, stage.tools.authority)
-    booting.meanwhile = lambda: setattr(stage.compute, "dead", True)
-    began = time.monotonic()
-    outcome = stage.another("me:1", amphorae=booting).converge(balancer_id)
-    assert time.monotonic() - began < 5
+    mine = stage.another("me:1", amphorae=booting)
+    assert mine.converge(balancer_id).result is Result.UNDER_WAY
+    stage.compute.dead = True
+    outcome = mine.converge(balancer_id)
     assert outcome.result is Result.FAILED
     assert "gone" in outcome.sentence
+    (amphora,) = stage.amphorae(balancer_id)
+    assert amphora.status is AmphoraStatus.ERROR
 
 
 def test_an_agent_that_never_answers_is_given_up(stage: Stage) -> None:
@@ -309,7 +367,11 @@ def test_an_agent_that_never_answers_is_given_up(stage: Stage) -> None:
     settings = dataclasses.replace(stage.tools.settings, controller_worker=worker)
     balancer_id = stage.add()
     booting = Booting(stage.tools.settings, stage.tools.authority)
-    outcome = stage.another("me:1", amphorae=booting, settings=settings).converge(balancer_id)
+    mine = stage.another("me:1", amphorae=booting, settings=settings)
+    outcome = mine.converge(balancer_id)
+    while outcome.result is Result.UNDER_WAY:
+        time.sleep(0.05)
+        outcome = mine.converge(balancer_id)
     assert outcome.result is Result.FAILED
     assert "not ready within 0.2 s" in outcome.sentence
     assert "nobody answers yet" in outcome.sentence
@@ -317,25 +379,258 @@ def test_an_agent_that_never_answers_is_given_up(stage: Stage) -> None:
     assert amphora.status is AmphoraStatus.ERROR
 
 
+# --- each amphora by itself
+
+
+def kill(stage: Stage, amphora: Amphora) -> None:
+    """As the health manager does it."""
+    stage.store.transact(lambda tx: amphorae.update(tx, amphora.id, status=AmphoraStatus.ERROR))
+    stage.touch(amphora.load_balancer_id)
+
+
+@pytest.mark.parametrize("way", ["fails", "unreachable"])
+def test_a_dead_amphora_that_cannot_be_deleted_keeps_nobody_from_the_vip(stage: Stage, way: str) -> None:
+    balancer_id = stage.add()
+    stage.converger.converge(balancer_id)
+    (dead,) = stage.amphorae(balancer_id)
+    kill(stage, dead)
+    if way == "fails":
+        stage.compute.fails = DriverError("the host is gone")
+    else:
+        stage.compute.answers = Deletion.UNREACHABLE
+    assert stage.converger.converge(balancer_id).result is Result.DONE
+    balancer = stage.tree(balancer_id).load_balancer
+    assert (balancer.provisioning_status, balancer.attempts, balancer.fault) == ("ACTIVE", 0, None)
+    left, new = sorted(stage.amphorae(balancer_id), key=lambda one: one.id != dead.id)
+    assert (left.status, new.status) == (AmphoraStatus.PENDING_DELETE, AmphoraStatus.ALLOCATED)
+    assert stage.network.vip[:2] == [("unplug", dead.vrrp_port_id), ("plug", new.vrrp_port_id)]
+    assert stage.converger.converge(balancer_id).result is Result.IDLE, (
+        "its deletion is not this one's affair"
+    )
+    stage.touch(balancer_id)
+    assert stage.converger.converge(balancer_id).result is Result.DONE
+    assert {one.id for one in stage.amphorae(balancer_id)} == {dead.id, new.id}
+
+
+def test_one_that_cannot_be_fenced_keeps_the_vip_to_itself(stage: Stage) -> None:
+    balancer_id = stage.add()
+    stage.converger.converge(balancer_id)
+    (dead,) = stage.amphorae(balancer_id)
+    kill(stage, dead)
+    stage.compute.fails = DriverError("the host is gone")
+    stage.network.unfenced = DriverError("the network service is away")
+    outcome = stage.converger.converge(balancer_id)
+    assert outcome.result is Result.FAILED
+    assert "the network service is away" in outcome.sentence
+    new = next(one for one in stage.amphorae(balancer_id) if one.id != dead.id)
+    assert new.status is AmphoraStatus.BOOTING, "it is ready, and waits"
+    assert ("plug", new.vrrp_port_id) not in stage.network.vip
+    stage.network.unfenced = None
+    stage.wait_for_retry(balancer_id)
+    assert stage.converger.converge(balancer_id).result is Result.DONE
+    assert len(stage.compute.built) == 2
+
+
+def test_a_left_over_that_cannot_be_deleted_fails_no_change(stage: Stage) -> None:
+    balancer_id = stage.add(pending_pool)
+    stage.converger.converge(balancer_id)
+    left = Amphora(
+        id="a0000000-0000-4000-8000-000000000002", load_balancer_id=balancer_id, compute_id="c",
+        status=AmphoraStatus.ERROR, role="STANDALONE", created_at=rows.now(),
+    )  # fmt: skip
+    stage.store.transact(lambda tx: amphorae.add(tx, left))
+    stage.touch(balancer_id)
+    stage.compute.fails = DriverError("the compute service is away")
+    assert stage.converger.converge(balancer_id).result is Result.DONE
+    balancer = stage.tree(balancer_id).load_balancer
+    assert (balancer.provisioning_status, balancer.retry_at) == ("ACTIVE", None)
+    assert stage.agent.states[-1][1].generation == 2
+
+
+def pair(stage: Stage) -> str:
+    balancer_id = stage.add(pending_pool, topology=Topology.ACTIVE_STANDBY)
+    assert stage.converger.converge(balancer_id).result is Result.DONE
+    return balancer_id
+
+
+@pytest.mark.parametrize("way", ["nothing to build with", "it boots for ever"])
+def test_a_change_reaches_the_survivor_of_a_pair(stage: Stage, way: str) -> None:
+    balancer_id = pair(stage)
+    dead, survivor = stage.amphorae(balancer_id)
+    kill(stage, dead)
+    mine = stage.converger
+    if way == "nothing to build with":
+        stage.compute.full = True
+    else:
+
+        class Slow(Agent):
+            def await_ready(self, amphora: Amphora, timeout: float) -> None:
+                raise Unreachable("nobody answers yet")
+
+        slow = Slow(stage.tools.settings, stage.tools.authority)
+        slow.states = stage.agent.states
+        mine = stage.another("me:1", amphorae=slow)
+    for expected in (3, 4):
+        outcome = mine.converge(balancer_id)
+        assert outcome.result is Result.DONE
+        assert stage.agent.states[-1][0] == survivor.id
+        assert stage.agent.states[-1][1].generation == expected - 1
+        balancer = stage.tree(balancer_id).load_balancer
+        assert (balancer.provisioning_status, balancer.fault) == ("ACTIVE", None)
+        stage.touch(balancer_id)
+    mine.converge(balancer_id)
+    balancer = stage.tree(balancer_id).load_balancer
+    again = balancer.retry_at if way == "nothing to build with" else balancer.look_at
+    assert again is not None, "the other one is still wanted"
+    with stage.store.read() as tx:
+        assert trees.due(tx, time.time(), again + timedelta(seconds=1), 10) == [balancer_id]
+    if way == "nothing to build with":
+        assert "it serves with fewer amphorae: no host has room" in outcome.sentence
+        assert balancer.attempts == 3, "it is tried ever less often"
+    stage.compute.full = False
+    stage.wait_for_retry(balancer_id)
+    assert stage.converger.converge(balancer_id).result is Result.DONE
+    served = [
+        one.status for one in stage.amphorae(balancer_id) if one.status is not AmphoraStatus.PENDING_DELETE
+    ]
+    assert served == [AmphoraStatus.ALLOCATED] * 2
+    balancer = stage.tree(balancer_id).load_balancer
+    assert (balancer.retry_at, balancer.look_at, balancer.attempts) == (None, None, 0)
+
+
+def test_one_of_a_pair_that_does_not_answer_keeps_no_change_from_the_other(stage: Stage) -> None:
+    balancer_id = pair(stage)
+    mute, other = stage.amphorae(balancer_id)
+    apply = stage.agent.apply
+
+    def one_is_mute(amphora: Amphora, state: Any) -> Any:
+        if amphora.id == mute.id:
+            raise Unreachable("nobody answers")
+        return apply(amphora, state)
+
+    stage.agent.apply = one_is_mute  # type: ignore[method-assign]
+    stage.touch(balancer_id)
+    assert stage.converger.converge(balancer_id).result is Result.DONE
+    behind = {one.id: one.applied_generation for one in stage.amphorae(balancer_id)}
+    assert behind == {mute.id: 1, other.id: 2}
+    stage.agent.apply = apply  # type: ignore[method-assign]
+    stage.wait_for_retry(balancer_id)
+    assert stage.converger.converge(balancer_id).result is Result.DONE
+    assert {one.applied_generation for one in stage.amphorae(balancer_id)} == {2}
+
+
+def test_pairs_share_the_threads_of_their_worker(stage: Stage) -> None:
+    balancer_id = pair(stage)
+
+    def threads() -> set[int | None]:
+        return {thread.ident for thread in threading.enumerate() if thread.name.startswith("amphora_")}
+
+    used: set[int] = set()
+    stage.agent.during = lambda: used.add(threading.get_ident())
+    for _ in range(5):
+        stage.touch(balancer_id)
+        assert stage.converger.converge(balancer_id).result is Result.DONE
+    assert used
+    assert used <= threads(), "they are there afterwards, for the next pass"
+    assert len(used) <= 2 * stage.tools.settings.controller_worker.workers
+
+
+def test_a_change_asks_the_network_service_nothing(stage: Stage) -> None:
+    balancer_id = stage.add(pending_pool)
+    stage.converger.converge(balancer_id)
+    stage.network.asked.clear()
+    stage.touch(balancer_id)
+    assert stage.converger.converge(balancer_id).result is Result.DONE
+    assert stage.network.asked == []
+    row = tables.amphora_ports
+    stage.store.transact(lambda tx: tx.execute(sa.delete(row)))  # as an earlier release has left it
+    for expected in (True, False):
+        stage.network.asked.clear()
+        stage.touch(balancer_id)
+        assert stage.converger.converge(balancer_id).result is Result.DONE
+        assert bool(stage.network.asked) is expected, "asked once, and then known"
+
+
+def test_security_groups_are_set_where_they_have_changed(stage: Stage) -> None:
+    balancer_id = stage.add(pending_pool)
+    stage.converger.converge(balancer_id)
+    stage.network.asked.clear()
+    row = tables.load_balancers
+    stage.store.transact(lambda tx: tx.execute(sa.update(row).values(vip_qos_policy_id="gold")))
+    for expected in (["guard_port"], []):
+        stage.touch(balancer_id)
+        assert stage.converger.converge(balancer_id).result is Result.DONE
+        assert stage.network.asked == expected
+        stage.network.asked.clear()
+
+
 # --- deletions
 
 
-def test_a_deletion_that_fails_is_tried_again_until_it_succeeds(stage: Stage) -> None:
-    balancer_id = stage.add(pending_pool)
+def collect(stage: Stage, balancer_id: str) -> list[Amphora]:
+    """As if the next try of all deletions were due; what is left then."""
+    row = tables.amphorae
+    due = sa.update(row).where(row.c.collect_at.is_not(None)).values(collect_at=rows.now())
+    stage.store.transact(lambda tx: tx.execute(due))
+    Collector(stage.tools, 1.0).look()
+    return list(stage.amphorae(balancer_id))
+
+
+def test_a_load_balancer_is_deleted_though_its_amphora_cannot_be_yet(stage: Stage) -> None:
+    balancer_id = stage.add(pending_pool, vip_port_owned=True, vip_port_id="vip")
+    stage.converger.converge(balancer_id)
+    (amphora,) = stage.amphorae(balancer_id)
+    stage.delete(balancer_id)
+    stage.compute.fails = DriverError("the compute service is away")
+    assert stage.converger.converge(balancer_id).result is Result.DONE
+    assert stage.network.vip[-1] == ("unplug", amphora.vrrp_port_id)
+    assert stage.tree(balancer_id).load_balancer.provisioning_status is ProvisioningStatus.DELETED
+    for attempts in (2, 3):
+        (left,) = collect(stage, balancer_id)
+        assert (left.status, left.collect_attempts) == (AmphoraStatus.PENDING_DELETE, attempts)
+        assert left.collect_at is not None
+        assert left.collect_at > rows.now()
+    stage.compute.fails, stage.compute.answers = None, Deletion.UNDER_WAY
+    assert len(collect(stage, balancer_id)) == 1
+    stage.compute.answers = Deletion.GONE
+    assert collect(stage, balancer_id) == []
+    assert list(stage.compute.instances()) == []
+    assert [port for port in stage.network.ports() if port.owner.startswith("amphora")] == []
+
+
+def test_two_workers_do_not_delete_the_same_amphora(stage: Stage) -> None:
+    balancer_id = stage.add()
+    stage.converger.converge(balancer_id)
+    stage.delete(balancer_id)
+    stage.compute.answers = Deletion.UNDER_WAY
+    stage.converger.converge(balancer_id)
+    row = tables.amphorae
+    stage.store.transact(lambda tx: tx.execute(sa.update(row).values(collect_at=rows.now())))
+    hold = timedelta(minutes=1)
+    first = stage.store.transact(lambda tx: collection.claim(tx, rows.now(), hold, 5))
+    second = stage.store.transact(lambda tx: collection.claim(tx, rows.now(), hold, 5))
+    assert (len(first), len(second)) == (1, 0)
+
+
+def test_a_vip_that_cannot_be_taken_from_its_amphora_is_not_released(stage: Stage) -> None:
+    port = stage.network.create_port(stage.network.lb_network_id, name="vip", owner="somebody")
+    balancer_id = stage.add(vip_port_owned=True, vip_port_id=port.id)
     stage.converger.converge(balancer_id)
     stage.delete(balancer_id)
     stage.compute.fails = DriverError("the compute service is away")
-    for attempt in range(1, 5):
+    stage.network.unfenced = DriverError("the network service is away")
+    for attempt in range(1, 4):
         assert stage.converger.converge(balancer_id).result is Result.FAILED
         balancer = stage.tree(balancer_id).load_balancer
         assert balancer.provisioning_status is ProvisioningStatus.PENDING_DELETE
         assert balancer.attempts == attempt
+        assert port.id in {one.id for one in stage.network.ports()}
         stage.wait_for_retry(balancer_id)
         with stage.store.read() as tx:
             assert trees.due(tx, time.time(), rows.now(), 10) == [balancer_id]
-    stage.compute.fails = None
+    stage.network.unfenced = None
     assert stage.converger.converge(balancer_id).result is Result.DONE
-    assert stage.tree(balancer_id).load_balancer.provisioning_status is ProvisioningStatus.DELETED
+    assert port.id not in {one.id for one in stage.network.ports()}
 
 
 @pytest.mark.parametrize("owned", [True, False])

@@ -203,7 +203,7 @@ class Housekeeping:
         return ended, freed
 
 
-def _removed(what: str, remove: Callable[[str], None], key: str) -> bool:
+def _removed(what: str, remove: Callable[[str], object], key: str) -> bool:
     """Remove an orphan; False when that failed, which must not keep the others alive."""
     try:
         remove(key)

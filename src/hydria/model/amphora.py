@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from datetime import datetime
+from enum import StrEnum
 from typing import Annotated, ClassVar
 
 from hydria.model import kinds
@@ -16,6 +18,8 @@ class Amphora(Declared, frozen=True, kw_only=True):
     ``applied_generation`` is the last generation that its agent has confirmed. ``vrrp_ip`` and
     ``vrrp_port_id`` are its own address and port on the VIP network, ``ha_ip`` and ``ha_port_id`` the VIP.
     ``failover_requested``: somebody wants another one in its place, until when it serves.
+    ``collect_at``: it is fenced, and its deletion is tried next then. ``collect_attempts``: how often
+    that has failed.
     """
 
     root: ClassVar[str] = "amphora"
@@ -48,5 +52,55 @@ class Amphora(Declared, frozen=True, kw_only=True):
     failover_requested: Annotated[
         bool, internal(kinds.Boolean(), shown=False, listed=False, default=False)
     ] = False
+    collect_at: Annotated[datetime | None, internal(kinds.Time(), shown=False, listed=False)] = None
+    collect_attempts: Annotated[
+        int, internal(kinds.Integer(0, 2**31), shown=False, listed=False, default=0)
+    ] = 0
     created_at: Annotated[datetime, internal(kinds.Time())]
     updated_at: Annotated[datetime | None, internal(kinds.Time())] = None
+
+
+class Purpose(StrEnum):
+    """What an amphora has a port for."""
+
+    LB = "lb"
+    VIP = "vip"
+
+
+@dataclass(frozen=True, slots=True)
+class PortAddress:
+    """An address of an amphora's port: with its prefix length (``10.0.0.5/24``), and its subnet's gateway.
+
+    gateway: "" for none.
+    """
+
+    address: str
+    gateway: str = ""
+
+    @property
+    def host(self) -> str:
+        """Without the prefix length."""
+        return self.address.partition("/")[0]
+
+    @property
+    def version(self) -> int:
+        """4 or 6."""
+        return 6 if ":" in self.address else 4
+
+
+@dataclass(frozen=True, slots=True)
+class AmphoraPort:
+    """What the network service said of an amphora's port when it was made, so that nobody has to ask again.
+
+    mtu: bytes. security: which groups and policy it was last given, in the words of
+    :func:`hydria.worker.ports.security`; None before the first time.
+    """
+
+    id: str
+    amphora_id: str
+    purpose: Purpose
+    network_id: str
+    mac: str
+    mtu: int
+    addresses: tuple[PortAddress, ...]
+    security: str | None = None

@@ -145,6 +145,7 @@ l7rules = _table(L7Rule)
 limit_policies = _listed_table(RateLimitPolicy)
 limit_rules = _table(RateLimitRule)
 amphorae = _table(Amphora)
+sa.Index(None, amphorae.c.collect_at)
 quotas = _table(Quota)
 
 # What is locked while a project's objects are compared with its quotas. Projects without a row of quotas have
@@ -211,6 +212,27 @@ amphora_health = sa.Table(
     sa.Column("seen", sa.Double, nullable=False),
     sa.Column("epoch", sa.BigInteger, nullable=False, default=0),
     sa.Column("sequence", sa.BigInteger, nullable=False, default=0),
+    **_OPTIONS,
+)
+
+# What plugging an amphora found out; addresses is JSON.
+amphora_ports = sa.Table(
+    "amphora_ports",
+    metadata,
+    sa.Column("id", sa.String(36), primary_key=True),
+    sa.Column(
+        "amphora_id",
+        sa.String(36),
+        sa.ForeignKey("amphorae.id", ondelete="CASCADE"),
+        nullable=False,
+        index=True,
+    ),
+    sa.Column("purpose", sa.String(8), nullable=False),
+    sa.Column("network_id", sa.String(36), nullable=False),
+    sa.Column("mac", sa.String(32), nullable=False),
+    sa.Column("mtu", sa.BigInteger, nullable=False),
+    sa.Column("addresses", JSON_TEXT, nullable=False),
+    sa.Column("security", JSON_TEXT, nullable=True),
     **_OPTIONS,
 )
 

@@ -217,11 +217,19 @@ def mark_applied(
     tx.execute(_applied_balancer(), applied | {"attempt": attempts, "again": retry_at, "look": look_at})
 
 
-def mark_unchanged(tx: sa.Connection, tree: Tree) -> None:
+def mark_unchanged(
+    tx: sa.Connection, tree: Tree, *, retry_at: datetime | None = None, look_at: datetime | None = None
+) -> None:
     """Record that what is wanted was applied before; what was said of the objects then stays as it is."""
     balancer = tree.load_balancer
     done = {"balancer": balancer.id, "until": balancer.generation, "moment": rows.now()}
-    tx.execute(_applied_balancer(), done | {"attempt": 0, "again": None, "look": None})
+    attempts = 0 if retry_at is None else balancer.attempts + 1
+    tx.execute(_applied_balancer(), done | {"attempt": attempts, "again": retry_at, "look": look_at})
+
+
+def mark_under_way(tx: sa.Connection, load_balancer_id: str, look_at: datetime) -> None:
+    """Record when to look again at what takes its time; nothing has failed."""
+    rows.update_one(tx, LoadBalancer, load_balancer_id, {"look_at": look_at})
 
 
 @cache

@@ -18,7 +18,8 @@ T = TypeVar("T")
 class FakeNetwork:
     """A network driver. ``default_vip_subnet_id``: set it for the embedded shape; ``sriov``: for SR-IOV.
 
-    security_groups, qos_policies: the ids there are; no QoS at all without policies. guarded: port id -> the
+    security_groups, qos_policies: the ids there are; no QoS at all without policies. plugged: port id ->
+    the VIP's addresses that it may have. guarded: port id -> the
     groups and the policy that it was given. private: id -> the project that alone may see it.
     """
 
@@ -30,6 +31,7 @@ class FakeNetwork:
         self.sriov = False
         self.security_groups: set[str] = set()
         self.qos_policies: set[str] = set()
+        self.plugged: dict[str, frozenset[str]] = {}
         self.guarded: dict[str, tuple[tuple[str, ...], str]] = {}
         self.private: dict[str, str] = {}
         self._viewer: Viewer | None = None
@@ -141,10 +143,19 @@ class FakeNetwork:
         with self._guard:
             self._ports.pop(port_id, None)
 
-    def ports(self) -> Iterable[Port]:
-        """All ports."""
+    def ports(self, owner: str = "") -> Iterable[Port]:
+        """All ports, or an owner's."""
         with self._guard:
-            return list(self._ports.values())
+            return [port for port in self._ports.values() if owner in ("", port.owner)]
+
+    def plug_vip(self, port_id: str, addresses: Iterable[str]) -> None:
+        """Remember who has the VIP."""
+        self.port(port_id)
+        self.plugged[port_id] = self.plugged.get(port_id, frozenset()) | frozenset(addresses)
+
+    def unplug_vip(self, port_id: str, addresses: Iterable[str]) -> None:
+        """Forget that somebody had the VIP."""
+        self.plugged[port_id] = self.plugged.get(port_id, frozenset()) - frozenset(addresses)
 
     def closed_to_members(self) -> Iterable[str]:
         """None."""

@@ -5,10 +5,11 @@ from __future__ import annotations
 import dataclasses
 import logging
 import time
+from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from datetime import timedelta
 from enum import StrEnum
-from typing import Any
 
 import msgspec
 import sqlalchemy as sa
@@ -17,18 +18,21 @@ from taskflow.exceptions import WrappedFailure
 from taskflow.patterns import linear_flow
 
 from hydria.model import faults
-from hydria.model.errors import Busy, HydriaError, Outdated, Refused, Unavailable
+from hydria.model.errors import Busy, DriverError, HydriaError, Outdated, Refused, Unavailable
 from hydria.model.load_balancer import LoadBalancer
 from hydria.model.statuses import ProvisioningStatus
 from hydria.model.tree import Tree
 from hydria.planner import convergence
-from hydria.planner.convergence import Kind, Plan
+from hydria.planner.convergence import Build, Configure, Kind, Plan
 from hydria.store import changes, events, leases, rows, trees
 from hydria.store.events import What
 from hydria.store.leases import Lease
 from hydria.worker import flows
 from hydria.worker.findings import Findings
 from hydria.worker.leasekeeper import LeaseKeeper
+from hydria.worker.outcomes import Outcomes
+from hydria.worker.steps.serve import Activate as Activated
+from hydria.worker.steps.serve import Configure as Configured
 from hydria.worker.steps.step import Step
 from hydria.worker.tools import Interrupted, Notes, Tools, Write
 from hydria.worker.unkept import Unkept
@@ -51,6 +55,7 @@ class Result(StrEnum):
     IDLE = "idle"
     AGAIN = "again"
     LATER = "later"
+    UNDER_WAY = "under way"
     FAILED = "failed"
     ELSEWHERE = "elsewhere"
 
@@ -71,6 +76,7 @@ class Converger:
         self._owner = owner
         self._keeper = keeper
         self._settings = tools.settings.controller_worker
+        self._executor = ThreadPoolExecutor(2 * self._settings.workers, thread_name_prefix="amphora")
 
     def warm_up(self) -> None:
         """Have ready what the first create would wait for longer than for all else."""
@@ -118,19 +124,33 @@ class Converger:
             self._release(lease)
             return Outcome(Result.LATER, f"its next try is due in {wait:.0f} s")
         plan = convergence.plan(tree, amphorae)
-        tools = dataclasses.replace(self._tools, lease=lease, notes=Notes(), findings=Findings())
+        tools = dataclasses.replace(
+            self._tools, lease=lease, notes=Notes(), findings=Findings(), outcomes=Outcomes()
+        )
         try:
             self._run(plan, tree, tools)
         except Interrupted as interruption:
             return self._interrupted(lease, tools, plan, interruption)
-        except Exception as error:  # noqa: BLE001  (whatever fails, the load balancer must say so)
+        except Exception as error:
+            if not isinstance(error, HydriaError):
+                LOG.exception("Load balancer %s: %s failed unexpectedly", tree.load_balancer.id, plan.kind)
             return self._failed(lease, tools, tree, plan, error)
+        errors = tools.outcomes.errors
+        if plan.condition:
+            errors.append(DriverError(plan.condition))
+        if not _is_served(plan, tools.outcomes):
+            if errors:
+                return self._failed(lease, tools, tree, plan, _most_telling(errors))
+            if tools.outcomes.look_again is not None:
+                return self._under_way(lease, tools, tree, plan)
         finished = tools.transact(
-            lambda tx, notes: self._record(tx, notes, lease, tree, plan, tools.findings)
+            lambda tx, notes: self._record(tx, notes, lease, tree, plan, tools, failed=bool(errors))
         )
         took = (time.monotonic() - started) * 1000
         sentence = f"{plan.kind}{_origin(tree.load_balancer)} in {took:.0f} ms, because {plan.reason}"
         sentence += _unserved(tools.findings)
+        if errors:
+            sentence += f"; it serves with fewer amphorae: {faults.for_operator(_most_telling(errors))}"
         if not finished:
             return Outcome(Result.AGAIN, f"{sentence}; it has changed meanwhile")
         return Outcome(Result.IDLE if plan.kind is Kind.NOTHING else Result.DONE, sentence)
@@ -143,8 +163,7 @@ class Converger:
         # No try is ever put off for longer: it is the clock that was put back.
         return wait if wait <= self._settings.retry_max + 1 else 0.0
 
-    @staticmethod
-    def _run(plan: Plan, tree: Tree, tools: Tools) -> None:
+    def _run(self, plan: Plan, tree: Tree, tools: Tools) -> None:
         flow = flows.build(plan, tree.desired(), tools)
         if not len(flow):
             return
@@ -153,37 +172,68 @@ class Converger:
         if not more and isinstance(first, Step) and first.stands_alone:
             first.execute()
             return
-        # Threads pay where there is more than one amphora to wait for: TaskFlow takes a second to end them.
-        kind = "parallel" if len(plan.build) + len(plan.configure) > 1 else "serial"
+        several = len(plan.of(Build)) + len(plan.of(Configure)) > 1
+        # One executor for all passes: TaskFlow takes a second to end one of its own.
+        kind = {"engine": "parallel", "executor": self._executor} if several else {"engine": "serial"}
         try:
-            engines.run(flow, engine=kind, backend=_UNKEPT)
-        except WrappedFailure as several:
-            raise _most_telling(several) from several
+            engines.run(flow, backend=_UNKEPT, **kind)
+        except WrappedFailure as failures:
+            raise _first(failures) from failures
 
     def _record(
-        self, tx: sa.Connection, notes: Write, lease: Lease, tree: Tree, plan: Plan, findings: Findings
+        self,
+        tx: sa.Connection,
+        notes: Write,
+        lease: Lease,
+        tree: Tree,
+        plan: Plan,
+        tools: Tools,
+        *,
+        failed: bool,
     ) -> bool:
-        """Write down what the pass achieved; True, and the lease given back, when nothing newer is wanted."""
-        generation = tree.load_balancer.generation
+        """Write down what the pass achieved; True, and the lease given back, when nothing newer is wanted.
+
+        failed: the load balancer is served, but something has failed that is to be tried again.
+        """
+        generation, findings = tree.load_balancer.generation, tools.findings
         wanted = trees.lock_generation(tx, tree.load_balancer.id)
         finished = plan.kind is Kind.DELETE or wanted == generation
         leases.confirm(tx, lease, release=finished)
         notes(tx)
         if plan.kind is Kind.DELETE:
             trees.mark_deleted(tx, tree, rows.now())
-        elif findings.faults is None:
-            trees.mark_unchanged(tx, tree)
+            return finished
+        retry_at = look_at = None
+        if failed or findings.passing:
+            retry_at = rows.now() + timedelta(seconds=self._delay(tree.load_balancer.attempts + 1))
+        if tools.outcomes.look_again is not None:
+            look_at = rows.now() + timedelta(seconds=tools.outcomes.look_again)
+        if findings.faults is None:
+            trees.mark_unchanged(tx, tree, retry_at=retry_at, look_at=look_at)
         else:
-            retry_at = None
-            if findings.passing:
-                delay = self._delay(tree.load_balancer.attempts + 1)
-                retry_at = rows.now() + timedelta(seconds=delay)
-            trees.mark_applied(tx, tree, generation, findings.faults, retry_at=retry_at)
-            if plan.kind is Kind.REPLACE:
+            trees.mark_applied(tx, tree, generation, findings.faults, retry_at=retry_at, look_at=look_at)
+            if plan.kind is Kind.REPLACE and look_at is None and not failed:
                 events.note(tx, tree.load_balancer, What.FAILOVER_END)
             if findings.versions not in (None, tree.load_balancer.secret_versions):
                 trees.note_secrets(tx, tree.load_balancer.id, findings.versions or "")
         return finished
+
+    def _under_way(self, lease: Lease, tools: Tools, tree: Tree, plan: Plan) -> Outcome:
+        """Give the lease back while something boots; whoever comes next goes on with it."""
+        balancer, wait = tree.load_balancer, tools.outcomes.look_again or 0.0
+
+        def record(tx: sa.Connection, notes: Write) -> bool:
+            finished = trees.lock_generation(tx, balancer.id) == balancer.generation
+            leases.confirm(tx, lease, release=finished)
+            notes(tx)
+            if finished:
+                trees.mark_under_way(tx, balancer.id, rows.now() + timedelta(seconds=wait))
+            return finished
+
+        sentence = f"{plan.kind}{_origin(balancer)} is under way, because {plan.reason}"
+        if tools.transact(record):
+            return Outcome(Result.UNDER_WAY, f"{sentence}; the next look is in {wait:.1f} s")
+        return Outcome(Result.AGAIN, f"{sentence}; it has changed meanwhile")
 
     def _delay(self, attempts: int) -> float:
         return convergence.retry_delay(attempts, self._settings.retry_initial, self._settings.retry_max)
@@ -194,8 +244,6 @@ class Converger:
         delay = self._delay(attempts)
         fault = faults.for_operator(error)
         show = isinstance(error, Refused) or attempts >= _PATIENCE
-        if not isinstance(error, HydriaError):
-            LOG.error("Load balancer %s: %s failed unexpectedly", balancer.id, plan.kind, exc_info=error)
 
         def record(tx: sa.Connection, notes: Write) -> bool:
             """Whether to go on at once, since what is wanted now is something else than what has failed."""
@@ -257,7 +305,28 @@ def _overtake(tx: sa.Connection, balancer: LoadBalancer, error: BaseException) -
     return True
 
 
-def _most_telling(several: Any) -> BaseException:
+def _is_served(plan: Plan, outcomes: Outcomes) -> bool:
+    """Whether the users' changes are served, whatever became of the other amphorae.
+
+    Not while somebody waits for an amphora to be replaced that serves.
+    """
+    if plan.kind is Kind.DELETE:
+        return not outcomes.errors
+    if plan.replaces_serving:
+        return not outcomes.errors and outcomes.look_again is None
+    configured = {action.amphora.id for action in plan.of(Configure)}
+    serving = [
+        one for one in plan.serving if one.id not in configured or outcomes.done(Configured.named(one.id))
+    ]
+    return bool(serving) or outcomes.any_done(Activated)
+
+
+def _most_telling(errors: Sequence[BaseException]) -> BaseException:
     """Of several failures, the one that the owner can do something about."""
-    errors: list[BaseException] = [found.exception for found in several if found.exception is not None]
-    return next((error for error in errors if isinstance(error, Refused)), errors[0] if errors else several)
+    return next((error for error in errors if isinstance(error, Refused)), errors[0])
+
+
+def _first(failures: WrappedFailure) -> BaseException:
+    """Of what several steps raised, which all end the pass."""
+    errors: list[BaseException] = [found.exception for found in failures if found.exception is not None]
+    return errors[0] if errors else failures

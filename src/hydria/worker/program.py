@@ -12,6 +12,7 @@ from hydria.messages import Wakeups
 from hydria.model.errors import HydriaError, Unavailable
 from hydria.processes import has_died
 from hydria.store import leases, rows, trees
+from hydria.worker.collector import Collector
 from hydria.worker.converger import Converger, Outcome, Result
 from hydria.worker.leasekeeper import LeaseKeeper
 from hydria.worker.tools import Tools
@@ -32,6 +33,7 @@ class Worker:
         self._owner = settings.controller_name
         self._keeper = LeaseKeeper(tools.store, settings.controller_worker.lease_seconds)
         self._converger = Converger(tools, self._owner, self._keeper)
+        self._collector = Collector(tools, settings.controller_worker.poll_interval)
         self._threads = ThreadPoolExecutor(settings.controller_worker.workers, thread_name_prefix="converge")
         self._waiting: set[str] = set()
         self._lock = threading.Lock()
@@ -49,13 +51,15 @@ class Worker:
         self._threads.submit(self._converger.warm_up)
         self._wakeups.listen(self.submit)
         self._looker.start()
+        self._collector.start()
 
     def stop(self) -> None:
         """Take on nothing new, and finish what is running: as long as an agent may take to answer, at most.
 
-        Passes that wait for an amphora to boot are left to other workers.
+        What boots meanwhile is left to other workers.
         """
         self._stopped.set()
+        self._collector.stop()
         self._threads.shutdown(wait=True, cancel_futures=True)
         self._keeper.stop()
 

@@ -21,6 +21,7 @@ from hydria.settings import Settings
 from hydria.store import Store, leases
 from hydria.store.leases import Lease
 from hydria.worker.findings import Findings
+from hydria.worker.outcomes import Outcomes
 
 T = TypeVar("T")
 Write = Callable[[sa.Connection], object]
@@ -69,6 +70,7 @@ class Tools:
     controllers: ``host:port`` of the health managers. heartbeat_key: the deployment's secret.
     stopping: set when the worker is to end. lease: what every write of the pass is subject to.
     notes: what the pass has still to write. findings: what of the load balancer it could not serve.
+    outcomes: what became of its steps.
     """
 
     settings: Settings
@@ -85,6 +87,7 @@ class Tools:
     lease: Lease | None = None
     notes: Notes = field(default_factory=Notes)
     findings: Findings = field(default_factory=Findings)
+    outcomes: Outcomes = field(default_factory=Outcomes)
 
     def write(self, work: Callable[[sa.Connection], T]) -> T:
         """Run ``work`` in a transaction; Busy, and nothing written, when the lease is not ours any more."""

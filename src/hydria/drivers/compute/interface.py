@@ -20,6 +20,18 @@ class ComputeStatus(StrEnum):
     ERROR = "ERROR"
 
 
+class Deletion(StrEnum):
+    """What became of the order to delete an instance.
+
+    UNDER_WAY: the service has accepted it. UNREACHABLE: nobody who could do it answers. Both are to be asked
+    again until the instance is GONE.
+    """
+
+    GONE = "GONE"
+    UNDER_WAY = "UNDER_WAY"
+    UNREACHABLE = "UNREACHABLE"
+
+
 @dataclass(frozen=True, slots=True)
 class Attachment:
     """A port to be plugged, with the prefix lengths and MTU that its addresses need in the guest."""
@@ -43,12 +55,13 @@ class Selection:
 class AmphoraSpec:
     """An amphora to be built.
 
-    name: unique; building again under a name that exists returns that instance.
+    name: unique; ordering again under a name that exists returns that instance.
     lb_network: its port on the LB network. attachments: its other ports (the VIP network).
     boot: the agent's settings; the driver sets the user that its unprivileged part runs as.
     files: the rest of the boot directory (wire/boot.py), file name -> content; secrets among them.
     selection: what kind of instance, and where.
-    vips: the load balancer's addresses, which it may have besides those of its ports.
+    vips: the load balancer's addresses, where the amphora has them from the start and nobody else does;
+    they are plugged later otherwise (``NetworkDriver.plug_vip``).
     """
 
     name: str
@@ -64,42 +77,50 @@ class AmphoraSpec:
 
 @dataclass(frozen=True, slots=True)
 class Instance:
-    """A built amphora. name: the one it was built under. fault: why it is in ERROR."""
+    """An ordered amphora.
+
+    name: the one it was ordered under. fault: why it is in ERROR.
+    ready_within: seconds in which its agent answers, where that is worth waiting for; 0: it boots for longer.
+    """
 
     compute_id: str
     name: str
     status: ComputeStatus
     lb_network_ip: str = ""
     fault: str = ""
+    ready_within: float = 0.0
 
 
 class ComputeDriver(Protocol):
     """A compute service.
 
-    ``build`` and ``delete`` are idempotent and may take as long as the service needs to accept the order;
-    ``get`` answers within seconds and tells when the instance runs. They raise DriverError with the
-    service's own reason. ``instances`` lists what Hydria ever built here, for the search for orphans.
-    ``refusal`` may be called by any program, also one that could not build anything. ``prepare`` is called by
-    one that is going to build, once.
+    ``order``, ``find``, ``get`` and ``delete`` answer within seconds, however long a boot takes,
+    and may be called again at any time. They raise DriverError with the service's own reason.
     """
 
     def prepare(self) -> None:
-        """Have ready what the first build would wait for; it need not succeed, as builds do without."""
+        """Have ready what the first order would wait for. Called once, by a program that is going to order.
+
+        It need not succeed: orders do without.
+        """
 
     def refusal(self, selection: Selection) -> str:
-        """Why no instance can be had so, as a sentence; "" when one can."""
+        """The reason why no instance can be had so, as a sentence; "" when one can. For any program."""
 
-    def build(self, spec: AmphoraSpec) -> Instance:
-        """Order an amphora."""
+    def order(self, spec: AmphoraSpec) -> Instance:
+        """Order an amphora, or return the one of that name; it may still be BUILDING."""
+
+    def find(self, name: str) -> Instance | None:
+        """The instance that was ordered under this name; None when there is none."""
 
     def get(self, compute_id: str) -> Instance | None:
         """Look up an instance; None when it is gone."""
 
-    def delete(self, compute_id: str) -> None:
-        """End an instance and remove all of it; nothing happens when it is gone."""
+    def delete(self, compute_id: str) -> Deletion:
+        """Have an instance ended, and all of it removed; GONE also when it was never there."""
 
     def instances(self) -> Iterable[Instance]:
-        """Every instance of this deployment."""
+        """Every instance of this deployment, for the search for orphans."""
 
     def cleanup(self) -> None:
         """End and remove every instance of this deployment."""

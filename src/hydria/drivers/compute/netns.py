@@ -21,7 +21,14 @@ from functools import cached_property
 from hydria.drivers import state_dir
 from hydria.drivers.compute import cgroups, launch, namespaces, sizes, user_ids
 from hydria.drivers.compute.cgroups import ControlGroups
-from hydria.drivers.compute.interface import AmphoraSpec, Attachment, ComputeStatus, Instance, Selection
+from hydria.drivers.compute.interface import (
+    AmphoraSpec,
+    Attachment,
+    ComputeStatus,
+    Deletion,
+    Instance,
+    Selection,
+)
 from hydria.drivers.compute.order import Order, Room
 from hydria.drivers.compute.records import Record, Records
 from hydria.drivers.netlink import Netlink
@@ -32,6 +39,7 @@ from hydria.settings import Settings
 _log = logging.getLogger(__name__)
 _ID_LENGTH = 8
 _LINK_SECONDS = 2.0
+_READY_SECONDS = 5.0  # on a busy host; a tenth of a second otherwise
 
 
 class NetnsComputeDriver:
@@ -59,8 +67,8 @@ class NetnsComputeDriver:
             return f"amp_image_tag '{selection.image_tag}': amphorae on this host are made from no image."
         return sizes.refusal(self._settings.netns, selection.flavor)
 
-    def build(self, spec: AmphoraSpec) -> Instance:
-        """Build an amphora, or return it when it runs; what an earlier attempt has left goes first."""
+    def order(self, spec: AmphoraSpec) -> Instance:
+        """Build an amphora at once, or return it when it runs. What an earlier attempt left goes first."""
         name = self._name(spec.amphora_id)
         with self._exclusive(name):
             for other in self._amphorae(name):
@@ -76,7 +84,7 @@ class NetnsComputeDriver:
                 self._remove(name)
                 raise DriverError(f"Cannot build amphora {spec.amphora_id} on this host: {error}") from error
             address = spec.lb_network.port.addresses[0].address
-            return Instance(name, spec.name, ComputeStatus.RUNNING, address)
+            return Instance(name, spec.name, ComputeStatus.RUNNING, address, ready_within=_READY_SECONDS)
 
     def get(self, compute_id: str) -> Instance | None:
         """Look up an amphora."""
@@ -84,11 +92,22 @@ class NetnsComputeDriver:
             return None
         return self._find(compute_id, _inhabitants(compute_id))
 
-    def delete(self, compute_id: str) -> None:
+    def find(self, name: str) -> Instance | None:
+        """Look up an amphora by its name."""
+        if state_dir.existing_instance_id(self._root) is None:
+            return None
+        for amphora_id in self._records.all():
+            record = self._records.read(amphora_id)
+            if record and record.name == name:
+                return self.get(self._name(amphora_id))
+        return None
+
+    def delete(self, compute_id: str) -> Deletion:
         """End an amphora and remove all of it."""
         if compute_id.startswith(self._prefix):
             with self._exclusive(compute_id):
                 self._remove(compute_id)
+        return Deletion.GONE
 
     def instances(self) -> Iterable[Instance]:
         """Every amphora of this deployment, and whatever is left of any."""
@@ -227,7 +246,7 @@ class NetnsComputeDriver:
         record = self._records.read(amphora_id) if amphora_id else None
         title, address = (record.name, record.lb_network_ip) if record else ("", "")
         if where in inhabitants:
-            return Instance(name, title, ComputeStatus.RUNNING, address)
+            return Instance(name, title, ComputeStatus.RUNNING, address, ready_within=_READY_SECONDS)
         fault = (self._records.last_words(amphora_id) if amphora_id else "") or "nothing in its log"
         return Instance(name, title, ComputeStatus.STOPPED, address, f"No process runs in it: {fault}")
 

@@ -10,7 +10,7 @@ import threading
 import uuid
 from collections.abc import Iterable
 
-from hydria.drivers.compute.interface import AmphoraSpec, ComputeStatus, Instance, Selection
+from hydria.drivers.compute.interface import AmphoraSpec, ComputeStatus, Deletion, Instance, Selection
 from hydria.settings import Settings
 
 _NAMESPACE = uuid.UUID("8e0c7a52-5b1f-4a57-9c2b-6f6a2d3c4b18")
@@ -32,7 +32,7 @@ class NoopComputeDriver:
         """Nothing is refused."""
         return ""
 
-    def build(self, spec: AmphoraSpec) -> Instance:
+    def order(self, spec: AmphoraSpec) -> Instance:
         """Remember an instance."""
         address = spec.lb_network.port.addresses[0].address
         compute_id = str(uuid.uuid5(_NAMESPACE, spec.name))
@@ -49,13 +49,19 @@ class NoopComputeDriver:
             found = self._instances.get(compute_id)
         return found or Instance(compute_id, "", ComputeStatus.RUNNING)
 
-    def delete(self, compute_id: str) -> None:
+    def find(self, name: str) -> Instance | None:
+        """The instance of that name, if it was ordered in this process."""
+        with self._guard:
+            return self._instances.get(str(uuid.uuid5(_NAMESPACE, name)))
+
+    def delete(self, compute_id: str) -> Deletion:
         """Forget an instance."""
         with self._guard:
             self._instances.pop(compute_id, None)
             self._deleted[compute_id] = None
             if len(self._deleted) > _REMEMBERED:
                 del self._deleted[next(iter(self._deleted))]
+        return Deletion.GONE
 
     def instances(self) -> Iterable[Instance]:
         """The instances that were ordered in this process."""

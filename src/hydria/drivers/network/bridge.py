@@ -220,9 +220,21 @@ class BridgeNetworkDriver:
         """Remove a port."""
         self._registry.delete(port_id)
 
-    def ports(self) -> Iterable[Port]:
-        """Every port; frees addresses that killed programs have left claimed."""
-        return self._registry.all()
+    def ports(self, owner: str = "") -> Iterable[Port]:
+        """Every port, or an owner's; frees addresses that killed programs have left claimed."""
+        return [port for port in self._registry.all() if owner in ("", port.owner)]
+
+    def plug_vip(self, port_id: str, addresses: Iterable[str]) -> None:
+        """Have the packet filter let these addresses through, besides the port's own."""
+        link = addressing.link_name(self.port(port_id).id)
+        guards.allow(firewall.PREFIX + self._instance, self._root, link, addresses)
+
+    def unplug_vip(self, port_id: str, addresses: Iterable[str]) -> None:
+        """Have the packet filter drop what the port sends from these addresses."""
+        link = addressing.link_name(port_id)
+        if not guards.deny(firewall.PREFIX + self._instance, self._root, link, addresses):
+            # The amphora is of an earlier version, whose port nothing holds to its addresses.
+            self._netlink.delete(link)
 
     def closed_to_members(self) -> Iterable[str]:
         """The LB network, and this host's addresses but those that are there for members."""

@@ -13,7 +13,7 @@ from __future__ import annotations
 
 import ipaddress
 import json
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -78,6 +78,38 @@ def admit(table: str, root: Path, name: str, ports: Ports) -> None:
         kept = {link: [mac, list(addresses)] for link, (mac, addresses) in ports.items()}
         state_dir.replace(directory / f"{name}.json", json.dumps(kept).encode(), mode=0o644)
         firewall.apply("\n".join(_elements("add", table, ports)) + "\n")
+
+
+def allow(table: str, root: Path, link: str, addresses: Iterable[str]) -> None:
+    """From now on a port may send from these addresses, too; one that is not guarded may already."""
+    with _exclusive(root) as directory:
+        _change(table, directory, link, lambda own: [*own, *(each for each in addresses if each not in own)])
+
+
+def deny(table: str, root: Path, link: str, addresses: Iterable[str]) -> bool:
+    """From now on a port does not send from these addresses; False when the port is not guarded."""
+    gone = set(addresses)
+    with _exclusive(root) as directory:
+        return _change(table, directory, link, lambda own: [each for each in own if each not in gone])
+
+
+def _change(table: str, directory: Path, link: str, change: Callable[[list[str]], list[str]]) -> bool:
+    """Change the addresses of a port, on disk before in the packet filter; False when it is not known."""
+    for path in directory.glob("*.json"):
+        ports = dict(_read(path))
+        if link not in ports:
+            continue
+        mac, before = ports[link][0], list(ports[link][1])
+        after = change(before)
+        if after != before:
+            ports[link] = mac, after
+            state_dir.replace(path, json.dumps(ports).encode(), mode=0o644)
+            # Added first, since what is not there cannot be deleted; then all that is right, in one step.
+            old, new = {link: (mac, before)}, {link: (mac, after)}
+            lines = [*_elements("add", table, old), *_elements("delete", table, old)]
+            firewall.apply("\n".join([*lines, *_elements("add", table, new)]) + "\n")
+        return True
+    return False
 
 
 def forget(table: str, root: Path, name: str) -> None:

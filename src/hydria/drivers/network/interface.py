@@ -95,6 +95,9 @@ class NetworkDriver(Protocol):
     ``subnet``, ``network``, ``port``, ``security_group``, ``qos_policy`` raise NotFound. A service without
     security groups, or without QoS, knows none of them.
 
+    ``plug_vip`` and ``unplug_vip`` decide which amphora has the VIP. The amphora itself is not asked, so a
+    dead one can be fenced whose instance cannot be deleted.
+
     Making and removing are idempotent: ``create_port`` with a name that exists returns that port,
     ``delete_port`` of a port that is gone does nothing. They raise Conflict when an address is taken,
     Unavailable when none is left or the service does not answer.
@@ -163,8 +166,20 @@ class NetworkDriver(Protocol):
     def delete_port(self, port_id: str) -> None:
         """Remove a port; its addresses are free again."""
 
-    def ports(self) -> Iterable[Port]:
-        """Every port that Hydria made, for the search for orphans."""
+    def ports(self, owner: str = "") -> Iterable[Port]:
+        """The ports that Hydria made for an owner; every one for "", which is the search for orphans."""
+
+    def plug_vip(self, port_id: str, addresses: Iterable[str]) -> None:
+        """Let an amphora's port send from the VIP's addresses besides its own; idempotent.
+
+        Raises NotFound for an unknown port.
+        """
+
+    def unplug_vip(self, port_id: str, addresses: Iterable[str]) -> None:
+        """Cut an amphora's port off from these addresses, whatever its amphora does; idempotent.
+
+        Afterwards nothing that is behind it answers for them. Nothing happens when the port is gone.
+        """
 
     def closed_to_members(self) -> Iterable[str]:
         """Networks of the deployment itself, its hosts' addresses among them, that no member may be in."""

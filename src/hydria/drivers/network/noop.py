@@ -146,10 +146,16 @@ class NoopNetworkDriver:
         with self._guard:
             self._ports.pop(port_id, None)
 
-    def ports(self) -> Iterable[Port]:
+    def ports(self, owner: str = "") -> Iterable[Port]:
         """The ports that were made in this process."""
         with self._guard:
-            return list(self._ports.values())
+            return [port for port in self._ports.values() if owner in ("", port.owner)]
+
+    def plug_vip(self, port_id: str, addresses: Iterable[str]) -> None:
+        """There is nothing to plug."""
+
+    def unplug_vip(self, port_id: str, addresses: Iterable[str]) -> None:
+        """There is nothing to cut off."""
 
     def closed_to_members(self) -> Iterable[str]:
         """None: there is nothing to get to."""

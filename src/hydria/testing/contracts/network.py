@@ -46,6 +46,23 @@ class NetworkDriverContract:
         assert len(port.mac.split(":")) == 6
         assert first & 1 == 0, "a unicast address"
 
+    def test_ports_are_found_by_their_owner(self, driver: NetworkDriver) -> None:
+        one = driver.create_port(driver.lb_network_id, name="one", owner="amphora-1")
+        other = driver.create_port(driver.lb_network_id, name="other", owner="amphora-2")
+        assert [port.id for port in driver.ports("amphora-1")] == [one.id]
+        assert {port.id for port in driver.ports()} == {one.id, other.id}
+        assert list(driver.ports("amphora-3")) == []
+
+    def test_a_vip_is_plugged_and_unplugged_as_often_as_one_likes(self, driver: NetworkDriver) -> None:
+        port = driver.create_port(driver.lb_network_id, name="one", owner="amphora-1")
+        vip = driver.create_port(driver.lb_network_id, name="vip", owner="lb-1").addresses[0].address
+        for _ in range(2):
+            driver.plug_vip(port.id, [vip])
+        for _ in range(2):
+            driver.unplug_vip(port.id, [vip])
+        driver.delete_port(port.id)
+        driver.unplug_vip(port.id, [vip])
+
     def test_who_may_not_see_everything_sees_the_same_shapes(self, driver: NetworkDriver) -> None:
         view = driver.seen_by(Viewer("a project", "a token"))
         for network in driver.networks():

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 from hydria.drivers.network.interface import FixedAddress
 from hydria.model.load_balancer import LoadBalancer
 from hydria.worker.steps.step import Step
@@ -15,7 +17,7 @@ class ClaimVip(Step):
         super().__init__(tools, balancer.id)
         self.balancer = balancer
 
-    def execute(self) -> None:
+    def act(self) -> None:
         balancer = self.balancer
         if balancer.vip_port_owned and balancer.vip_network_id and balancer.vip_subnet_id:
             more = [
@@ -31,12 +33,12 @@ class ClaimVip(Step):
 
 
 class ReleaseVip(Step):
-    """Give the VIP's port back, unless it is the user's own."""
+    """Give the VIP's port back, unless it is the user's own, once nobody can answer for it any more."""
 
-    def __init__(self, tools: Tools, balancer: LoadBalancer) -> None:
-        super().__init__(tools, balancer.id)
+    def __init__(self, tools: Tools, balancer: LoadBalancer, *, after: Sequence[str]) -> None:
+        super().__init__(tools, balancer.id, after=after)
         self.balancer = balancer
 
-    def execute(self) -> None:
+    def act(self) -> None:
         if self.balancer.vip_port_owned and self.balancer.vip_port_id:
             self.tools.network.delete_port(self.balancer.vip_port_id)

@@ -1,0 +1,50 @@
+"""Rows of the ports of amphorae: what the network service said of them when they were made."""
+
+from __future__ import annotations
+
+from dataclasses import asdict
+from functools import cache
+from typing import Any
+
+import msgspec
+import sqlalchemy as sa
+
+from hydria.model.amphora import AmphoraPort, PortAddress, Purpose
+from hydria.store.tables import amphora_ports
+
+_Addresses = tuple[PortAddress, ...]
+
+
+def record(tx: sa.Connection, port: AmphoraPort) -> None:
+    """Write down what is known of a port, in the place of what was."""
+    tx.execute(sa.delete(amphora_ports).where(amphora_ports.c.id == port.id))
+    row = asdict(port) | {
+        "purpose": str(port.purpose),
+        "addresses": msgspec.json.encode(port.addresses).decode(),
+    }
+    tx.execute(amphora_ports.insert().values(row))
+
+
+def of_amphora(tx: sa.Connection, amphora_id: str, purpose: Purpose) -> AmphoraPort | None:
+    """The port that an amphora has for a purpose; None when that is not recorded."""
+    row = tx.execute(_of_amphora(), {"amphora": amphora_id, "for": str(purpose)}).first()
+    return None if row is None else _port(row)
+
+
+def forget(tx: sa.Connection, amphora_id: str) -> None:
+    """Remove the rows of an amphora that has no ports any more."""
+    tx.execute(sa.delete(amphora_ports).where(amphora_ports.c.amphora_id == amphora_id))
+
+
+@cache
+def _of_amphora() -> sa.Select[Any]:
+    table = amphora_ports.c
+    return sa.select(amphora_ports).where(
+        table.amphora_id == sa.bindparam("amphora"), table.purpose == sa.bindparam("for")
+    )
+
+
+def _port(row: sa.Row[Any]) -> AmphoraPort:
+    values = dict(row._mapping)  # noqa: SLF001  (its public name)
+    addresses = msgspec.json.decode(values.pop("addresses"), type=_Addresses)
+    return AmphoraPort(**values | {"purpose": Purpose(values["purpose"]), "addresses": addresses})
