@@ -5,10 +5,11 @@ from __future__ import annotations
 import signal
 import sys
 
-from bench import changes, controlplane, cost, dataplane, fleet, scale, strangers, traffic
+from bench import boots, changes, controlplane, cost, dataplane, fleet, scale, strangers, traffic
 
 BENCHMARKS = {
     "controlplane": controlplane.main,
+    "boots": boots.main,
     "scale": scale.main,
     "dataplane": dataplane.main,
     "traffic": traffic.main,

@@ -196,9 +196,9 @@ def populated() -> dict[str, object]:
 
 @contextmanager
 def program(
-    directory: Path, name: str, arguments: list[str], database: str, broker: str, port: int
+    directory: Path, name: str, arguments: list[str], database: str, broker: str, port: int, options: str = ""
 ) -> Iterator[int]:
-    """One controller program with noop drivers; its process id."""
+    """One controller program with noop drivers; its process id. options: more of its configuration."""
     config = directory / f"{name}.conf"
     # The server counts statements by database user, so each program has its own.
     user = "worker" if name == "worker" else "api"
@@ -216,6 +216,7 @@ bind_ip = 127.0.0.1
 amphora_driver = amphora_noop_driver
 compute_driver = compute_noop_driver
 network_driver = network_noop_driver
+{options}
 """
     )
     hydria = [sys.executable, "-W", "ignore", "-m", "hydria.cli"]

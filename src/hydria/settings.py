@@ -348,6 +348,14 @@ class NetnsSettings:
 
 
 @dataclass(frozen=True, slots=True)
+class ComputeNoopSettings:
+    """``[compute_noop]``: instances that are not there, for trials of the control plane"""
+
+    boot_time: float = option(0.0, "Seconds until an ordered instance runs.")
+    failing: int = option(0, "Of so many ordered instances one does not start but fails; 0: none.")
+
+
+@dataclass(frozen=True, slots=True)
 class CertificatesSettings:
     """``[certificates]``"""
 
@@ -440,6 +448,7 @@ class Settings:
     quotas: QuotasSettings = field(default_factory=QuotasSettings)
     bridge: BridgeSettings = field(default_factory=BridgeSettings)
     netns: NetnsSettings = field(default_factory=NetnsSettings)
+    compute_noop: ComputeNoopSettings = field(default_factory=ComputeNoopSettings)
     certificates: CertificatesSettings = field(default_factory=CertificatesSettings)
     house_keeping: HouseKeepingSettings = field(default_factory=HouseKeepingSettings)
     driver_agent: DriverAgentSettings = field(default_factory=DriverAgentSettings)
