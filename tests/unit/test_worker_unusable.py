@@ -179,7 +179,7 @@ def test_one_that_serves_goes_on_with_what_it_has_through_changes(scene: Scene) 
     (amphora,) = scene.bench.amphorae(make.BALANCER)
     before = dict(scene.agent.files[amphora.id])
     scene.secrets.lose("web")
-    scene.change()
+    assert scene.look() == [make.BALANCER]
     assert scene.converge().result is Result.DONE
     assert scene.fronts() == {PLAIN, SECURE}
     assert scene.agent.files[amphora.id] == before
@@ -190,6 +190,47 @@ def test_one_that_serves_goes_on_with_what_it_has_through_changes(scene: Scene) 
     assert scene.converge().result is Result.DONE
     assert scene.fronts() == {PLAIN}
     assert "not served" in str(scene.faults()[SECURE])
+
+
+def test_a_change_asks_the_store_of_secrets_nothing(scene: Scene) -> None:
+    scene.converge()
+    (amphora,) = scene.bench.amphorae(make.BALANCER)
+    scene.secrets.asked.clear()
+    for _ in range(2):
+        scene.change()
+        assert scene.converge().result is Result.DONE
+    assert scene.secrets.asked == []
+    assert scene.fronts() == {PLAIN, SECURE}
+    assert {file.content for file in scene.state().files if file.name.endswith(".pem")} == {None}
+    # What is renewed is read, once.
+    scene.secrets.versions["web"] = "2"
+    assert scene.look() == [make.BALANCER]
+    assert scene.converge().result is Result.DONE
+    assert scene.secrets.asked == ["web"]
+    # So is what an amphora has lost.
+    scene.agent.files[amphora.id].clear()
+    scene.change()
+    assert scene.converge().result is Result.DONE
+    assert scene.secrets.asked == ["web"] * 2
+    assert scene.fronts() == {PLAIN, SECURE}
+    # A new amphora gets all of them.
+    scene.bench.store.transact(lambda tx: amphorae.update(tx, amphora.id, status=AmphoraStatus.ERROR))
+    scene.change()
+    assert scene.converge().result is Result.DONE
+    assert scene.secrets.asked == ["web"] * 3
+    assert scene.fronts() == {PLAIN, SECURE}
+
+
+def test_another_certificate_is_read_with_the_change_that_names_it(scene: Scene) -> None:
+    scene.converge()
+    scene.secrets.asked.clear()
+    listener = next(one for one in scene.bench.tree(make.BALANCER).listeners if one.id == SECURE)
+    scene.change()
+    scene.bench.store.transact(
+        lambda tx: changes.update_object(tx, listener, {"sni_container_refs": ["more"]}, scene.generation())
+    )
+    assert scene.converge().result is Result.DONE
+    assert sorted(scene.secrets.asked) == ["more", "web"]
 
 
 def test_the_object_heals_when_its_secret_is_back_with_one_pass_for_each_change(scene: Scene) -> None:

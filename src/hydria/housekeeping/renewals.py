@@ -82,5 +82,5 @@ def _touch(tx: sa.Connection, seen: LoadBalancer) -> bool:
     balancer = changes.lock(tx, seen.id)
     if balancer is None or balancer.generation != seen.generation:
         return False
-    changes.touch(tx, balancer)
+    changes.touch(tx, balancer, secret_generation=0)
     return True

@@ -90,5 +90,10 @@ class LoadBalancer(Resource, frozen=True, kw_only=True):
     look_at: Annotated[datetime | None, internal(kinds.Time(), shown=False, listed=False)] = None
     # Which versions of the certificates that listeners and pools refer to the amphorae have; "" for none.
     secret_versions: Annotated[str, internal(kinds.Text(64), shown=False, listed=False, default="")] = ""
+    # Which secrets they are (a digest), and from which generation on amphorae have all of them; 0: read them.
+    secret_references: Annotated[str, internal(kinds.Text(64), shown=False, listed=False, default="")] = ""
+    secret_generation: Annotated[
+        int, internal(kinds.Integer(0, 2**62), shown=False, listed=False, default=0)
+    ] = 0
     # False: none, whatever the operator collects. True asks for nothing that the operator does not offer.
     flow_logs: Annotated[bool | None, extended(FLOW_LOGS, kinds.Boolean())] = None

@@ -372,10 +372,14 @@ def _is_wanted(tx: sa.Connection, load_balancer_id: str, generation: int) -> boo
     return tx.execute(query).first() is not None
 
 
-def note_secrets(tx: sa.Connection, load_balancer_id: str, versions: str) -> None:
-    """Record which versions of its certificates the amphorae have."""
-    balancer = tables.load_balancers
-    tx.execute(sa.update(balancer).where(balancer.c.id == load_balancer_id).values(secret_versions=versions))
+def note_secrets(
+    tx: sa.Connection, load_balancer_id: str, versions: str, references: str, generation: int
+) -> None:
+    """Record which versions of which secrets the amphorae have, and from which generation on."""
+    row = {
+        "secret_versions": versions, "secret_references": references, "secret_generation": generation
+    }  # fmt: skip
+    rows.update_one(tx, LoadBalancer, load_balancer_id, row)
 
 
 def with_secrets(tx: sa.Connection) -> tuple[LoadBalancer, ...]:

@@ -27,7 +27,7 @@ from hydria.planner.convergence import Build, Configure, Kind, Plan
 from hydria.store import changes, events, leases, rows, trees
 from hydria.store.events import What
 from hydria.store.leases import Lease
-from hydria.worker import flows
+from hydria.worker import flows, secrets
 from hydria.worker.findings import Findings
 from hydria.worker.leasekeeper import LeaseKeeper
 from hydria.worker.outcomes import Outcomes
@@ -214,9 +214,21 @@ class Converger:
             trees.mark_applied(tx, tree, generation, findings.faults, retry_at=retry_at, look_at=look_at)
             if plan.kind is Kind.REPLACE and look_at is None and not failed:
                 events.note(tx, tree.load_balancer, What.FAILOVER_END)
-            if findings.versions not in (None, tree.load_balancer.secret_versions):
-                trees.note_secrets(tx, tree.load_balancer.id, findings.versions or "")
+            self._note_secrets(tx, tree, findings)
         return finished
+
+    @staticmethod
+    def _note_secrets(tx: sa.Connection, tree: Tree, findings: Findings) -> None:
+        """Write down what amphorae have of secrets, where this pass has read any."""
+        balancer, versions = tree.load_balancer, findings.versions
+        if versions is None:
+            return
+        references = secrets.digest(tree.desired()) if findings.complete else ""
+        known = versions, references, balancer.generation if references else 0
+        before = balancer.secret_versions, balancer.secret_references, balancer.secret_generation
+        # With the same secrets as before all amphorae that had them still do.
+        if known[:2] != before[:2] or bool(known[2]) != bool(before[2]):
+            trees.note_secrets(tx, balancer.id, *known)
 
     def _under_way(self, lease: Lease, tools: Tools, tree: Tree, plan: Plan) -> Outcome:
         """Give the lease back while something boots; whoever comes next goes on with it."""

@@ -120,6 +120,15 @@ class Findings:
             return bool(away & self._lacking.get(amphora_id, frozenset()))
 
     @property
+    def complete(self) -> bool:
+        """Whether amphorae have all secrets as they were read, and serve everything with them."""
+        with self._lock:
+            supply = self._supply
+            if supply is None or self._refused or self._unloadable:
+                return False
+            return not (supply.gone or supply.away or any(self._lacking.values()))
+
+    @property
     def versions(self) -> str | None:
         """Of the secrets that were read; None when none were."""
         with self._lock:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import logging
 from collections.abc import Mapping
 from collections.abc import Set as AbstractSet
@@ -47,6 +48,12 @@ class Supply:
 def needed(tree: Tree) -> AbstractSet[str]:
     """The references that amphorae need for a tree."""
     return secrets.in_use(tree.load_balancer, (*tree.listeners, *tree.pools)).keys()
+
+
+def digest(tree: Tree) -> str:
+    """One text for all of these references, "" for none."""
+    references = sorted(needed(tree))
+    return hashlib.sha256("\0".join(references).encode()).hexdigest() if references else ""
 
 
 def read(manager: CertificateManager, tree: Tree) -> Supply:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import logging
+from collections.abc import Mapping
 from collections.abc import Set as AbstractSet
 
 from hydria import dataplane
@@ -16,6 +17,7 @@ from hydria.model.errors import Lacking, Refused
 from hydria.model.tree import Tree
 from hydria.wire.capabilities import Capabilities
 from hydria.wire.state import Heartbeats, Interface
+from hydria.worker import secrets
 from hydria.worker.tools import Tools
 
 LOG = logging.getLogger(__name__)
@@ -50,8 +52,10 @@ class _Placement:
         self._told = told
 
     def apply(self) -> None:
-        self._findings.supply(self._tools.certificates, self._tree)
         self._capabilities = self._tools.amphorae.capabilities(self._amphora)
+        if self._has_its_secrets() and self._put_with_what_it_has():
+            return
+        self._findings.supply(self._tools.certificates, self._tree)
         for _ in range(_ROUNDS):
             unusable = self._findings.unusable(self._amphora.id)
             try:
@@ -69,18 +73,42 @@ class _Placement:
                 return
         raise Refused(f"Amphora {self._amphora.id} refused {_ROUNDS} states that were ever less.")
 
+    def _has_its_secrets(self) -> bool:
+        """Whether this amphora was given all secrets, and none of them is to be read anew."""
+        balancer = self._tree.load_balancer
+        return (
+            0 < balancer.secret_generation <= self._amphora.applied_generation
+            and balancer.secret_references == secrets.digest(self._tree)
+            and self._findings.versions is None
+        )
+
+    def _put_with_what_it_has(self) -> bool:
+        """Put the desired state without asking the store of secrets; False when that does not go."""
+        try:
+            self._send(self._tree, dict.fromkeys(secrets.needed(self._tree)))
+        except (Refused, Unwritable) as error:
+            LOG.info(
+                "Amphora %s does not take this as it is; its secrets are read: %s", self._amphora.id, error
+            )
+            return False
+        self._findings.serve(self._amphora.id, {})
+        return True
+
+    def _send(self, tree: Tree, contents: Mapping[str, str | None]) -> bool:
+        """Have the amphora apply a tree; whether HAProxy had to read it."""
+        self._rendered = dataplane.render(
+            tree, (self._interface,), self._tools.tuning, contents, self._capabilities
+        )
+        state = dataclasses.replace(self._rendered.state, heartbeats=self._told)
+        return self._tools.amphorae.apply(self._amphora, state).reloaded
+
     def _put(self, unusable: Unusable) -> bool:
         """Have the amphora serve what can be, and note what cannot; whether HAProxy had to read it."""
         served = usable(self._tree, unusable)
         self._findings.supply(self._tools.certificates, served.tree)
-        contents = self._findings.contents(self._amphora.id)
-        self._rendered = dataplane.render(
-            served.tree, (self._interface,), self._tools.tuning, contents, self._capabilities
-        )
-        state = dataclasses.replace(self._rendered.state, heartbeats=self._told)
-        applied = self._tools.amphorae.apply(self._amphora, state)
+        reloaded = self._send(served.tree, self._findings.contents(self._amphora.id))
         self._findings.serve(self._amphora.id, served.faults)
-        return applied.reloaded
+        return reloaded
 
     def _lack(self, lacking: Lacking) -> bool:
         references = self._rendered.references

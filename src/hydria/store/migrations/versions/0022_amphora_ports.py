@@ -1,4 +1,4 @@
-"""What plugging found out about the ports of amphorae, and when amphorae are to be deleted that could not be
+"""The ports of amphorae, the secrets that they have, and the next try of deletions
 
 Revision ID: 0022
 Revises: 0018
@@ -38,6 +38,16 @@ def upgrade() -> None:
         )
         op.add_column("amphorae", attempts)
     op.create_index("ix_amphorae_collect_at", "amphorae", ["collect_at"], if_not_exists=True)
+    if "secret_references" not in present("load_balancers"):
+        references: sa.Column[str] = sa.Column(
+            "secret_references", sa.String(64), nullable=False, server_default=""
+        )
+        op.add_column("load_balancers", references)
+    if "secret_generation" not in present("load_balancers"):
+        generation: sa.Column[int] = sa.Column(
+            "secret_generation", sa.BigInteger(), nullable=False, server_default="0"
+        )
+        op.add_column("load_balancers", generation)
     if not sa.inspect(op.get_bind()).has_table("amphora_ports"):
         op.create_table(
             "amphora_ports",
@@ -60,6 +70,9 @@ def downgrade() -> None:
     if sa.inspect(op.get_bind()).has_table("amphora_ports"):
         op.drop_table("amphora_ports")
     op.drop_index("ix_amphorae_collect_at", table_name="amphorae", if_exists=True)
+    for name in ("secret_generation", "secret_references"):
+        if name in present("load_balancers"):
+            op.drop_column("load_balancers", name)
     for name in ("collect_attempts", "collect_at"):
         if name in present("amphorae"):
             op.drop_column("amphorae", name)
