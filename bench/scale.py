@@ -78,7 +78,7 @@ def populate(url: str, size: int) -> list[dict[str, str]]:
             monitors(batch),
         ):
             store.transact(lambda tx, made=made: rows.insert(tx, made))
-        leased = [{"load_balancer_id": each["loadbalancer"], "token": 0, "expires_at": 0.0} for each in batch]
+        leased = [{"load_balancer_id": each["loadbalancer"], "term": 0, "expires_at": 0.0} for each in batch]
         store.transact(lambda tx, leased=leased: tx.execute(tables.leases.insert(), leased))
     store.close()
     return found

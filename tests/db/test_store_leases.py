@@ -57,8 +57,33 @@ def test_it_is_free_after_its_end_or_its_release(store: Store) -> None:
     assert acquire(store, "first:1", moment=129.0) is None, "its own owner has it already, in another thread"
     confirm(store, first, release=True)
     second = held(store, "second:1", moment=101.0)
-    assert second.token != first.token
+    assert second.term > first.term
     held(store, "third:1", moment=131.1)
+
+
+def test_each_lease_has_a_later_term(store: Store) -> None:
+    scene.add(store)
+    terms = []
+    for moment in (100.0, 200.0, 300.0):  # after one that ran out, too
+        lease = held(store, "me:1", moment)
+        assert acquire(store, "you:2", moment) is None, "nobody's attempt is a term"
+        terms.append(lease.term)
+    confirm(store, lease, release=True)
+    terms.append(held(store, "you:2", 301.0).term)
+    assert terms == [1, 2, 3, 4]
+
+
+def test_a_term_that_an_amphora_has_met_is_surpassed(store: Store) -> None:
+    scene.add(store)
+    first = held(store, "me:1")
+    store.transact(lambda tx: leases.surpass(tx, first, 41))
+    second = held(store, "you:2")
+    assert second.term == 42
+    with pytest.raises(Busy):
+        store.transact(lambda tx: leases.surpass(tx, first, 99))
+    confirm(store, second)
+    store.transact(lambda tx: leases.surpass(tx, second, 7))
+    assert held(store, "me:1").term == 43, "it never goes back"
 
 
 def test_renewal_puts_off_the_end(store: Store) -> None:

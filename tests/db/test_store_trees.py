@@ -309,7 +309,7 @@ def test_a_deleted_load_balancer_keeps_its_row_alone(store: Store) -> None:
     assert (balancer.generation, balancer.applied_generation, balancer.fault) == (5, 5, None)
     assert balancer.updated_at == make.EPOCH
     assert scene.column(store, tables.tags.c.tag) == []
-    assert scene.column(store, tables.leases.c.token) == []
+    assert scene.column(store, tables.leases.c.term) == []
 
 
 def test_a_large_load_balancer_is_deleted(store: Store) -> None:

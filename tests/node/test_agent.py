@@ -1,6 +1,7 @@
 """The amphora agent on a real HAProxy: states in, traffic through, faults survived."""
 
 import contextlib
+import dataclasses
 import http.client
 import os
 import signal
@@ -13,9 +14,21 @@ import pytest
 
 from hydria.wire.encoding import encode
 from hydria.wire.heartbeat import Report
-from hydria.wire.state import DesiredState
+from hydria.wire.state import Applied, DesiredState, decode_superseded
 from tests.node import agent_lab
-from tests.node.agent_lab import BACKEND, LISTENER, POOL, VIP, VIP6, Lab, Load, eventually, server, state
+from tests.node.agent_lab import (
+    BACKEND,
+    ETH1,
+    LISTENER,
+    POOL,
+    VIP,
+    VIP6,
+    Lab,
+    Load,
+    eventually,
+    server,
+    state,
+)
 from tests.node.dataplane_lab import CAPABILITIES, haproxy_version
 
 pytestmark = pytest.mark.node
@@ -48,6 +61,31 @@ def test_older_generation_is_refused(lab: Lab) -> None:
     status, applied = lab.put(state(6))
     assert (status, applied.generation) == (409, 7)
     assert "6" in applied.fault
+
+
+def test_who_has_lost_its_lease_takes_neither_the_vip_nor_members_away(lab: Lab) -> None:
+    """A worker that was frozen goes on, at the same generation, or at a later one, under an earlier term."""
+    lab.member(8001)
+    lab.apply(state(7, server(8001), term=3))
+    without = dataclasses.replace(state(7, term=2), interfaces=(dataclasses.replace(ETH1, vips=()),))
+    for stale in (without, dataclasses.replace(without, generation=8), dataclasses.replace(without, term=0)):
+        status, body = lab.request("PUT", "/v1/state", encode(stale))
+        assert (status, decode_superseded(body).term) == (412, 3)
+    assert VIP in lab.in_amphora("ip", "-o", "address")
+    assert lab.get() == "8001"
+    assert lab.apply(state(7, server(8001), term=4)) == Applied(7)
+
+
+def test_an_agent_knows_the_term_after_its_end(lab: Lab) -> None:
+    lab.member(8001)
+    lab.apply(state(1, server(8001), term=6))
+    agent = lab.agent_pid()
+    os.kill(agent, signal.SIGKILL)
+    eventually(lambda: lab.agent_pid() not in (0, agent))
+    eventually(lambda: agent_lab.answers(lab))
+    status, body = lab.request("PUT", "/v1/state", encode(state(2, term=5)))
+    assert (status, decode_superseded(body).term) == (412, 6)
+    assert lab.get() == "8001"
 
 
 def test_members_change_without_reload_or_failed_request(lab: Lab) -> None:

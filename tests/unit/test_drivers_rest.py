@@ -124,6 +124,19 @@ def test_an_agent_of_an_earlier_release_has_to_be_given_every_file(
         driver.apply(amphora, DesiredState(1, files=(File("b.list", "a.pem"),)))
 
 
+def test_an_agent_of_an_earlier_release_is_told_no_terms(
+    driver: RestAmphoraDriver, amphora: Amphora, agent: FakeAgent
+) -> None:
+    agent.knows_terms = False
+    assert driver.apply(amphora, DesiredState(1, term=7)).generation == 1
+    agent.knows_terms = True  # it was replaced by one of this release
+    driver.apply(amphora, DesiredState(1, term=7))
+    assert agent.term == 7
+    agent.answer = (412, b"[]")
+    with pytest.raises(DriverError, match="something strange"):
+        driver.apply(amphora, DesiredState(1, term=8))
+
+
 def test_whoever_inherited_the_address_is_not_the_amphora(driver: RestAmphoraDriver) -> None:
     other = driver_lab.amphora(str(uuid.uuid4()), "127.0.0.1")
     with pytest.raises(Unreachable, match="certificate"):

@@ -61,8 +61,9 @@ class Agent(NoopAmphoraDriver):
         self.during()
         if self.fails:
             raise self.fails
+        applied = super().apply(amphora, state)
         self.states.append((amphora.id, state))
-        return Applied(state.generation)
+        return applied
 
 
 @dataclasses.dataclass

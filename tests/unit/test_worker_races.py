@@ -17,9 +17,10 @@ from hydria.drivers.compute.noop import NoopComputeDriver
 from hydria.drivers.network.interface import FixedAddress, Port
 from hydria.drivers.network.noop import NoopNetworkDriver
 from hydria.model.amphora import Amphora
-from hydria.model.errors import DriverError, Outdated, Refused, Unavailable, Unreachable
+from hydria.model.errors import DriverError, Outdated, Refused, Superseded, Unavailable, Unreachable
 from hydria.model.statuses import AmphoraStatus, ProvisioningStatus, Topology
 from hydria.store import amphorae, changes, collection, leases, rows, tables, trees
+from hydria.wire.state import Applied, DesiredState
 from hydria.worker.collector import Collector
 from hydria.worker.converger import Converger, Result
 from hydria.worker.leasekeeper import LeaseKeeper
@@ -258,6 +259,80 @@ def test_a_worker_that_was_overtaken_and_fails_does_no_harm(stage: Stage) -> Non
     assert amphora.status is AmphoraStatus.ALLOCATED
     balancer = stage.tree(balancer_id).load_balancer
     assert (balancer.provisioning_status, balancer.fault, balancer.attempts) == ("ACTIVE", None, 0)
+
+
+class Thawing(Agent):
+    """Stands still before it puts a state to another driver's agent; ``meanwhile`` is what others do then."""
+
+    meanwhile: Callable[[], None] = staticmethod(lambda: None)
+    agent: Agent
+
+    def apply(self, amphora: Amphora, state: DesiredState) -> Applied:
+        meanwhile, self.meanwhile = self.meanwhile, lambda: None
+        meanwhile()
+        return self.agent.apply(amphora, state)
+
+
+def thawing(stage: Stage, meanwhile: Callable[[], None]) -> Converger:
+    """A worker that freezes past its lease right before its first state goes to an amphora, and then goes on."""
+    driver = Thawing(stage.tools.settings, stage.tools.authority)
+    driver.meanwhile, driver.agent = meanwhile, stage.agent
+    return stage.another("frozen:3", amphorae=driver)
+
+
+def test_a_worker_that_thaws_before_it_puts_a_state_does_not_replace_its_successors(stage: Stage) -> None:
+    balancer_id = stage.add()
+    stage.converger.converge(balancer_id)
+    stage.touch(balancer_id)
+    frozen = thawing(stage, lambda: stage.overtake(balancer_id))
+    outcome = frozen.converge(balancer_id)
+    assert outcome.result is Result.FAILED
+    assert [state.generation for _, state in stage.agent.states] == [1, 2], "and not its own, of 2 as well"
+    balancer = stage.tree(balancer_id).load_balancer
+    assert (balancer.provisioning_status, balancer.fault, balancer.attempts) == ("ACTIVE", None, 0)
+
+
+def test_a_worker_that_thaws_in_the_middle_of_a_build_takes_no_vip_and_reverts_nothing(stage: Stage) -> None:
+    balancer_id = stage.add()
+    frozen = thawing(stage, lambda: stage.overtake(balancer_id))
+    assert frozen.converge(balancer_id).result is Result.FAILED
+    (amphora,) = stage.amphorae(balancer_id)
+    assert amphora.status is AmphoraStatus.ALLOCATED
+    assert len(stage.agent.states) == 1
+    assert stage.tree(balancer_id).load_balancer.provisioning_status == "ACTIVE"
+
+
+def restore(stage: Stage) -> None:
+    """The database is of a backup: amphorae have met later terms than it knows."""
+    row = tables.leases
+    stage.store.transact(lambda tx: tx.execute(sa.update(row).values(term=0)))
+
+
+def test_an_amphora_of_a_later_term_than_a_restored_database_is_overtaken(stage: Stage) -> None:
+    balancer_id = stage.add()
+    for _ in range(3):
+        stage.converger.converge(balancer_id)
+        stage.touch(balancer_id)
+    restore(stage)
+    outcome = stage.converger.converge(balancer_id)
+    assert outcome.result is Result.LATER
+    balancer = stage.tree(balancer_id).load_balancer
+    assert (balancer.provisioning_status, balancer.fault, balancer.attempts) == ("PENDING_UPDATE", None, 0)
+    assert stage.converger.converge(balancer_id).result is Result.DONE
+    assert stage.agent.states[-1][1].generation == 4
+    assert stage.agent.states[-1][1].term > 3
+
+
+def test_an_amphora_cannot_drive_the_term_to_its_end(stage: Stage) -> None:
+    balancer_id = stage.add()
+    stage.agent.fails = Superseded("has met many", 2**62)
+    outcome = stage.converger.converge(balancer_id)
+    assert outcome.result is Result.FAILED
+    assert stage.tree(balancer_id).load_balancer.attempts == 1
+    stage.agent.fails = None
+    stage.touch(balancer_id)
+    assert stage.converger.converge(balancer_id).result is Result.DONE
+    assert stage.agent.states[-1][1].term < 10
 
 
 def test_of_two_amphorae_in_one_role_one_is_retired(stage: Stage) -> None:

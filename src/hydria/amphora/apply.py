@@ -13,7 +13,7 @@ from contextlib import suppress
 
 from hydria.amphora import files, live, workdir
 from hydria.amphora.counters import Counters, Observation, observe
-from hydria.amphora.faults import Failed, Refused, Stale
+from hydria.amphora.faults import Failed, Refused, Stale, Superseded
 from hydria.amphora.haproxy import Haproxy
 from hydria.amphora.kept import Kept
 from hydria.amphora.leaving import Leaving
@@ -44,6 +44,7 @@ class Applier:
         self._network = Network(root)
         self._changed = changed  # called after whatever somebody may want to hear of at once
         self._state = DesiredState(generation=0)
+        self._term = 0  # the highest that came; what was applied keeps it over the agent's end
         self._structure = ""  # of the process that runs
         self._owed: Steps = {}  # what could not be set back yet
         self._counters = Counters()
@@ -84,9 +85,13 @@ class Applier:
         return bool(self._owed)
 
     def apply(self, new: DesiredState) -> Applied:
-        """Apply a state; Stale, Lacking, Refused or what it has failed of; then the one before serves."""
+        """Apply a state; Superseded, Stale, Lacking, Refused or its failure: then the one before serves."""
         with self._lock:
             old, began = self._state, time.monotonic()
+            if new.term < self._term:
+                raise Superseded(f"term {new.term} is over, {self._term} has begun", self._term)
+            # Also by a state that comes to nothing: whoever sent it has the load balancer.
+            self._term = new.term
             if new.generation < old.generation:
                 raise Stale(f"generation {new.generation} is older than {old.generation}, which serves")
             self._settle_debts()
@@ -117,7 +122,7 @@ class Applier:
             state = self._kept.read()
             if state is None:
                 return
-            self._state = state
+            self._state, self._term = state, state.term
             self._pings.know(state.servers)
             self._set_back("network", lambda: self._network.restore(state))
             self._set_back("datagram services", lambda: self._services.restore(state.services))

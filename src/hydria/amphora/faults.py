@@ -15,6 +15,14 @@ class Stale(Exception):  # noqa: N818  (an answer, not a failure)
     """A desired state older than the applied one."""
 
 
+class Superseded(Exception):  # noqa: N818  (an answer, not a failure)
+    """A desired state of a term below the highest that came, ``term``."""
+
+    def __init__(self, message: str, term: int) -> None:
+        super().__init__(message)
+        self.term = term
+
+
 class Lacking(Exception):  # noqa: N818  (an answer, not a failure)
     """A desired state that goes on with files that are not here; ``names`` says which."""
 

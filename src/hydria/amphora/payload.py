@@ -32,6 +32,7 @@ def decode(body: bytes) -> DesiredState:
     except (ValueError, KeyError, TypeError, AttributeError) as error:
         raise Malformed(f"not a desired state: {error!r}") from error
     _expect(_whole(state.generation, 0, _GENERATIONS), "generation", state.generation)
+    _expect(_whole(state.term, 0, _GENERATIONS), "term", state.term)
     for name in ("haproxy", "structure", "nftables"):
         _expect(isinstance(getattr(state, name), str), name, getattr(state, name))
     if state.heartbeats is not None:

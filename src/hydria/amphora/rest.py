@@ -1,9 +1,9 @@
 """The agent's API: HTTPS on the LB network, for those that show the controllers' certificate.
 
 ``GET /v1/info`` what runs here; ``GET /v1/state`` the wire ``Applied`` of what serves; ``PUT /v1/state`` a
-wire ``DesiredState``: 200 applied, 409 older than what serves, 422 refused (both with ``Applied``), 424 it
-goes on with files that are not here (``Lacking``), 400 not a state at all. One thread per connection, so that
-a client that hangs keeps nobody else waiting.
+wire ``DesiredState``: 200 applied, 409 older than what serves, 422 refused (both with ``Applied``), 412 sent
+under a lease that is over (``Superseded``), 424 it goes on with files that are not here (``Lacking``), 400
+not a state at all. One thread per connection, so that a client that hangs keeps nobody else waiting.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ from pathlib import Path
 from typing import Any
 
 from hydria.amphora import controllers, kernel, payload
-from hydria.amphora.faults import Failed, Lacking, Malformed, Refused, Stale
+from hydria.amphora.faults import Failed, Lacking, Malformed, Refused, Stale, Superseded
 from hydria.amphora.log import Rare
 from hydria.wire import boot
 from hydria.wire import state as wire
@@ -143,6 +143,8 @@ class _Handler(BaseHTTPRequestHandler):
             self._answer(200, encode(service.apply(payload.decode(body))))
         except Malformed as error:
             self._answer(400, _error(str(error)))
+        except Superseded as error:
+            self._answer(412, encode(wire.Superseded(error.term, str(error))))
         except Stale as error:
             self._answer(409, encode(Applied(service.generation(), fault=str(error))))
         except Lacking as error:

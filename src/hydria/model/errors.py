@@ -39,6 +39,17 @@ class Busy(Conflict):
     """The object is locked by an operation that cannot be joined."""
 
 
+class Superseded(Busy):
+    """Somebody with a later term has the load balancer; ``term`` is the highest that the amphora has met.
+
+    It says nothing against the amphora, nor against what was wanted.
+    """
+
+    def __init__(self, message: str, term: int) -> None:
+        super().__init__(message)
+        self.term = term
+
+
 class Changed(HydriaError):
     """The object is not any more what the caller has read."""
 

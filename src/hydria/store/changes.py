@@ -137,4 +137,4 @@ def set_tags(tx: sa.Connection, resource_id: str, tags: Collection[str]) -> None
 def add_load_balancer(tx: sa.Connection, balancer: LoadBalancer) -> None:
     """Insert a load balancer with its lease."""
     rows.insert(tx, [balancer])
-    tx.execute(tables.leases.insert().values(load_balancer_id=balancer.id, token=0, expires_at=0.0))
+    tx.execute(tables.leases.insert().values(load_balancer_id=balancer.id, term=0, expires_at=0.0))

@@ -1,14 +1,14 @@
 """Leases: one worker at a time converges a load balancer, and none for longer than it lives.
 
-A lease names its owner, an end, and a token that is another one each time it is taken. Writes of the owner go
-through :func:`confirm` in the same transaction, so a worker that was stopped past the end of its lease and
-wakes up again cannot write over its successor. Times are seconds since 1970 by the controllers' clocks, which
-must agree to well within ``[controller_worker] lease_seconds``.
+A lease names its owner, an end, and a term that grows by one each time it is taken. Writes of the owner go
+through :func:`confirm` in the same transaction, and what it has amphorae do carries the term, which they
+compare. So a worker that was stopped past the end of its lease and goes on can write over its successor's
+work neither here nor there. Times are seconds since 1970 by the controllers' clocks, which must agree to well
+within ``[controller_worker] lease_seconds``.
 """
 
 from __future__ import annotations
 
-import secrets
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
@@ -21,21 +21,23 @@ from hydria.store import events
 from hydria.store.tables import leases, load_balancers
 
 # Statements of every pass, built once; the columns that are set are those of the parameters.
-_ACQUIRE = sa.update(leases).where(
-    leases.c.load_balancer_id == sa.bindparam("balancer"),
-    sa.or_(
-        leases.c.owner.is_(None),
-        leases.c.expires_at < sa.bindparam("moment"),
-        leases.c.expires_at > sa.bindparam("longest"),
-    ),
+_FREE = sa.or_(
+    leases.c.owner.is_(None),
+    leases.c.expires_at < sa.bindparam("moment"),
+    leases.c.expires_at > sa.bindparam("longest"),
 )
+_ACQUIRE = sa.update(leases).where(leases.c.load_balancer_id == sa.bindparam("balancer"), _FREE)
+_NEXT = leases.c.term + 1
+_ACQUIRE_RETURNING = _ACQUIRE.values(term=_NEXT).returning(leases.c.term)
+# MariaDB and MySQL return no rows of an UPDATE, but the number that this function was given last.
+_ACQUIRE_MYSQL = _ACQUIRE.values(term=sa.func.last_insert_id(_NEXT))
 _HELD = sa.and_(
     leases.c.load_balancer_id == sa.bindparam("held_balancer"),
     leases.c.owner == sa.bindparam("held_owner"),
-    leases.c.token == sa.bindparam("held_token"),
+    leases.c.term == sa.bindparam("held_term"),
 )
 _UPDATE = sa.update(leases).where(_HELD)
-_LOCK = sa.select(leases.c.token).where(_HELD).with_for_update()
+_LOCK = sa.select(leases.c.term).where(_HELD).with_for_update()
 _STATUS = (
     sa.select(load_balancers.c.provisioning_status)
     .select_from(leases.outerjoin(load_balancers, load_balancers.c.id == leases.c.load_balancer_id))
@@ -45,11 +47,11 @@ _STATUS = (
 
 @dataclass(frozen=True, slots=True)
 class Lease:
-    """The right to converge one load balancer."""
+    """The right to converge one load balancer; ``term`` is greater than that of every lease before."""
 
     load_balancer_id: str
     owner: str
-    token: int
+    term: int
 
 
 def acquire(
@@ -60,19 +62,21 @@ def acquire(
     An expired one is free, and one that ends later than any lease does: its end is by a clock that was put
     back since.
     """
-    lease = Lease(load_balancer_id, owner, secrets.randbits(62))
+    mysql = tx.dialect.name in ("mysql", "mariadb")
     taken = tx.execute(
-        _ACQUIRE,
+        _ACQUIRE_MYSQL if mysql else _ACQUIRE_RETURNING,
         {
             "balancer": load_balancer_id,
             "moment": moment,
             "longest": moment + 2 * seconds,
             "owner": owner,
             "expires_at": moment + seconds,
-            "token": lease.token,
         },
     )
-    return lease if taken.rowcount == 1 else None
+    if mysql:
+        return Lease(load_balancer_id, owner, int(taken.lastrowid)) if taken.rowcount == 1 else None
+    term = taken.scalar()
+    return None if term is None else Lease(load_balancer_id, owner, term)
 
 
 def renew(tx: sa.Connection, lease: Lease, *, moment: float, seconds: float) -> bool:
@@ -92,6 +96,16 @@ def confirm(tx: sa.Connection, lease: Lease, *, release: bool = False) -> None:
         held = tx.execute(_LOCK, _held(lease)).first() is not None
     events.about(tx, lease.load_balancer_id)
     if not held:
+        raise _lost(lease)
+
+
+def surpass(tx: sa.Connection, lease: Lease, term: int) -> None:
+    """Give the lease back so that the next one has a term above ``term``; raises Busy as :func:`confirm`.
+
+    For an amphora that has met a later term than the database knows, since a backup was restored.
+    """
+    freed = {"owner": None, "expires_at": 0.0, "term": max(term, lease.term)}
+    if tx.execute(_UPDATE, _held(lease) | freed).rowcount != 1:
         raise _lost(lease)
 
 
@@ -125,5 +139,5 @@ def _held(lease: Lease) -> dict[str, Any]:
     return {
         "held_balancer": lease.load_balancer_id,
         "held_owner": lease.owner,
-        "held_token": lease.token,
+        "held_term": lease.term,
     }

@@ -167,8 +167,8 @@ tags = sa.Table(
     **_OPTIONS,
 )
 
-# Who converges a load balancer now; a deleted one has no row here. Whoever takes the lease writes a token of
-# its own, so that one who lost it without noticing cannot write any more.
+# Who converges a load balancer now; a deleted one has no row here. Each time that the lease is taken its term
+# grows, so a holder that lost it without noticing can neither write nor give orders to amphorae any more.
 leases = sa.Table(
     "leases",
     metadata,
@@ -178,8 +178,8 @@ leases = sa.Table(
         sa.ForeignKey("load_balancers.id", ondelete="CASCADE"),
         primary_key=True,
     ),
-    sa.Column("owner", sa.String(255), nullable=True),
-    sa.Column("token", sa.BigInteger, nullable=False, default=0),
+    sa.Column("owner", sa.String(255), nullable=True, index=True),
+    sa.Column("term", sa.BigInteger, nullable=False, default=0, server_default="0"),
     sa.Column("expires_at", sa.Double, nullable=False, default=0.0),
     **_OPTIONS,
 )

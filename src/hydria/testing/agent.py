@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import json
 import socket
 import ssl
@@ -15,7 +16,7 @@ from pathlib import Path
 
 from hydria.drivers.certificates.interface import CertificateAuthority
 from hydria.wire.encoding import encode
-from hydria.wire.state import Applied, DesiredState, Lacking, decode_state
+from hydria.wire.state import Applied, DesiredState, Lacking, Superseded, decode_state
 
 
 @dataclass
@@ -24,17 +25,19 @@ class FakeAgent:
 
     refusal: why it refuses states whose HAProxy configuration is ``refused``. close_after: whether it closes
     connections after an answer, without saying so. answer: (status, body) in place of what it would say.
-    info: what it says of itself.
+    info: what it says of itself. knows_terms: False for an agent of a release that had none.
     """
 
     port: int
     generation: int = 0
+    term: int = 0
     states: list[DesiredState] = field(default_factory=list)
     connections: int = 0
     refusal: str = "haproxy: unknown keyword 'refused'"
     close_after: bool = False
     answer: tuple[int, bytes] | None = None
     info: dict[str, object] = field(default_factory=dict)
+    knows_terms: bool = True
 
     def put(self, body: bytes) -> tuple[int, bytes]:
         """What it says to a desired state."""
@@ -42,6 +45,11 @@ class FakeAgent:
             state = decode_state(body)
         except (ValueError, KeyError, TypeError) as error:
             return 400, json.dumps({"error": str(error)}).encode()
+        if not self.knows_terms and "term" in json.loads(body):
+            return 400, json.dumps({"error": "unexpected keyword argument 'term'"}).encode()
+        if state.term < self.term:
+            return 412, encode(Superseded(self.term, fault="its term is over"))
+        self.term = state.term
         if state.generation < self.generation:
             return 409, encode(Applied(self.generation, fault="it is older"))
         if state.haproxy == "refused":
@@ -50,7 +58,7 @@ class FakeAgent:
         lacks = tuple(file.name for file in state.files if file.content is None and file.name not in has)
         if lacks:
             return 424, encode(Lacking(lacks))
-        changed = state not in self.states
+        changed = all(dataclasses.replace(state, term=each.term) != each for each in self.states)
         self.states.append(state)
         self.generation = state.generation
         return 200, encode(Applied(state.generation, reloaded=changed))

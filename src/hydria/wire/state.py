@@ -145,6 +145,8 @@ class DesiredState:
     """Everything one amphora shall do.
 
     generation: the load balancer's; an agent refuses one older than what it has.
+    term: of the lease under which it is sent (``Lease.term``); an agent refuses one below the highest that it
+    has met, whatever the generation. 0, also when it is absent, is below all others.
     haproxy: the whole configuration, "" when nothing shall run.
     structure: digest of the configuration without its servers and connection limits: while it stays the
     same, a change of these, and of files, is made through the runtime API, without a reload.
@@ -165,6 +167,7 @@ class DesiredState:
     services: tuple[Service, ...] = ()
     heartbeats: Heartbeats | None = None
     logs: Syslog | None = None
+    term: int = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -177,6 +180,14 @@ class Applied:
 
     generation: int
     reloaded: bool = False
+    fault: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Superseded:
+    """The answer to a state whose term is below ``term``, the highest that the agent has met."""
+
+    term: int
     fault: str = ""
 
 
@@ -228,6 +239,12 @@ def service(item: dict[str, Any]) -> Service:
 def decode_lacking(body: bytes) -> Lacking:
     """Of its JSON; ValueError, KeyError or TypeError on anything else."""
     return Lacking(tuple(str(name) for name in json.loads(body)["lacks"]))
+
+
+def decode_superseded(body: bytes) -> Superseded:
+    """Of its JSON; ValueError, KeyError or TypeError on anything else."""
+    fields: dict[str, Any] = json.loads(body)
+    return Superseded(int(fields["term"]), str(fields.get("fault", "")))
 
 
 def decode_applied(body: bytes) -> Applied:

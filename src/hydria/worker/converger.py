@@ -18,7 +18,7 @@ from taskflow.exceptions import WrappedFailure
 from taskflow.patterns import linear_flow
 
 from hydria.model import faults
-from hydria.model.errors import Busy, DriverError, HydriaError, Outdated, Refused, Unavailable
+from hydria.model.errors import Busy, DriverError, HydriaError, Outdated, Refused, Superseded, Unavailable
 from hydria.model.load_balancer import LoadBalancer
 from hydria.model.statuses import ProvisioningStatus
 from hydria.model.tree import Tree
@@ -43,7 +43,7 @@ LOG = logging.getLogger(__name__)
 _PATIENCE = 3
 # Passes under one lease, before others get their turn.
 _ROUNDS = 10
-# No amphora's word is taken for a generation that could not be counted up to.
+# No amphora's word is taken for a generation, or a term, that could not be counted up to.
 _MOST_CHANGES = 2**53
 _UNKEPT = Unkept({})
 
@@ -98,9 +98,18 @@ class Converger:
             if lease is None:
                 return Outcome(Result.ELSEWHERE, "another worker has it, or it is gone")
             with self._keeper.keep(lease):
-                return self._rounds(lease)
+                try:
+                    return self._rounds(lease)
+                except Superseded as error:
+                    return self._surpass(lease, error)
         except (Unavailable, Busy) as error:
             return Outcome(Result.FAILED, str(error))
+
+    def _surpass(self, lease: Lease, error: Superseded) -> Outcome:
+        """End a pass that an amphora takes for one whose lease is over; Busy when it is."""
+        self._tools.store.transact(lambda tx: leases.surpass(tx, lease, error.term))
+        # The lease is ours all the same: the database is of a backup. The next look goes on above that term.
+        return Outcome(Result.LATER, str(error))
 
     def _rounds(self, lease: Lease) -> Outcome:
         outcome = Outcome(Result.AGAIN, "")
@@ -131,6 +140,10 @@ class Converger:
             self._run(plan, tree, tools)
         except Interrupted as interruption:
             return self._interrupted(lease, tools, plan, interruption)
+        except Superseded as error:
+            if error.term < _MOST_CHANGES:
+                raise
+            return self._failed(lease, tools, tree, plan, error)
         except Exception as error:
             if not isinstance(error, HydriaError):
                 LOG.exception("Load balancer %s: %s failed unexpectedly", tree.load_balancer.id, plan.kind)
@@ -339,6 +352,7 @@ def _most_telling(errors: Sequence[BaseException]) -> BaseException:
 
 
 def _first(failures: WrappedFailure) -> BaseException:
-    """Of what several steps raised, which all end the pass."""
+    """Of what several steps raised, which all end the pass: that somebody else has it, if one says so."""
     errors: list[BaseException] = [found.exception for found in failures if found.exception is not None]
-    return errors[0] if errors else failures
+    superseded = (error for error in errors if isinstance(error, Superseded))
+    return next(superseded, errors[0] if errors else failures)

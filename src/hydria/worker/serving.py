@@ -99,7 +99,8 @@ class _Placement:
         self._rendered = dataplane.render(
             tree, (self._interface,), self._tools.tuning, contents, self._capabilities
         )
-        state = dataclasses.replace(self._rendered.state, heartbeats=self._told)
+        term = self._tools.lease.term if self._tools.lease else 0
+        state = dataclasses.replace(self._rendered.state, heartbeats=self._told, term=term)
         return self._tools.amphorae.apply(self._amphora, state).reloaded
 
     def _put(self, unusable: Unusable) -> bool:

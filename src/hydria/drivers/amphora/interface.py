@@ -15,8 +15,9 @@ class AmphoraDriver(Protocol):
 
     ``apply`` is idempotent. It raises Refused when the amphora's daemons refuse the state (the previous one
     keeps serving; the text is their reason), Lacking when the state goes on with files that the amphora does
-    not have, Outdated when the amphora already has a younger generation, and Unreachable when nobody answers
-    within ``[haproxy_amphora] rest_request_conn_timeout``.
+    not have, Outdated when the amphora already has a younger generation, Superseded when it has met a higher
+    term, whatever the generation, and Unreachable when nobody answers within
+    ``[haproxy_amphora] rest_request_conn_timeout``.
     ``await_ready`` returns once the agent answers, or raises Unreachable after ``timeout`` seconds.
     ``capabilities`` is asked before each state is rendered, for HAProxy may have been upgraded meanwhile;
     it raises Unreachable, too.

@@ -6,7 +6,7 @@ import threading
 
 from hydria.drivers.certificates.interface import CertificateAuthority
 from hydria.model.amphora import Amphora
-from hydria.model.errors import Outdated
+from hydria.model.errors import Outdated, Superseded
 from hydria.model.statuses import Topology
 from hydria.settings import Settings
 from hydria.wire import capabilities
@@ -15,13 +15,14 @@ from hydria.wire.state import Applied, DesiredState
 
 
 class NoopAmphoraDriver:
-    """Remembers, of each amphora, the generation that it was given last."""
+    """Remembers, of each amphora, the generation that it was given last, and the highest term."""
 
     topologies = frozenset(Topology)
 
     def __init__(self, settings: Settings, authority: CertificateAuthority) -> None:  # noqa: ARG002  (as every one)
         self._guard = threading.Lock()
         self._generations: dict[str, int] = {}
+        self._terms: dict[str, int] = {}
 
     def await_ready(self, amphora: Amphora, timeout: float) -> None:
         """It is ready."""
@@ -31,8 +32,12 @@ class NoopAmphoraDriver:
         return capabilities.NONE
 
     def apply(self, amphora: Amphora, state: DesiredState) -> Applied:
-        """Take note. Raises Outdated when it has a younger generation."""
+        """Take note. Raises Superseded when it has met a higher term, Outdated when it is younger."""
         with self._guard:
+            term = self._terms.get(amphora.id, 0)
+            if state.term < term:
+                raise Superseded(f"Amphora {amphora.id} has met term {term}, {state.term} is over.", term)
+            self._terms[amphora.id] = state.term
             present = self._generations.get(amphora.id, 0)
             if state.generation < present:
                 raise Outdated(

@@ -6,6 +6,7 @@ the amphora that had it. One connection to each amphora is kept for the next req
 
 from __future__ import annotations
 
+import dataclasses
 import json
 import time
 from typing import NoReturn
@@ -13,13 +14,13 @@ from typing import NoReturn
 from hydria.drivers.amphora.connections import Connection, Connections, Gone
 from hydria.drivers.certificates.interface import CertificateAuthority
 from hydria.model.amphora import Amphora
-from hydria.model.errors import DriverError, Lacking, Outdated, Refused, Unreachable
+from hydria.model.errors import DriverError, Lacking, Outdated, Refused, Superseded, Unreachable
 from hydria.model.statuses import Topology
 from hydria.settings import Settings
 from hydria.wire import capabilities
 from hydria.wire.capabilities import Capabilities
 from hydria.wire.encoding import encode
-from hydria.wire.state import Applied, DesiredState, decode_applied, decode_lacking
+from hydria.wire.state import Applied, DesiredState, decode_applied, decode_lacking, decode_superseded
 
 _STATE = "/v1/state"
 _INFO = "/v1/info"
@@ -83,12 +84,17 @@ class RestAmphoraDriver:
     def apply(self, amphora: Amphora, state: DesiredState) -> Applied:
         """Put the desired state."""
         status, answer = self._ask(amphora, "PUT", _STATE, encode(state))
+        if status == 400 and state.term:
+            status, answer = self._ask(amphora, "PUT", _STATE, _without_term(state))
         kept = [file.name for file in state.files if file.content is None]
         if status == 400 and kept:  # an agent of an earlier release has no word for it
             raise Lacking(f"Amphora {amphora.id} cannot go on with {', '.join(kept)}.", kept)
-        if status not in (200, 409, 422, 424):
+        if status not in (200, 409, 412, 422, 424):
             _unexpected(amphora, status, answer)
         try:
+            if status == 412:
+                met = decode_superseded(answer).term
+                raise Superseded(f"{_whom(amphora)} has met term {met}, {state.term} is over.", met)
             if status == 424:
                 names = decode_lacking(answer).lacks
                 raise Lacking(f"Amphora {amphora.id} does not have {', '.join(names)}.", names)
@@ -145,6 +151,12 @@ class RestAmphoraDriver:
 
 def _whom(amphora: Amphora) -> str:
     return f"Amphora {amphora.id} at {amphora.lb_network_ip}"
+
+
+def _without_term(state: DesiredState) -> bytes:
+    """For an agent of an earlier release, which knows no terms; any other takes it for the lowest."""
+    fields = {field.name: getattr(state, field.name) for field in dataclasses.fields(state)}
+    return encode({name: value for name, value in fields.items() if name != "term"})
 
 
 def _unexpected(amphora: Amphora, status: int, answer: bytes) -> NoReturn:

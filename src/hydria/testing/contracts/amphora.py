@@ -8,7 +8,7 @@ import pytest
 
 from hydria.drivers.amphora.interface import AmphoraDriver
 from hydria.model.amphora import Amphora
-from hydria.model.errors import Lacking, Outdated, Refused, Unreachable
+from hydria.model.errors import Lacking, Outdated, Refused, Superseded, Unreachable
 from hydria.wire.capabilities import Capability
 from hydria.wire.state import DesiredState, File
 
@@ -34,6 +34,26 @@ class AmphoraDriverContract:
         with pytest.raises(Outdated) as refusal:
             driver.apply(amphora, DesiredState(2))
         assert refusal.value.generation == 3
+
+    def test_a_term_below_one_that_came_before_is_over(self, driver: AmphoraDriver, amphora: Amphora) -> None:
+        """Whatever the generation: a later holder of the lease has the load balancer."""
+        driver.apply(amphora, DesiredState(3, term=7))
+        for generation in (3, 4):
+            with pytest.raises(Superseded) as refusal:
+                driver.apply(amphora, DesiredState(generation, term=6))
+            assert refusal.value.term == 7
+        again = driver.apply(amphora, DesiredState(3, term=8))
+        assert (again.generation, again.reloaded) == (3, False)
+
+    def test_also_a_state_that_is_not_applied_begins_its_term(
+        self, driver: AmphoraDriver, amphora: Amphora
+    ) -> None:
+        driver.apply(amphora, DesiredState(3, term=7))
+        with pytest.raises(Outdated):
+            driver.apply(amphora, DesiredState(2, term=8))
+        with pytest.raises(Superseded) as refusal:
+            driver.apply(amphora, DesiredState(4, term=7))
+        assert refusal.value.term == 8
 
 
 class AmphoraNetworkContract(AmphoraDriverContract):
