@@ -1,7 +1,7 @@
 """What reading, writing and a worker's pass cost, counted by MariaDB itself: no statement but their own."""
 
 import re
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -16,7 +16,7 @@ from hydria.drivers.certificates.noop_manager import NoopCertificateManager
 from hydria.drivers.compute.noop import NoopComputeDriver
 from hydria.drivers.network.noop import NoopNetworkDriver
 from hydria.model.load_balancer import LoadBalancer
-from hydria.store import Store, amphorae, changes, rows, schema
+from hydria.store import Store, amphorae, backlog, changes, leases, rows, schema, tables
 from hydria.testing import trees as make
 from hydria.worker.converger import Converger, Result
 from hydria.worker.leasekeeper import LeaseKeeper
@@ -64,6 +64,39 @@ def test_a_read_is_its_query_and_a_write_has_a_commit(store: Store) -> None:
         for _ in range(10):
             store.transact(lambda tx: changes.touch(tx, changes.lock(tx, make.BALANCER)))  # type: ignore[arg-type]
     assert asked == [30], "SELECT FOR UPDATE, UPDATE, COMMIT"
+
+
+def test_what_looks_at_leases_reads_those_that_are_held(store: Store) -> None:
+    """A worker's start, and a look with nothing to do, cost the same however many load balancers there are."""
+    many = [make.load_balancer(number) for number in range(1, 1001)]
+    store.transact(lambda tx: rows.insert(tx, many))
+    idle = [{"load_balancer_id": each.id, "term": 3, "expires_at": 0.0} for each in many]
+    store.transact(lambda tx: tx.execute(tables.leases.insert(), idle))
+    held = {"owner": "gone:1", "expires_at": 9e9}
+    two = tables.leases.c.load_balancer_id.in_([many[3].id, many[7].id])
+    store.transact(lambda tx: tx.execute(sa.update(tables.leases).where(two).values(held)))
+    for name in ("leases", "load_balancers"):
+        store.transact(lambda tx, name=name: tx.execute(sa.text(f"ANALYZE TABLE {name}")).all())
+    assert store.transact(lambda tx: rows_read(tx, lambda: backlog.due(tx, 1e9, 100))) < 20
+    freed: list[int] = []
+
+    def free(tx: sa.Connection) -> int:
+        return rows_read(tx, lambda: freed.append(leases.release_where(tx, lambda _: True)))
+
+    assert store.transact(free) < 20
+    assert freed == [2]
+
+
+def rows_read(tx: sa.Connection, work: Callable[[], object]) -> int:
+    """How many rows and keys the server reads for it."""
+
+    def read() -> int:
+        found = tx.execute(sa.text("SHOW SESSION STATUS LIKE 'Handler_read%'")).all()
+        return sum(int(value) for _, value in found)
+
+    before, idle = read(), read()
+    work()
+    return read() - idle - (idle - before)
 
 
 # Of the pass that follows the addition of a member to a pool that a listener uses.

@@ -1,7 +1,7 @@
 """What a worker reads, and what it writes down when a pass has succeeded or failed."""
 
 from collections.abc import Iterable
-from datetime import timedelta
+from datetime import UTC, timedelta
 from typing import Any
 
 import msgspec
@@ -14,7 +14,7 @@ from hydria.model.member import Member
 from hydria.model.pool import Pool
 from hydria.model.resource import Resource
 from hydria.model.tree import Tree
-from hydria.store import Store, amphorae, changes, leases, rows, tables, trees
+from hydria.store import Store, amphorae, backlog, changes, leases, rows, tables, trees
 from hydria.testing import trees as make
 from tests.db import store_scene as scene
 
@@ -326,9 +326,12 @@ def test_a_large_load_balancer_is_deleted(store: Store) -> None:
 # --- due
 
 
-def due(store: Store, moment: float = 1000.0, limit: int = 10) -> list[str]:
+MOMENT = make.EPOCH.replace(tzinfo=UTC).timestamp()
+
+
+def due(store: Store, ahead: float = 0.0, limit: int = 10) -> list[str]:
     with store.read() as tx:
-        return trees.due(tx, moment, make.EPOCH, limit)
+        return [each.load_balancer_id for each in backlog.due(tx, MOMENT + ahead, limit)]
 
 
 @pytest.mark.parametrize("status", ["PENDING_CREATE", "PENDING_UPDATE", "PENDING_DELETE", "ERROR"])
@@ -357,12 +360,12 @@ def test_a_retry_is_due_at_its_time(store: Store) -> None:
 
 def test_what_somebody_has_is_not_due_until_his_lease_ends(store: Store) -> None:
     scene.add(store, balancer_of())
-    lease = store.transact(lambda tx: leases.acquire(tx, make.BALANCER, "me:1", moment=1000.0, seconds=30))
+    lease = store.transact(lambda tx: leases.acquire(tx, make.BALANCER, "me:1", moment=MOMENT, seconds=30))
     assert lease is not None
-    assert due(store, 1030.0) == []
-    assert due(store, 1030.1) == [make.BALANCER]
+    assert due(store, 30.0) == []
+    assert due(store, 30.1) == [make.BALANCER]
     store.transact(lambda tx: leases.confirm(tx, lease, release=True))
-    assert due(store, 1000.0) == [make.BALANCER]
+    assert due(store) == [make.BALANCER]
 
 
 def test_those_that_have_waited_longest_come_first(store: Store) -> None:

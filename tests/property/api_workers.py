@@ -21,7 +21,7 @@ from hydria.drivers.certificates.noop_manager import NoopCertificateManager
 from hydria.drivers.compute.noop import NoopComputeDriver
 from hydria.drivers.network.noop import NoopNetworkDriver
 from hydria.model.errors import Refused
-from hydria.store import Store, leases, rows, schema, tables, trees
+from hydria.store import Store, backlog, leases, schema, tables
 from hydria.worker.converger import Converger
 from hydria.worker.leasekeeper import LeaseKeeper
 from hydria.worker.tools import Tools
@@ -81,9 +81,9 @@ class Workers:
         store.transact(lambda tx: leases.release_where(tx, lambda other: other != owner))
         store.transact(lambda tx: tx.execute(sa.update(balancers).values(retry_at=None)))
         with store.read() as tx:
-            due = trees.due(tx, time.time(), rows.now(), 1000)
-        for load_balancer_id in due:
-            converger.converge(load_balancer_id)
+            found = backlog.due(tx, time.time(), 1000)
+        for each in found:
+            converger.converge(each.load_balancer_id)
 
     def run_and_be_killed(self, statements: int) -> None:
         """A worker process that is killed as it is about to make one of its statements."""

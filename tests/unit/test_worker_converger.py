@@ -7,7 +7,6 @@ import json
 import threading
 import time
 from collections.abc import Callable
-from datetime import timedelta
 from pathlib import Path
 from typing import Any, NoReturn
 
@@ -33,7 +32,7 @@ from hydria.model.member import Member
 from hydria.model.pool import Pool, SessionPersistence
 from hydria.model.statuses import AmphoraStatus, PersistenceType
 from hydria.model.tree import Tree
-from hydria.store import Store, amphorae, changes, leases, rows, tables, trees
+from hydria.store import Store, amphorae, backlog, changes, leases, rows, tables, trees
 from hydria.testing import trees as make
 from hydria.wire import capabilities
 from hydria.wire.capabilities import Capabilities, Capability
@@ -121,6 +120,11 @@ def bench(tmp_path: Path) -> Bench:
     return Bench(tools, agent, Converger(tools, "me:1", LeaseKeeper(store, 30)))
 
 
+def due(tx: sa.Connection, ahead: float = 0.0) -> list[str]:
+    """What a worker would find, so many seconds from now."""
+    return [each.load_balancer_id for each in backlog.due(tx, time.time() + ahead, 10)]
+
+
 def pending_pool(balancer_id: str) -> Pool:
     return make.pool(load_balancer_id=balancer_id, provisioning_status="PENDING_CREATE", generation=1)
 
@@ -144,10 +148,10 @@ def test_a_new_load_balancer_gets_its_amphora_and_becomes_active(bench: Bench) -
 def test_nothing_is_due_afterwards_and_the_lease_is_free(bench: Bench) -> None:
     balancer_id = bench.add()
     with bench.store.read() as tx:
-        assert trees.due(tx, time.time(), rows.now(), 10) == [balancer_id]
+        assert due(tx) == [balancer_id]
     bench.converger.converge(balancer_id)
     with bench.store.read() as tx:
-        assert trees.due(tx, time.time(), rows.now(), 10) == []
+        assert due(tx) == []
         assert tx.execute(sa.select(tables.leases.c.owner)).scalar() is None
 
 
@@ -250,8 +254,8 @@ def test_a_fault_that_may_pass_is_shown_once_it_has_repeated(bench: Bench) -> No
     assert retry_at > rows.now()
     assert seen == ["PENDING_CREATE", "PENDING_CREATE", "ERROR"]
     with bench.store.read() as tx:
-        assert trees.due(tx, time.time(), rows.now() - timedelta(seconds=1), 10) == []
-        assert trees.due(tx, time.time(), rows.now(), 10) == [balancer_id]
+        assert due(tx, -1.0) == []
+        assert due(tx) == [balancer_id]
 
 
 def request_failover(bench: Bench, balancer_id: str) -> None:

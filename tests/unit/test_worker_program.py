@@ -15,7 +15,9 @@ import sqlalchemy as sa
 from hydria.messages import LocalWakeups
 from hydria.model.errors import Unavailable
 from hydria.processes import identity
-from hydria.store import changes, leases, rows, tables
+from hydria.store import backlog, changes, leases, rows, tables
+from hydria.store.backlog import Due
+from hydria.store.leases import Lease
 from hydria.testing import trees as make
 from hydria.worker.program import Worker
 from hydria.worker.tools import Tools
@@ -41,9 +43,10 @@ class Factory:
         self.made: list[Worker] = []
         self.wakeups = LocalWakeups()
 
-    def start(self, *, poll_interval: float = 0.05, **changes: object) -> Worker:
+    def start(self, *, poll_interval: float = 0.05, lease_seconds: float = 30.0, **changes: object) -> Worker:
         options = dataclasses.replace(
-            self.bench.tools.settings.controller_worker, poll_interval=poll_interval, retry_initial=poll_interval
+            self.bench.tools.settings.controller_worker, poll_interval=poll_interval, retry_initial=poll_interval,
+            lease_seconds=lease_seconds,
         )  # fmt: skip
         settings = dataclasses.replace(self.bench.tools.settings, controller_worker=options)
         changes = {"settings": settings, "stopping": threading.Event(), **changes}
@@ -92,14 +95,14 @@ def test_changes_that_come_while_it_works_are_all_applied(workers: Factory) -> N
 @pytest.mark.parametrize("error", [Unavailable("the database is away"), ZeroDivisionError("a mistake")])
 def test_nothing_ends_its_looks(workers: Factory, error: Exception) -> None:
     worker = workers.start()
-    due, broken = worker._due, [True]
+    take, broken = worker._claims.take, [True]
 
-    def sometimes() -> list[str]:
+    def sometimes(most: int) -> list[Lease]:
         if broken[0]:
             raise error
-        return due()
+        return take(most)
 
-    worker._due = sometimes  # type: ignore[method-assign]
+    worker._claims.take = sometimes  # type: ignore[method-assign]
     time.sleep(0.2)
     broken[0] = False
     balancer_id = workers.bench.add()
@@ -133,6 +136,100 @@ def test_it_ends_within_seconds_while_an_amphora_boots(workers: Factory) -> None
     assert workers.status(balancer_id) == "PENDING_CREATE"
     workers.start()
     await_that(lambda: workers.status(balancer_id) == "ACTIVE")
+
+
+def many(bench: Bench, number: int) -> list[str]:
+    balancers = [
+        make.load_balancer(each, provisioning_status="PENDING_CREATE", generation=1, applied_generation=0)
+        for each in range(1, number + 1)
+    ]
+
+    def work(tx: sa.Connection) -> None:
+        for balancer in balancers:
+            changes.add_load_balancer(tx, balancer)
+
+    bench.store.transact(work)
+    return [str(balancer.id) for balancer in balancers]
+
+
+def test_a_backlog_is_worked_off_without_waiting_for_the_next_look(workers: Factory) -> None:
+    """Each pass that ends makes room for more; a look an hour would find a hundred."""
+    found = many(workers.bench, 150)
+    workers.start(poll_interval=3600)
+    await_that(lambda: {workers.status(each) for each in found} == {"ACTIVE"}, 60)
+
+
+def test_several_workers_share_the_work_and_visit_nothing_twice(workers: Factory) -> None:
+    many(workers.bench, 60)
+    row = tables.leases.c
+    for _ in range(3):
+        workers.start()
+
+    def left() -> list[Due]:
+        with workers.bench.store.read() as tx:
+            return backlog.due(tx, time.time(), 100)
+
+    await_that(lambda: not left() and not holders(workers.bench), 60)
+    assert len({name for name, _ in workers.bench.agent.states}) == len(workers.bench.agent.states) == 60
+    with workers.bench.store.read() as tx:
+        assert set(tx.execute(sa.select(row.term)).scalars()) == {1}, "each was taken once"
+
+
+def holders(bench: Bench) -> list[str]:
+    row = tables.leases.c
+    with bench.store.read() as tx:
+        return list(tx.execute(sa.select(row.owner).where(row.owner.is_not(None))).scalars())
+
+
+def test_it_claims_no_more_than_it_begins_soon_and_gives_back_what_it_has_not_begun(workers: Factory) -> None:
+    many(workers.bench, 60)
+    slow = threading.Event()
+    blocked = Agent(workers.bench.tools.settings, workers.bench.tools.authority)
+    blocked.during = lambda: (slow.wait(60), None)[1]
+    worker = workers.start(amphorae=blocked)
+    threads = worker._tools.settings.controller_worker.workers
+    await_that(lambda: len(holders(workers.bench)) == 3 * threads)
+    time.sleep(0.2)
+    assert len(holders(workers.bench)) == 3 * threads
+    worker._stopped.set()  # before the agents answer, or more would be begun
+    slow.set()
+    worker.stop()
+    assert holders(workers.bench) == []
+
+
+def test_what_waits_for_a_thread_keeps_its_lease(workers: Factory) -> None:
+    found = many(workers.bench, 12)
+    slow = threading.Event()
+    blocked = Agent(workers.bench.tools.settings, workers.bench.tools.authority)
+    blocked.during = lambda: (slow.wait(60), None)[1]
+
+    def ends() -> list[float]:
+        row = tables.leases.c
+        with workers.bench.store.read() as tx:
+            return list(tx.execute(sa.select(row.expires_at)).scalars())
+
+    worker = workers.start(amphorae=blocked, lease_seconds=3)
+    await_that(lambda: len(holders(workers.bench)) == 12)
+    first = max(ends())
+    await_that(lambda: min(ends()) > first, 30)
+    slow.set()
+    await_that(lambda: {workers.status(each) for each in found} == {"ACTIVE"}, 30)
+    worker.stop()
+
+
+def test_a_flood_of_wake_ups_is_worked_off_all_the_same(workers: Factory) -> None:
+    workers.start(poll_interval=1)
+    found = many(workers.bench, 250)
+    for each in found:
+        workers.wakeups.wake(each)
+    await_that(lambda: {workers.status(each) for each in found} == {"ACTIVE"}, 60)
+
+
+def test_taskflow_warns_of_nothing(workers: Factory, caplog: pytest.LogCaptureFixture) -> None:
+    workers.start()
+    balancer_id = workers.bench.add()
+    await_that(lambda: workers.status(balancer_id) == "ACTIVE")
+    assert [each for each in caplog.records if each.name.startswith("taskflow")] == []
 
 
 def test_after_its_end_it_takes_nothing_on(workers: Factory) -> None:

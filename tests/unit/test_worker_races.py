@@ -19,12 +19,12 @@ from hydria.drivers.network.noop import NoopNetworkDriver
 from hydria.model.amphora import Amphora
 from hydria.model.errors import DriverError, Outdated, Refused, Superseded, Unavailable, Unreachable
 from hydria.model.statuses import AmphoraStatus, ProvisioningStatus, Topology
-from hydria.store import amphorae, changes, collection, leases, rows, tables, trees
+from hydria.store import amphorae, changes, collection, leases, rows, tables
 from hydria.wire.state import Applied, DesiredState
 from hydria.worker.collector import Collector
 from hydria.worker.converger import Converger, Result
 from hydria.worker.leasekeeper import LeaseKeeper
-from tests.unit.test_worker_converger import Agent, Bench, bench, pending_pool
+from tests.unit.test_worker_converger import Agent, Bench, bench, due, pending_pool
 
 __all__ = ["bench"]  # a fixture
 
@@ -175,7 +175,7 @@ def test_a_wake_up_is_no_way_around_the_back_off_and_a_change_is(stage: Stage) -
     stage.agent.fails = Refused("nonsense")
     stage.converger.converge(balancer_id)
     outcome = stage.converger.converge(balancer_id)
-    assert (outcome.result, len(tries)) == (Result.LATER, 1)
+    assert (outcome.result, len(tries)) == (Result.IDLE, 1)
     assert stage.lease(balancer_id) is None
     stage.touch(balancer_id)
     stage.converger.converge(balancer_id)
@@ -380,8 +380,8 @@ def test_a_pass_does_not_wait_for_a_boot(stage: Stage) -> None:
     assert (balancer.attempts, balancer.retry_at, stage.lease(balancer_id)) == (0, None, None)
     assert balancer.provisioning_status == "PENDING_CREATE"
     with stage.store.read() as tx:
-        assert trees.due(tx, time.time(), rows.now(), 10) == []
-        assert trees.due(tx, time.time(), rows.now() + timedelta(seconds=2), 10) == [balancer_id]
+        assert due(tx) == []
+        assert due(tx, 2) == [balancer_id]
     # Its first heartbeat wakes the load balancer, whatever the next look's moment.
     assert stage.another().converge(balancer_id).result is Result.DONE
     assert [one.id for one in stage.amphorae(balancer_id)] == [amphora.id]
@@ -558,7 +558,7 @@ def test_a_change_reaches_the_survivor_of_a_pair(stage: Stage, way: str) -> None
     again = balancer.retry_at if way == "nothing to build with" else balancer.look_at
     assert again is not None, "the other one is still wanted"
     with stage.store.read() as tx:
-        assert trees.due(tx, time.time(), again + timedelta(seconds=1), 10) == [balancer_id]
+        assert due(tx, (again - rows.now()).total_seconds() + 1) == [balancer_id]
     if way == "nothing to build with":
         assert "it serves with fewer amphorae: no host has room" in outcome.sentence
         assert balancer.attempts == 3, "it is tried ever less often"
@@ -702,7 +702,7 @@ def test_a_vip_that_cannot_be_taken_from_its_amphora_is_not_released(stage: Stag
         assert port.id in {one.id for one in stage.network.ports()}
         stage.wait_for_retry(balancer_id)
         with stage.store.read() as tx:
-            assert trees.due(tx, time.time(), rows.now(), 10) == [balancer_id]
+            assert due(tx) == [balancer_id]
     stage.network.unfenced = None
     assert stage.converger.converge(balancer_id).result is Result.DONE
     assert port.id not in {one.id for one in stage.network.ports()}
@@ -764,6 +764,23 @@ def test_a_lease_that_somebody_else_has_is_not_given_back(stage: Stage) -> None:
     acquire("other:2")
     keeper.give_back()
     assert stage.lease(balancer_id) == "other:2"
+
+
+def test_a_lease_that_its_pass_has_just_given_back_is_not_said_to_be_over(
+    stage: Stage, caplog: pytest.LogCaptureFixture
+) -> None:
+    balancer_id = stage.add()
+    keeper = LeaseKeeper(stage.store, 30)
+    found = stage.store.transact(
+        lambda tx: leases.acquire(tx, balancer_id, "me:1", moment=time.time(), seconds=30)
+    )
+    assert found is not None
+    with keeper.keep(found):
+        stage.store.transact(lambda tx: leases.confirm(tx, found, release=True))
+        assert keeper.renew()
+        assert "is over before its pass" not in caplog.text
+        assert keeper.renew()  # and its pass goes on
+        assert "is over before its pass" in caplog.text
 
 
 def test_long_passes_keep_their_lease(stage: Stage) -> None:

@@ -21,12 +21,12 @@ from hydria.model.listener import Listener
 from hydria.model.pool import Pool
 from hydria.model.secrets import SecretKind
 from hydria.model.statuses import AmphoraStatus, ClientAuthentication, CompareType, ListenerProtocol
-from hydria.store import amphorae, changes, rows, tables, trees
+from hydria.store import amphorae, changes, rows, tables
 from hydria.testing import trees as make
 from hydria.wire.state import Applied, DesiredState
 from hydria.worker.converger import Converger, Result
 from hydria.worker.leasekeeper import LeaseKeeper
-from tests.unit.test_worker_converger import Agent, Bench
+from tests.unit.test_worker_converger import Agent, Bench, due
 from tests.unit.test_worker_converger import bench as plain_bench
 
 bench = plain_bench
@@ -137,7 +137,7 @@ class Scene:
 
     def due(self) -> bool:
         with self.bench.store.read() as tx:
-            return trees.due(tx, 0.0, rows.now(), 10) == [make.BALANCER]
+            return due(tx) == [make.BALANCER]
 
 
 @pytest.fixture
@@ -262,7 +262,7 @@ def test_housekeeping_does_not_bring_a_failing_pass_forward(scene: Scene) -> Non
         assert scene.look() == []
     after = scene.bench.tree(make.BALANCER).load_balancer
     assert (after.generation, after.retry_at) == (balancer.generation, balancer.retry_at)
-    assert scene.converge().result is Result.LATER
+    assert scene.converge().result is Result.IDLE
 
 
 def test_what_cannot_be_read_now_changes_nothing_for_those_that_serve(scene: Scene) -> None:
@@ -288,7 +288,7 @@ def test_what_could_not_be_read_is_tried_again_with_back_off_and_no_new_generati
         delays.append(round((balancer.retry_at - rows.now()).total_seconds()))
         assert scene.look() == []
         assert not scene.due()
-        assert scene.converge().result is Result.LATER
+        assert scene.converge().result is Result.IDLE
         scene.bench.wait_for_retry(make.BALANCER)
         assert scene.due()
     assert delays == [1, 2, 4, 8]
@@ -538,11 +538,11 @@ def test_a_load_balancer_that_was_applied_but_for_something_is_due_once_it_may_b
     bench.add()
     bench.converger.converge(make.BALANCER)
     with bench.store.read() as tx:
-        assert trees.due(tx, 0.0, rows.now(), 10) == []
+        assert due(tx) == []
     bench.store.transact(lambda tx: tx.execute(sa.update(row).values(retry_at=make.EPOCH)))
     with bench.store.read() as tx:
-        assert trees.due(tx, 0.0, rows.now(), 10) == [make.BALANCER]
+        assert due(tx) == [make.BALANCER]
     outcome = bench.converger.converge(make.BALANCER)
     assert "could not be served" in outcome.sentence
     with bench.store.read() as tx:
-        assert trees.due(tx, 0.0, rows.now(), 10) == []
+        assert due(tx) == []

@@ -82,6 +82,17 @@ def recognize(engine: sa.Engine, *, settle: bool) -> None:
         record.info[_KIND] = server.kind
 
 
+def skips_locked(connection: sa.Connection) -> bool:
+    """Whether the server can leave out rows that somebody else has locked; MariaDB can since 10.6."""
+    dialect = connection.dialect
+    if dialect.name == "postgresql":
+        return True
+    if dialect.name not in ("mysql", "mariadb"):
+        return False
+    version = tuple(dialect.server_version_info or ())[:2]
+    return not getattr(dialect, "is_mariadb", False) or version >= (10, 6)
+
+
 def translate(engine: sa.Engine) -> None:
     """Have statements on the schema, which are MariaDB's, be MySQL's where that is the server."""
     event.listen(engine, "before_cursor_execute", _translated, retval=True)

@@ -9,28 +9,37 @@ within ``[controller_worker] lease_seconds``.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from itertools import islice
 from typing import Any
 
 import sqlalchemy as sa
 
 from hydria.model.errors import Busy
 from hydria.model.statuses import ProvisioningStatus
-from hydria.store import events
+from hydria.store import backlog, events
+from hydria.store.backlog import Due
+from hydria.store.dialects import skips_locked
 from hydria.store.tables import leases, load_balancers
 
 # Statements of every pass, built once; the columns that are set are those of the parameters.
-_FREE = sa.or_(
-    leases.c.owner.is_(None),
-    leases.c.expires_at < sa.bindparam("moment"),
-    leases.c.expires_at > sa.bindparam("longest"),
+# The subquery locks nothing on any engine. What it reads may be out of date: then a pass finds nothing to do.
+_WORK = sa.exists().where(load_balancers.c.id == sa.bindparam("balancer"), *backlog.to_do(woken=True))
+_ACQUIRE = sa.update(leases).where(
+    leases.c.load_balancer_id == sa.bindparam("balancer"), backlog.free(), _WORK
 )
-_ACQUIRE = sa.update(leases).where(leases.c.load_balancer_id == sa.bindparam("balancer"), _FREE)
 _NEXT = leases.c.term + 1
 _ACQUIRE_RETURNING = _ACQUIRE.values(term=_NEXT).returning(leases.c.term)
 # MariaDB and MySQL return no rows of an UPDATE, but the number that this function was given last.
 _ACQUIRE_MYSQL = _ACQUIRE.values(term=sa.func.last_insert_id(_NEXT))
+_THESE = leases.c.load_balancer_id.in_(sa.bindparam("balancers", expanding=True))
+_LOOK = sa.select(leases.c.load_balancer_id, leases.c.term).where(_THESE, backlog.free())
+_CLAIM = (
+    sa.update(leases)
+    .where(_THESE)
+    .values(owner=sa.bindparam("owner"), term=_NEXT, expires_at=sa.bindparam("expires_at"))
+)
 _HELD = sa.and_(
     leases.c.load_balancer_id == sa.bindparam("held_balancer"),
     leases.c.owner == sa.bindparam("held_owner"),
@@ -55,17 +64,23 @@ class Lease:
 
 
 def acquire(
-    tx: sa.Connection, load_balancer_id: str, owner: str, *, moment: float, seconds: float
+    tx: sa.Connection,
+    load_balancer_id: str,
+    owner: str,
+    *,
+    moment: float,
+    seconds: float,
+    horizon: float = backlog.AGES,
 ) -> Lease | None:
-    """Take the lease, unless somebody else holds it.
+    """Take the lease on a load balancer that has work to do, unless somebody else holds it.
 
-    An expired one is free, and one that ends later than any lease does: its end is by a clock that was put
-    back since.
+    horizon: seconds; what lies further ahead was written by a clock that was put back since.
     """
     mysql = tx.dialect.name in ("mysql", "mariadb")
     taken = tx.execute(
         _ACQUIRE_MYSQL if mysql else _ACQUIRE_RETURNING,
-        {
+        backlog.times(moment, horizon)
+        | {
             "balancer": load_balancer_id,
             "moment": moment,
             "longest": moment + 2 * seconds,
@@ -77,6 +92,26 @@ def acquire(
         return Lease(load_balancer_id, owner, int(taken.lastrowid)) if taken.rowcount == 1 else None
     term = taken.scalar()
     return None if term is None else Lease(load_balancer_id, owner, term)
+
+
+def claim(
+    tx: sa.Connection, candidates: Sequence[Due], owner: str, most: int, *, moment: float, seconds: float
+) -> tuple[list[Lease], Sequence[Due]]:
+    """Take the leases on the first ``most`` candidates that are free and as they were found.
+
+    Returns them, and the candidates that were not tried. What others are claiming now is left to them.
+    """
+    wanted, terms = iter(candidates), dict[str, int]()
+    while len(terms) < most and (batch := list(islice(wanted, most - len(terms)))):
+        found = {each.load_balancer_id: each.term for each in batch}
+        rows = tx.execute(
+            _LOOK.with_for_update(skip_locked=skips_locked(tx)),
+            {"balancers": list(found), "moment": moment, "longest": moment + 2 * seconds},
+        )
+        terms |= {each: term for each, term in rows if found[each] == term}
+    if terms:
+        tx.execute(_CLAIM, {"balancers": list(terms), "owner": owner, "expires_at": moment + seconds})
+    return [Lease(each, owner, term + 1) for each, term in terms.items()], list(wanted)
 
 
 def renew(tx: sa.Connection, lease: Lease, *, moment: float, seconds: float) -> bool:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
-from datetime import datetime, timedelta
+from datetime import datetime
 from functools import cache
 from typing import Any, TypeVar
 
@@ -41,7 +41,6 @@ _UNOBSERVED = (L7Policy, L7Rule, RateLimitPolicy, RateLimitRule)
 _UNFINISHED = (ProvisioningStatus.PENDING_CREATE, ProvisioningStatus.PENDING_UPDATE, ProvisioningStatus.ERROR)
 # How often a tree that changes while it is read is read again.
 _READS = 5
-_AGES = 10 * 366 * 86400.0  # seconds
 R = TypeVar("R", bound=Resource)
 
 
@@ -125,44 +124,6 @@ def load_amphorae(tx: sa.Connection, load_balancer_id: str) -> tuple[Amphora, ..
         tables.amphorae.c.load_balancer_id == load_balancer_id,
         tables.amphorae.c.status != "DELETED",
     )
-
-
-def due(tx: sa.Connection, moment: float, when: datetime, limit: int, horizon: float = _AGES) -> list[str]:
-    """Load balancers with work to do that nobody holds a lease on, those that have waited longest first.
-
-    Work is what is not applied, and what was applied but for something that may be usable by now.
-
-    moment: now in seconds since 1970, for leases; when: the same as the tables keep it, for retries. What is
-    further ahead than ``horizon`` seconds was written by a clock that was put back since: it counts as over.
-    """
-    balancer, lease = tables.load_balancers.c, tables.leases.c
-    unapplied = sa.and_(
-        balancer.provisioning_status.in_([*_UNFINISHED, ProvisioningStatus.PENDING_DELETE]),
-        # Providers that report by themselves leave nothing to converge.
-        balancer.generation > balancer.applied_generation,
-    )
-    incomplete = sa.and_(
-        sa.or_(balancer.retry_at.is_not(None), balancer.look_at.is_not(None)),
-        balancer.provisioning_status == str(ProvisioningStatus.ACTIVE),
-    )
-    query = (
-        sa.select(balancer.id)
-        .join_from(tables.load_balancers, tables.leases)
-        .where(
-            sa.or_(unapplied, incomplete),
-            *(
-                sa.or_(column.is_(None), column <= when, column > when + timedelta(seconds=horizon))
-                for column in (balancer.retry_at, balancer.look_at)
-            ),
-            sa.or_(lease.owner.is_(None), lease.expires_at < moment, lease.expires_at > moment + horizon),
-        )
-        .order_by(
-            sa.func.coalesce(balancer.retry_at, balancer.look_at, balancer.updated_at, balancer.created_at),
-            balancer.id,
-        )
-        .limit(limit)
-    )
-    return list(tx.execute(query).scalars())
 
 
 def lock_generation(tx: sa.Connection, load_balancer_id: str) -> int:

@@ -27,7 +27,7 @@ from hydria.planner.convergence import Build, Configure, Kind, Plan
 from hydria.store import changes, events, leases, rows, trees
 from hydria.store.events import What
 from hydria.store.leases import Lease
-from hydria.worker import flows, secrets
+from hydria.worker import flows, secrets, unkept
 from hydria.worker.findings import Findings
 from hydria.worker.leasekeeper import LeaseKeeper
 from hydria.worker.outcomes import Outcomes
@@ -57,7 +57,6 @@ class Result(StrEnum):
     LATER = "later"
     UNDER_WAY = "under way"
     FAILED = "failed"
-    ELSEWHERE = "elsewhere"
 
 
 @dataclass(frozen=True, slots=True)
@@ -84,19 +83,28 @@ class Converger:
             self._tools.compute.prepare()
         except HydriaError as error:
             LOG.warning("The compute driver is not ready to build yet: %s", error)
-        engines.run(linear_flow.Flow("warm up"), engine="serial", backend=_UNKEPT)  # TaskFlow looks for them
+        first = linear_flow.Flow("warm up")  # TaskFlow looks for its engines
+        engines.run(first, engine="serial", backend=_UNKEPT, flow_detail=unkept.detail(first))
 
     def converge(self, load_balancer_id: str) -> Outcome:
         """Work on a load balancer until nothing newer is wanted; never raises a HydriaError."""
         try:
-            seconds = self._settings.lease_seconds
-            lease = self._tools.store.transact(
-                lambda tx: leases.acquire(
-                    tx, load_balancer_id, self._owner, moment=time.time(), seconds=seconds
-                )
-            )
-            if lease is None:
-                return Outcome(Result.ELSEWHERE, "another worker has it, or it is gone")
+            lease = self._tools.store.transact(lambda tx: self._acquire(tx, load_balancer_id))
+        except (Unavailable, Busy) as error:
+            return Outcome(Result.FAILED, str(error))
+        if lease is None:
+            return Outcome(Result.IDLE, "there is nothing to do now, or another worker has it")
+        return self.carry_on(lease)
+
+    def _acquire(self, tx: sa.Connection, load_balancer_id: str) -> Lease | None:
+        seconds, horizon = self._settings.lease_seconds, 2 * self._settings.retry_max
+        return leases.acquire(
+            tx, load_balancer_id, self._owner, moment=time.time(), seconds=seconds, horizon=horizon
+        )
+
+    def carry_on(self, lease: Lease) -> Outcome:
+        """The same, once the lease is taken."""
+        try:
             with self._keeper.keep(lease):
                 try:
                     return self._rounds(lease)
@@ -128,10 +136,6 @@ class Converger:
         if found is None:
             return Outcome(Result.DONE, "it is gone")
         tree, amphorae = found
-        wait = self._wait(tree.load_balancer)
-        if wait > 0:
-            self._release(lease)
-            return Outcome(Result.LATER, f"its next try is due in {wait:.0f} s")
         plan = convergence.plan(tree, amphorae)
         tools = dataclasses.replace(
             self._tools, lease=lease, notes=Notes(), findings=Findings(), outcomes=Outcomes()
@@ -168,14 +172,6 @@ class Converger:
             return Outcome(Result.AGAIN, f"{sentence}; it has changed meanwhile")
         return Outcome(Result.IDLE if plan.kind is Kind.NOTHING else Result.DONE, sentence)
 
-    def _wait(self, balancer: LoadBalancer) -> float:
-        """Seconds until the load balancer may be tried again: a wake-up is no way around the back-off."""
-        if balancer.retry_at is None:
-            return 0.0
-        wait = (balancer.retry_at - rows.now()).total_seconds()
-        # No try is ever put off for longer: it is the clock that was put back.
-        return wait if wait <= self._settings.retry_max + 1 else 0.0
-
     def _run(self, plan: Plan, tree: Tree, tools: Tools) -> None:
         flow = flows.build(plan, tree.desired(), tools)
         if not len(flow):
@@ -189,7 +185,7 @@ class Converger:
         # One executor for all passes: TaskFlow takes a second to end one of its own.
         kind = {"engine": "parallel", "executor": self._executor} if several else {"engine": "serial"}
         try:
-            engines.run(flow, backend=_UNKEPT, **kind)
+            engines.run(flow, backend=_UNKEPT, flow_detail=unkept.detail(flow), **kind)
         except WrappedFailure as failures:
             raise _first(failures) from failures
 

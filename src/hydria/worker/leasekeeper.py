@@ -1,11 +1,11 @@
-"""Keeps the leases of a worker's passes from running out while they take longer than one lease."""
+"""Keeps the leases of a worker from running out, from when they are claimed to the end of the pass."""
 
 from __future__ import annotations
 
 import logging
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 
 from hydria.model.errors import Busy, Unavailable
@@ -27,6 +27,7 @@ class LeaseKeeper:
         self._store = store
         self._seconds = seconds
         self._held: dict[str, Lease] = {}
+        self._doubted: set[Lease] = set()  # not renewed the last time: over, or just given back by its pass
         self._returned: dict[Lease, float] = {}  # with the moment from which on it has run out anyway
         self._lock = threading.Lock()
         self._stopped = threading.Event()
@@ -40,11 +41,23 @@ class LeaseKeeper:
         """Renew no more."""
         self._stopped.set()
 
+    def hold(self, claimed: Iterable[Lease]) -> None:
+        """Renew leases whose passes are to begin, until :meth:`keep` ends or :meth:`put_back` is called."""
+        with self._lock:
+            self._held |= {lease.load_balancer_id: lease for lease in claimed}
+
+    def put_back(self, unused: Iterable[Lease]) -> None:
+        """Give back leases whose passes do not begin."""
+        with self._lock:
+            for lease in unused:
+                self._held.pop(lease.load_balancer_id, None)
+                self._returned[lease] = time.monotonic() + self._seconds
+        self.give_back()
+
     @contextmanager
     def keep(self, lease: Lease) -> Iterator[None]:
         """Renew a lease as long as the block runs."""
-        with self._lock:
-            self._held[lease.load_balancer_id] = lease
+        self.hold([lease])
         try:
             yield
         except Unavailable:
@@ -53,7 +66,9 @@ class LeaseKeeper:
             raise
         finally:
             with self._lock:
-                self._held.pop(lease.load_balancer_id, None)
+                if self._held.get(lease.load_balancer_id) == lease:
+                    del self._held[lease.load_balancer_id]
+                self._doubted.discard(lease)
 
     def _run(self) -> None:
         third = self._seconds / 3
@@ -92,9 +107,21 @@ class LeaseKeeper:
             except Unavailable as error:
                 LOG.warning("Lease on load balancer %s not renewed: %s", lease.load_balancer_id, error)
                 return False
-            if not kept and self._holds(lease):
+            if not kept and self._doubt(lease):
                 LOG.warning("The lease on load balancer %s is over before its pass", lease.load_balancer_id)
         return True
+
+    def _doubt(self, lease: Lease) -> bool:
+        """Whether a lease that is not ours any more was not the last time either, and its pass goes on.
+
+        One that its pass has just given back is held for a moment longer.
+        """
+        with self._lock:
+            if self._held.get(lease.load_balancer_id) != lease:
+                return False
+            again = lease in self._doubted
+            self._doubted.add(lease)
+            return again
 
     def _release(self, lease: Lease) -> None:
         self._store.transact(lambda tx: leases.confirm(tx, lease, release=True))
@@ -103,7 +130,3 @@ class LeaseKeeper:
         return self._store.transact(
             lambda tx: leases.renew(tx, lease, moment=time.time(), seconds=self._seconds)
         )
-
-    def _holds(self, lease: Lease) -> bool:
-        with self._lock:
-            return self._held.get(lease.load_balancer_id) == lease

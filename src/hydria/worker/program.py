@@ -5,43 +5,54 @@ from __future__ import annotations
 import logging
 import threading
 import time
+from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 
 from hydria.messages import Wakeups
-from hydria.model.errors import HydriaError, Unavailable
+from hydria.model.errors import Busy, HydriaError, Unavailable
 from hydria.processes import has_died
-from hydria.store import leases, rows, trees
+from hydria.store import leases
+from hydria.store.leases import Lease
+from hydria.worker.claims import Claims
 from hydria.worker.collector import Collector
 from hydria.worker.converger import Converger, Outcome, Result
 from hydria.worker.leasekeeper import LeaseKeeper
 from hydria.worker.tools import Tools
 
 LOG = logging.getLogger(__name__)
-_AT_ONCE = 100  # load balancers that one look can find
+_MOST_WOKEN = 100  # load balancers that wait for a thread
+_END_OF_LOOK = 2.0  # seconds
 # What did nothing to the load balancer is no news.
 _LEVELS = {Result.FAILED: logging.WARNING, Result.DONE: logging.INFO, Result.AGAIN: logging.INFO}
 
 
 class Worker:
-    """Converges load balancers, several at a time, each by one thread."""
+    """Converges load balancers, several at a time, each by one thread.
+
+    A wake-up is a visit that takes the lease when its turn comes, if there is work by then. What the worker
+    finds by itself it claims first, so that other workers take something else; as much as begins soon.
+    """
 
     def __init__(self, tools: Tools, wakeups: Wakeups) -> None:
         self._tools = tools
         self._wakeups = wakeups
         settings = tools.settings
+        options = settings.controller_worker
         self._owner = settings.controller_name
-        self._keeper = LeaseKeeper(tools.store, settings.controller_worker.lease_seconds)
+        self._keeper = LeaseKeeper(tools.store, options.lease_seconds)
         self._converger = Converger(tools, self._owner, self._keeper)
-        self._collector = Collector(tools, settings.controller_worker.poll_interval)
-        self._threads = ThreadPoolExecutor(settings.controller_worker.workers, thread_name_prefix="converge")
-        self._waiting: set[str] = set()
-        self._lock = threading.Lock()
+        self._collector = Collector(tools, options.poll_interval)
+        self._threads = ThreadPoolExecutor(options.workers, thread_name_prefix="converge")
         # Nothing of ours ever lies further ahead than half of it.
-        self._horizon = 2 * max(
-            settings.controller_worker.lease_seconds, settings.controller_worker.retry_max
-        )
+        horizon = 2 * max(options.lease_seconds, options.retry_max)
+        self._claims = Claims(tools.store, self._owner, options.lease_seconds, horizon)
+        self._most_claimed = 2 * options.workers
+        self._claimed: dict[str, Lease] = {}  # that no thread has begun with
+        self._waiting: set[str] = set()  # woken, and no thread has begun with
+        self._lock = threading.Lock()
         self._stopped = tools.stopping  # passes that wait for something see it, too
+        self._room = threading.Event()  # set when there may be more to claim, and threads for it
         self._looker = threading.Thread(target=self._look_for_work, name="look-for-work", daemon=True)
 
     def start(self) -> None:
@@ -56,33 +67,61 @@ class Worker:
     def stop(self) -> None:
         """Take on nothing new, and finish what is running: as long as an agent may take to answer, at most.
 
-        What boots meanwhile is left to other workers.
+        What boots meanwhile is left to other workers, and so is what was only claimed.
         """
         self._stopped.set()
+        self._room.set()
         self._collector.stop()
         self._threads.shutdown(wait=True, cancel_futures=True)
+        if self._looker.is_alive():
+            self._looker.join(_END_OF_LOOK)
+        with self._lock:
+            unused, self._claimed = self._claimed, {}
+        self._keeper.put_back(unused.values())
         self._keeper.stop()
 
     def submit(self, load_balancer_id: str) -> None:
         """Have a thread look at a load balancer, unless one is going to anyway."""
         with self._lock:
-            if load_balancer_id in self._waiting or self._stopped.is_set():
+            if self._stopped.is_set() or load_balancer_id in self._waiting | self._claimed.keys():
                 return
+            if len(self._waiting) >= _MOST_WOKEN:
+                return  # it waits for a look, with those that have waited longer
             self._waiting.add(load_balancer_id)
             with suppress(RuntimeError):  # the worker has just been stopped
-                self._threads.submit(self._work, load_balancer_id)
+                self._threads.submit(self._visit, load_balancer_id)
 
-    def _work(self, load_balancer_id: str) -> None:
+    def _visit(self, load_balancer_id: str) -> None:
+        """See to a load balancer that somebody was woken for."""
         with self._lock:
             self._waiting.discard(load_balancer_id)
+        self._work(load_balancer_id, lambda: self._converger.converge(load_balancer_id))
+
+    def _begin(self, lease: Lease) -> None:
+        """Go on with what is claimed."""
+        with self._lock:
+            if self._claimed.pop(lease.load_balancer_id, None) is None:
+                return  # it was put back
+        self._work(lease.load_balancer_id, lambda: self._converger.carry_on(lease))
+
+    def _work(self, load_balancer_id: str, work: Callable[[], Outcome]) -> None:
         try:
-            outcome = self._converger.converge(load_balancer_id)
+            outcome = work()
         except Exception:
             LOG.exception("Load balancer %s: the pass broke off", load_balancer_id)
             return
+        finally:
+            self._make_room()
         self._log(load_balancer_id, outcome)
         if outcome.result is Result.AGAIN:
             self.submit(load_balancer_id)
+
+    def _make_room(self) -> None:
+        """Have more claimed before threads run out of it."""
+        with self._lock:
+            few = len(self._claimed) < self._most_claimed // 2
+        if few and self._claims.more:
+            self._room.set()
 
     @staticmethod
     def _log(load_balancer_id: str, outcome: Outcome) -> None:
@@ -90,21 +129,39 @@ class Worker:
         LOG.log(level, "Load balancer %s: %s", load_balancer_id, outcome.sentence)
 
     def _look_for_work(self) -> None:
-        interval = min(
-            self._tools.settings.controller_worker.poll_interval,
-            self._tools.settings.controller_worker.retry_initial,
-        )
+        options = self._tools.settings.controller_worker
+        interval = min(options.poll_interval, options.retry_initial)
+        kept = -interval
         while not self._stopped.is_set():
-            self._keep_networks()
+            if time.monotonic() >= kept + interval:
+                self._keep_networks()
+                kept = time.monotonic()
             try:
-                for load_balancer_id in self._due():
-                    self.submit(load_balancer_id)
-            except Unavailable as error:
+                self._claim()
+            except (Unavailable, Busy) as error:
                 LOG.warning("No look for work: %s", error)
             except Exception:
                 # Without this thread work that no message announced would wait for ever.
                 LOG.exception("No look for work")
-            self._stopped.wait(interval)
+            self._room.wait(interval)
+            self._room.clear()
+
+    def _claim(self) -> None:
+        """Take on what threads can begin soon."""
+        with self._lock:
+            room = self._most_claimed - len(self._claimed)
+        if room <= 0:
+            return
+        taken = self._claims.take(room)
+        self._keeper.hold(taken)
+        with self._lock:
+            if not self._stopped.is_set():
+                for lease in taken:
+                    self._claimed[lease.load_balancer_id] = lease
+                    with suppress(RuntimeError):  # the worker has just been stopped
+                        self._threads.submit(self._begin, lease)
+                return
+        self._keeper.put_back(taken)
 
     def _keep_networks(self) -> None:
         try:
@@ -113,10 +170,6 @@ class Worker:
             LOG.warning("The networks are not as they should be: %s", error)
         except Exception:
             LOG.exception("The networks are not as they should be")
-
-    def _due(self) -> list[str]:
-        with self._tools.store.read() as tx:
-            return trees.due(tx, time.time(), rows.now(), _AT_ONCE, self._horizon)
 
     def _release_dead(self) -> None:
         """Free leases whose owner is certain to be dead; others are free when their time is over."""
