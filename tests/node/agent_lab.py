@@ -492,6 +492,14 @@ def answers(lab: Lab) -> bool:
         return False
 
 
+def serves(lab: Lab) -> str:
+    """Who answers a request to the VIP, "" when nobody does."""
+    try:
+        return lab.get()
+    except OSError:
+        return ""
+
+
 def end(process: subprocess.Popen[bytes]) -> None:
     """kill -9 of the amphora's PID 1, and with it of everything else; ``unshare`` waits for it to be gone."""
     if process.poll() is None:

@@ -19,12 +19,13 @@ class Kept:
 
     def stage(self, state: DesiredState) -> None:
         """Write it beside the one that is kept; of its files, which may be secret, the names."""
-        self._seal.write(workdir.STAGED_STATE, encode(files.without_contents(state)))
+        self._seal.write(workdir.STAGED_STATE, encode(files.without_contents(state)), durable=True)
 
     @staticmethod
     def commit() -> None:
-        """Keep the staged one from now on."""
+        """Keep the staged one from now on, also when the power goes."""
         workdir.rename(workdir.STAGED_STATE, workdir.STATE)
+        workdir.settle(".")
 
     @staticmethod
     def give_up() -> None:

@@ -23,9 +23,9 @@ class Seal:
     def __init__(self, key: str, purpose: str) -> None:
         self._key = hmac.digest(key.encode(), purpose.encode(), _DIGEST)
 
-    def write(self, name: str, body: bytes) -> None:
-        """Replace a file as a whole."""
-        workdir.write(name, self._of(body) + b"\n" + body)
+    def write(self, name: str, body: bytes, *, durable: bool = False) -> None:
+        """Replace a file as a whole (:func:`.workdir.write`)."""
+        workdir.write(name, self._of(body) + b"\n" + body, durable=durable)
 
     def read(self, name: str) -> bytes | None:
         """What was written last; None where nothing is, and, with a word in the log, where others wrote

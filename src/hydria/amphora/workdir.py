@@ -2,7 +2,8 @@
 
 ``state`` is the truth: what was applied last. Everything else can be made again from it. A change first
 writes what it needs beside what is in use, then renames: a full disk fails it before anything is switched.
-While there is ``state.new``, it is not finished.
+While there is ``state.new``, it is not finished. When a change is confirmed, ``state`` is on the disk,
+whatever becomes of the power. The rest may be lost; certificates and the like are in memory anyway.
 """
 
 from __future__ import annotations
@@ -21,15 +22,29 @@ STATS_SOCKET = "stats.sock"
 SERVER_STATE = "server-state"
 
 
-def write(name: str, content: bytes | str) -> None:
-    """Replace a file as a whole: a reader, or a crash, finds the old content or the new one."""
+def write(name: str, content: bytes | str, *, durable: bool = False) -> None:
+    """Replace a file as a whole: a reader, or a crash, finds the old content or the new one.
+
+    durable: the content is on the disk before the file has its name.
+    """
     unfinished = Path(f"{name}.tmp")
     try:
         unfinished.write_bytes(content.encode() if isinstance(content, str) else content)
+        if durable:
+            settle(str(unfinished))
     except OSError:
         unfinished.unlink(missing_ok=True)  # what a full disk has taken of it
         raise
     unfinished.replace(name)
+
+
+def settle(name: str) -> None:
+    """Have on the disk what is in a file, or what the files of a directory are called."""
+    descriptor = os.open(name, os.O_RDONLY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
 
 
 def write_changed(name: str, content: bytes | str) -> None:
