@@ -55,8 +55,26 @@ def backend(
     section.add("timeout", "server", f"{listener.timeout_member_data}ms")
     if mode(listener) == "http":
         section.add("http-reuse", "safe")
+        _retry(section, pool)
     if pool.session_persistence:
         persistence.persist(section, pool.session_persistence, mode(listener), tuning, capabilities)
     if monitor:
         with section.of(monitor.id):
             check.probe(section, monitor, vip_address, encrypted=pool.tls_enabled)
+
+
+def _retry(section: Section, pool: Pool) -> None:
+    """Send a request again whose connection ended without an answer, if it is safe (RFC 9110, section 9.2.1).
+
+    Members close kept connections when they like, also while the next request arrives. Nobody knows whether
+    they have acted on it, so any other request is never sent twice (section 9.2.2): HAProxy closes the
+    client's connection, too, if that was a kept one, or answers 502. By default it does so for all methods;
+    up to 2.6 it still made another connection after a reset that came before the request was sent.
+    """
+    section.add("retry-on", "conn-failure", "empty-response")
+    section.add(
+        "http-request", "disable-l7-retry", "unless", "METH_GET", "||", "METH_OPTIONS"
+    )  # GET: and HEAD
+    if pool.session_persistence or pool.lb_algorithm is Algorithm.SOURCE_IP:
+        # Whom a client belongs to is tried again, before it is sent to another one, and loses its session.
+        section.add("option", "redispatch", 2)
