@@ -168,6 +168,11 @@ class HealthManagerSettings:
     failover_threshold: int = option(
         0, "Silent amphorae from which on none is replaced, since the fault is elsewhere; 0: no such limit."
     )
+    failover_breaker_share: float = option(
+        0.25,
+        "Share of all amphorae above which none is replaced while so many, and more than three, are silent;"
+        " 0: no such limit.",
+    )
 
 
 @dataclass(frozen=True, slots=True)

@@ -9,11 +9,11 @@ from collections.abc import Callable
 import sqlalchemy as sa
 
 from hydria.health_manager.receiver import Received, Receiver
-from hydria.health_manager.recorder import Recorder
 from hydria.model.amphora import Amphora
 from hydria.store import Store, amphorae, changes, rows, tables, trees
 from hydria.testing import trees as make
 from hydria.wire.heartbeat import ListenerReport, Report
+from tests.unit.test_health_recorder import Manager
 
 AMPHORA = "a0000000-0000-4000-8000-000000000001"
 SECONDS = 1.5
@@ -34,7 +34,7 @@ def test_nobody_gets_in_anybody_elses_way(store: Store) -> None:
     receiver = Receiver("127.0.0.1", 0, "secret")
     sequence = iter(range(1, 1_000_000))
 
-    def beat(recorder: Recorder, word: str) -> None:
+    def beat(manager: Manager, word: str) -> None:
         with store.read() as tx:
             found = trees.load_tree(tx, balancer.id)
         assert found is not None
@@ -44,13 +44,13 @@ def test_nobody_gets_in_anybody_elses_way(store: Store) -> None:
             listeners={one.id: ListenerReport("OPEN", total_connections=number) for one in tree.listeners},
             pools={one.id: "UP" for one in tree.pools}, members={one.id: word for one in tree.members},
         )  # fmt: skip
-        recorder.record([Received(report, time.time())])
+        manager.hear([Received(report, time.time())])
 
-    recorders = Recorder(store, receiver), Recorder(store, receiver)
+    managers = Manager(store, receiver), Manager(store, receiver)
 
-    def hear(recorder: Recorder, words: list[str]) -> None:
+    def hear(manager: Manager, words: list[str]) -> None:
         for word in words:
-            beat(recorder, word)
+            beat(manager, word)
 
     def change() -> None:
         """As the API and a worker do it."""
@@ -83,8 +83,8 @@ def test_nobody_gets_in_anybody_elses_way(store: Store) -> None:
             failures.append(error)
 
     works = [
-        lambda: hear(recorders[0], ["UP", "DOWN"]),
-        lambda: hear(recorders[1], ["DOWN", "MAINT"]),
+        lambda: hear(managers[0], ["UP", "DOWN"]),
+        lambda: hear(managers[1], ["DOWN", "MAINT"]),
         change,
     ]
     threads = [threading.Thread(target=repeat, args=(work,)) for work in works]
@@ -94,7 +94,7 @@ def test_nobody_gets_in_anybody_elses_way(store: Store) -> None:
         thread.join()
     receiver.stop()
     assert failures == []
-    beat(Recorder(store, receiver), "UP")
+    beat(Manager(store, receiver), "UP")
     with store.read() as tx:
         statuses = set(tx.execute(sa.select(tables.members.c.operating_status)).scalars())
         found = trees.load_tree(tx, balancer.id)

@@ -14,28 +14,27 @@ import sqlalchemy as sa
 from hydria.amphora import workdir
 from hydria.amphora.running import Lives, Running
 from hydria.health_manager.receiver import Receiver
-from hydria.health_manager.recorder import Recorder
-from hydria.store import amphorae, tables
+from hydria.store import heartbeats, tables
 from hydria.wire import heartbeat
 from hydria.wire.heartbeat import ListenerReport, Report
 from tests.databases import new_store
-from tests.unit.test_health_recorder import AMPHORA, Scene
+from tests.unit.test_health_recorder import AMPHORA, Manager, Scene
 
 MASTER = "the deployment's secret"
 LONG_AGO = 50.0
 
 
-class Manager:
+class Life:
     """One life of a health manager: what it hears it records at once."""
 
     def __init__(self, scene: Scene) -> None:
         self._receiver = Receiver("127.0.0.1", 0, MASTER)
-        self._recorder = Recorder(scene.store, self._receiver)
+        self._manager = Manager(scene.store, self._receiver)
 
     def hear(self, *datagrams: bytes) -> None:
         for datagram in datagrams:
             self._receiver.accept(datagram)
-            self._recorder.record(self._receiver.take())
+            self._manager.hear(self._receiver.take())
 
     def close(self) -> None:
         self._receiver.stop()
@@ -63,7 +62,7 @@ def datagram(scene: Scene, sequence: int, epoch: int = 10, members: str = "UP", 
 
 def is_silent(scene: Scene, since: float) -> bool:
     with scene.store.read() as tx:
-        return [found.id for found in amphorae.silent(tx, since)] == [AMPHORA]
+        return [found.amphora.id for found in heartbeats.silent(tx, since, 2e9, 9)] == [AMPHORA]
 
 
 def fall_silent(scene: Scene) -> None:
@@ -74,10 +73,10 @@ def fall_silent(scene: Scene) -> None:
 
 def test_after_a_restart_replayed_heartbeats_do_not_hide_a_dead_amphora(scene: Scene) -> None:
     recorded = [datagram(scene, sequence) for sequence in range(1, 46)]
-    with closing(Manager(scene)) as first:
+    with closing(Life(scene)) as first:
         first.hear(*recorded)
     fall_silent(scene)
-    with closing(Manager(scene)) as restarted:
+    with closing(Life(scene)) as restarted:
         for one in recorded:
             restarted.hear(one)
             assert is_silent(scene, time.time() - LONG_AGO / 2)
@@ -88,7 +87,7 @@ def test_after_a_restart_replayed_heartbeats_do_not_hide_a_dead_amphora(scene: S
 def test_what_one_manager_has_heard_is_a_replay_for_another(
     scene: Scene, caplog: pytest.LogCaptureFixture
 ) -> None:
-    with closing(Manager(scene)) as first, closing(Manager(scene)) as second:
+    with closing(Life(scene)) as first, closing(Life(scene)) as second:
         first.hear(datagram(scene, 1, members="DOWN", active_connections=9), datagram(scene, 2))
         assert scene.statuses(tables.members) == {"ONLINE"}
         fall_silent(scene)
@@ -101,7 +100,7 @@ def test_what_one_manager_has_heard_is_a_replay_for_another(
 
 
 def test_two_managers_hear_the_same_heartbeats(scene: Scene, caplog: pytest.LogCaptureFixture) -> None:
-    with closing(Manager(scene)) as first, closing(Manager(scene)) as second, caplog.at_level("WARNING"):
+    with closing(Life(scene)) as first, closing(Life(scene)) as second, caplog.at_level("WARNING"):
         for sequence in range(1, 5):
             beat = datagram(scene, sequence, members="UP" if sequence % 2 else "DOWN", bytes_in=sequence)
             for manager in (first, second) if sequence % 2 else (second, first):
@@ -117,7 +116,7 @@ def test_all_parts_of_a_large_report_are_of_one_age(scene: Scene) -> None:
     report = Report(AMPHORA, 10, 7, 1, haproxy=True, pools={scene.tree.pools[0].id: "UP"}, members=whole)
     parts = heartbeat.encode(report, heartbeat.derive_key(MASTER, AMPHORA))
     assert len(parts) > 1
-    with closing(Manager(scene)) as manager:
+    with closing(Life(scene)) as manager:
         manager.hear(*parts)  # each recorded by itself
     assert scene.statuses(tables.members) == {"ERROR"}
 
@@ -139,7 +138,7 @@ def test_a_start_under_an_earlier_clock_is_a_new_one(scene: Scene, monkeypatch: 
     second = Lives("the key of one amphora").new_epoch()
     third = Lives("the key of one amphora").new_epoch()
     assert first < second < third
-    with closing(Manager(scene)) as manager:
+    with closing(Life(scene)) as manager:
         manager.hear(datagram(scene, 500, first, bytes_in=7))
         fall_silent(scene)
         manager.hear(datagram(scene, 1, second, bytes_in=5))

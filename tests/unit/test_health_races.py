@@ -86,7 +86,7 @@ def test_statuses_that_could_not_be_written_are_written_with_the_next_heartbeat(
 
 def part(scene: Scene, number: int, of: int, sequence: int, **groups: Any) -> None:
     report = Report(AMPHORA, 1, sequence, 1, haproxy=True, part=number, parts=of, **groups)
-    scene.recorder.record([Received(report, time.time())])
+    scene.manager.hear([Received(report, time.time())])
 
 
 def test_a_lost_part_takes_no_object_offline(scene: Scene) -> None:
@@ -104,8 +104,9 @@ def test_a_lost_part_takes_no_object_offline(scene: Scene) -> None:
 
 def test_what_is_not_heard_of_any_more_is_forgotten(scene: Scene) -> None:
     part(scene, 1, 2, 1)
-    assert scene.recorder._parts
+    assert scene.manager.evaluator._parts
     retire(scene)
-    part(scene, 1, 2, 2)
-    assert not scene.recorder._parts
-    assert not scene.recorder._judged
+    late = Report(AMPHORA, 1, 2, 1, haproxy=True, part=1, parts=2)
+    scene.manager.evaluate([Received(late, time.time())])
+    assert not scene.manager.evaluator._parts
+    assert not scene.manager.evaluator._heard

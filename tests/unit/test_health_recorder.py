@@ -3,17 +3,20 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from datetime import datetime
 from pathlib import Path
 
 import pytest
 import sqlalchemy as sa
 
+from hydria.health_manager.evaluator import Evaluator
 from hydria.health_manager.receiver import Received, Receiver
 from hydria.health_manager.recorder import Recorder
+from hydria.health_manager.sharing import Sharing
+from hydria.messages import LocalWakeups
 from hydria.model.amphora import Amphora
-from hydria.store import Store, amphorae, changes, rows, tables
+from hydria.store import Store, amphorae, changes, heartbeats, rows, tables
 from hydria.testing import trees as make
 from hydria.wire.heartbeat import ListenerReport, Report
 from tests.databases import new_store
@@ -21,11 +24,39 @@ from tests.databases import new_store
 AMPHORA = "a0000000-0000-4000-8000-000000000001"
 
 
+class Woken(LocalWakeups):
+    def __init__(self) -> None:
+        super().__init__()
+        self.ids: list[str] = []
+
+    def wake(self, load_balancer_id: str) -> None:
+        self.ids.append(load_balancer_id)
+
+
+class Manager:
+    """A health manager whose threads take turns."""
+
+    def __init__(self, store: Store, receiver: Receiver, name: str = "me") -> None:
+        self.woken = Woken()
+        self.sharing = Sharing(store, name, interval=10.0, trusted_after=60.0, heard_at=time.monotonic)
+        self.evaluator = Evaluator(store, self.woken, patience=60.0)
+        self.recorder = Recorder(store, receiver, self.woken, self.sharing, self.evaluator.put)
+
+    def hear(self, received: Sequence[Received]) -> None:
+        self.evaluate(self.recorder.record(received))
+
+    def evaluate(self, news: Sequence[Received]) -> None:
+        reports: dict[str, list[Report]] = {}
+        for item in news:
+            reports.setdefault(item.report.amphora_id, []).append(item.report)
+        self.evaluator.evaluate(reports)
+
+
 class Scene:
     def __init__(self, store: Store) -> None:
         self.store = store
         self.receiver = Receiver("127.0.0.1", 0, "secret")
-        self.recorder = Recorder(store, self.receiver)
+        self.manager = Manager(store, self.receiver)
         self.sequence = 0
         self.tree = make.web(3)
         balancer = make.load_balancer(generation=1, applied_generation=1, provisioning_status="ACTIVE")
@@ -50,7 +81,7 @@ class Scene:
             pools={item.id: "UP" for item in self.tree.pools},
             members={item.id: members for item in self.tree.members},
         )  # fmt: skip
-        self.recorder.record([Received(report, time.time())])
+        self.manager.hear([Received(report, time.time())])
 
     def statuses(self, table: sa.Table) -> set[str]:
         with self.store.read() as tx:
@@ -95,10 +126,10 @@ def test_a_time_of_update_moves_with_the_status_alone(scene: Scene) -> None:
 
 def test_silence_is_over(scene: Scene) -> None:
     with scene.store.read() as tx:
-        assert [amphora.id for amphora in amphorae.silent(tx, time.time() - 5)] == [AMPHORA]
+        assert [one.amphora.id for one in heartbeats.silent(tx, time.time() - 5, 2e9, 9)] == [AMPHORA]
     scene.beat()
     with scene.store.read() as tx:
-        assert amphorae.silent(tx, time.time() - 5) == ()
+        assert heartbeats.silent(tx, time.time() - 5, 2e9, 9) == []
 
 
 def test_counters_are_absolute_within_an_epoch_and_add_up_over_epochs(scene: Scene) -> None:
@@ -112,7 +143,7 @@ def test_counters_are_absolute_within_an_epoch_and_add_up_over_epochs(scene: Sce
 
 
 def test_two_health_managers_count_once(scene: Scene) -> None:
-    other = Recorder(scene.store, scene.receiver)
+    other = Manager(scene.store, scene.receiver)
     for epoch, count in ((1, 10), (2, 5), (3, 1)):
         scene.beat(epoch=epoch, total_connections=count)
         reports = [
@@ -124,7 +155,7 @@ def test_two_health_managers_count_once(scene: Scene) -> None:
                 time.time(),
             )
         ]  # fmt: skip
-        other.record(reports)
+        other.hear(reports)
     assert scene.total("total_connections") == 16
 
 
@@ -171,7 +202,7 @@ def test_an_amphora_counts_for_its_own_listeners_alone(scene: Scene) -> None:
     scene.store.transact(lambda tx: amphorae.watch(tx, stranger, 0.0))
     scene.beat(bytes_in=5)
     lies = {item.id: ListenerReport("OPEN", bytes_in=1_000_000) for item in scene.tree.listeners}
-    scene.recorder.record([Received(Report(stranger, 1, 1, 1, True, listeners=lies), time.time())])
+    scene.manager.hear([Received(Report(stranger, 1, 1, 1, True, listeners=lies), time.time())])
     assert scene.total("bytes_in") == 5 * len(scene.tree.listeners)
 
 
@@ -192,6 +223,115 @@ def test_one_amphora_that_cannot_be_recorded_does_not_silence_the_others(scene: 
     )  # fmt: skip
     now = time.time()
     with pytest.raises(OverflowError):
-        scene.recorder.record([Received(broken, now), Received(sound, now)])
-    scene.recorder._record_apart([Received(broken, now), Received(sound, now)])
+        scene.manager.hear([Received(broken, now), Received(sound, now)])
+    scene.manager.evaluate(scene.manager.recorder.record_apart([Received(broken, now), Received(sound, now)]))
+    assert scene.statuses(tables.members) == {"ERROR"}
+
+
+def count(scene: Scene) -> list[str]:
+    """The statements from now on."""
+    statements: list[str] = []
+
+    def note(_connection: object, _cursor: object, statement: str, *_more: object) -> None:
+        if not statement.startswith("BEGIN"):
+            statements.append(statement)
+
+    for engine in (scene.store.writer, scene.store.reader):
+        sa.event.listen(engine, "before_cursor_execute", note)
+    return statements
+
+
+def test_what_is_as_before_costs_three_statements_for_all(scene: Scene) -> None:
+    scene.beat()
+    scene.beat()
+    statements = count(scene)
+    scene.beat()
+    assert len(statements) == 3, statements  # who was recorded before, and now, and whom they serve
+
+
+def test_a_member_that_flips_costs_what_it_changes(scene: Scene) -> None:
+    scene.beat("UP")
+    statements = count(scene)
+    scene.beat("DOWN")
+    assert scene.statuses(tables.members) == {"ERROR"}
+    looks = 4  # those of every heartbeat, and the load balancer's parts
+    write = 3 + 3  # lock, who serves, parts; members, pool, load balancer
+    assert len(statements[:-1]) == looks + write, statements
+
+
+def test_an_unchanged_report_is_evaluated_again_when_the_load_balancer_has_moved(scene: Scene) -> None:
+    scene.beat("UP")
+    scene.beat("UP")
+    column = tables.members.c
+    wrong = sa.update(tables.members).where(column.id == scene.tree.members[0].id)
+    scene.store.transact(lambda tx: tx.execute(wrong.values(operating_status="OFFLINE")))
+    scene.beat("UP")
+    assert scene.statuses(tables.members) == {"ONLINE", "OFFLINE"}, "nobody has said that it changed"
+    moved = sa.update(tables.load_balancers).values(updated_at=rows.now())
+    scene.store.transact(lambda tx: tx.execute(moved))
+    scene.beat("UP")
+    assert scene.statuses(tables.members) == {"ONLINE"}
+
+
+def test_what_an_amphora_says_waits_for_nobody_and_of_what_waits_the_newest_counts(scene: Scene) -> None:
+    """Whoever was heard is recorded although nothing is evaluated."""
+    evaluator = scene.manager.evaluator
+    for number, word in enumerate(("UP", "DOWN"), start=1):
+        report = Report(
+            AMPHORA, 1, number, 1, haproxy=True,
+            pools={item.id: "UP" for item in scene.tree.pools},
+            members={item.id: word for item in scene.tree.members},
+        )  # fmt: skip
+        evaluator.put(scene.manager.recorder.record([Received(report, time.time())]))
+    with scene.store.read() as tx:
+        assert heartbeats.silent(tx, time.time() - 5, 2e9, 9) == []
+    evaluator.start()
+    deadline = time.monotonic() + 30
+    while scene.statuses(tables.members) != {"ERROR"} and time.monotonic() < deadline:
+        time.sleep(0.02)
+    evaluator.stop()
+    assert scene.statuses(tables.members) == {"ERROR"}
+
+
+def pair(scene: Scene) -> str:
+    """The amphora is the MASTER of a pair; the id of its BACKUP."""
+    backup = "a0000000-0000-4000-8000-000000000002"
+    scene.store.transact(lambda tx: amphorae.update(tx, AMPHORA, role="MASTER"))
+    amphora = Amphora(
+        id=backup, load_balancer_id=scene.tree.load_balancer.id, status="ALLOCATED", role="BACKUP",
+        created_at=rows.now(),
+    )  # fmt: skip
+    scene.store.transact(lambda tx: amphorae.add(tx, amphora))
+    scene.store.transact(lambda tx: amphorae.watch(tx, backup, 0.0))
+    return backup
+
+
+def say(scene: Scene, amphora_id: str, sequence: int, word: str, **counters: int) -> None:
+    report = Report(
+        amphora_id, 1, sequence, 1, haproxy=True,
+        listeners={item.id: ListenerReport("OPEN", **counters) for item in scene.tree.listeners},
+        pools={item.id: "UP" for item in scene.tree.pools},
+        members={item.id: word for item in scene.tree.members},
+    )  # fmt: skip
+    scene.manager.hear([Received(report, time.time())])
+
+
+def test_two_amphorae_that_see_a_member_differently_do_not_make_it_flap(scene: Scene) -> None:
+    backup = pair(scene)
+    say(scene, AMPHORA, 1, "UP", bytes_in=5)
+    for sequence in range(1, 4):
+        say(scene, backup, sequence, "DOWN", bytes_in=7)
+        assert scene.statuses(tables.members) == {"ONLINE"}
+    say(scene, AMPHORA, 2, "DOWN", bytes_in=5)
+    assert scene.statuses(tables.members) == {"ERROR"}
+    assert scene.total("bytes_in") == 12 * len(scene.tree.listeners)
+
+
+def test_when_the_master_serves_no_more_the_backup_is_believed(scene: Scene) -> None:
+    backup = pair(scene)
+    say(scene, AMPHORA, 1, "UP")
+    say(scene, backup, 1, "DOWN")
+    scene.store.transact(lambda tx: amphorae.unwatch(tx, AMPHORA))
+    scene.store.transact(lambda tx: amphorae.update(tx, AMPHORA, status="ERROR"))
+    say(scene, backup, 2, "DOWN")
     assert scene.statuses(tables.members) == {"ERROR"}

@@ -17,7 +17,7 @@ from oslo_messaging.notify import _impl_test
 
 from hydria import notifications
 from hydria.api.writing.amphora import failover_load_balancer
-from hydria.health_manager.recorder import _correct
+from hydria.health_manager.evaluator import correct
 from hydria.model.amphora import Amphora
 from hydria.model.errors import Refused, Unavailable
 from hydria.model.listener import Listener
@@ -246,7 +246,7 @@ def test_operating_statuses(bench: Bench) -> None:
     (amphora,) = bench.amphorae(balancer_id)
     told = Told(bench.store)
     report = Report(amphora.id, 1, 1, generation=1, haproxy=True)
-    bench.store.transact(lambda tx: _correct(tx, balancer_id, report))
+    bench.store.transact(lambda tx: correct(tx, balancer_id, report))
     project_id = bench.tree(balancer_id).load_balancer.project_id
     assert told.one("loadbalancer.status.update").payload == {
         "id": balancer_id, "loadbalancer_id": balancer_id, "project_id": project_id, "operating_status": "ONLINE",

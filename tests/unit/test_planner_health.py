@@ -8,9 +8,9 @@ import msgspec
 import pytest
 
 from hydria.model.resource import Resource
-from hydria.model.statuses import OperatingStatus, ProvisioningStatus
+from hydria.model.statuses import AmphoraRole, OperatingStatus, ProvisioningStatus
 from hydria.model.tree import Tree
-from hydria.planner.health import changed_statuses, unserved_statuses
+from hydria.planner.health import Observed, Voice, believed, changed_statuses, unserved_statuses
 from hydria.testing import trees as make
 from hydria.wire.heartbeat import ListenerReport, Report
 
@@ -55,7 +55,7 @@ def after(tree: Tree, heard: Report) -> dict[str, str]:
         ),
     )
     found = {item.id: "?" for item in (blank.load_balancer, *blank.children())}
-    found |= {item.id: str(status) for item, status in changed_statuses(blank, heard)}
+    found |= {item.id: str(status) for item, status in changed_statuses(Observed.of(blank), heard)}
     return {name: "DRAINING" if status == "?" else status for name, status in found.items()}
 
 
@@ -201,11 +201,11 @@ def test_an_amphora_whose_haproxy_has_ended_serves_nothing() -> None:
 
 def test_what_was_sent_before_the_last_change_says_nothing() -> None:
     tree = make.tree(make.load_balancer(generation=2, applied_generation=2), make.listener())
-    assert changed_statuses(tree, report(generation=1)) == []
+    assert changed_statuses(Observed.of(tree), report(generation=1)) == []
 
 
 def test_what_is_as_reported_is_not_written() -> None:
-    assert changed_statuses(usual(), report(ALL_UP)) == []
+    assert changed_statuses(Observed.of(usual()), report(ALL_UP)) == []
 
 
 @pytest.mark.parametrize("status", ["ACTIVE", "PENDING_UPDATE"])
@@ -229,7 +229,11 @@ def test_a_pool_whose_members_are_left_out_is_in_error() -> None:
 
 def test_while_nobody_serves_the_load_balancer_is_in_error_unless_it_is_disabled() -> None:
     def status_of(tree: Tree) -> list[OperatingStatus]:
-        return [status for item, status in unserved_statuses(tree) if item is tree.load_balancer]
+        return [
+            status
+            for item, status in unserved_statuses(Observed.of(tree))
+            if item.id == tree.load_balancer.id
+        ]
 
     pending = balancer(provisioning_status=ProvisioningStatus.PENDING_UPDATE)
     assert status_of(make.tree(balancer())) == [OperatingStatus.ERROR]
@@ -237,3 +241,35 @@ def test_while_nobody_serves_the_load_balancer_is_in_error_unless_it_is_disabled
     assert (
         status_of(make.tree(balancer(admin_state_up=False, operating_status=OperatingStatus.OFFLINE))) == []
     )
+
+
+def voice(
+    amphora_id: str, role: AmphoraRole, *, haproxy: bool = True, has_vip: bool = False
+) -> tuple[str, Voice]:
+    return amphora_id, Voice(Report(amphora_id, 1, 1, 1, haproxy=haproxy), role, has_vip)
+
+
+MASTER, BACKUP, ALONE = AmphoraRole.MASTER, AmphoraRole.BACKUP, AmphoraRole.STANDALONE
+
+
+@pytest.mark.parametrize(
+    ("voices", "first"),
+    [
+        ([voice("a", BACKUP), voice("b", MASTER)], "b"),
+        ([voice("a", BACKUP), voice("b", MASTER, haproxy=False)], "a"),
+        ([voice("a", BACKUP, has_vip=True), voice("b", MASTER)], "a"),
+        ([voice("a", BACKUP, has_vip=True, haproxy=False), voice("b", MASTER)], "a"),
+        ([voice("b", ALONE), voice("a", ALONE)], "a"),
+        ([voice("a", BACKUP)], "a"),
+    ],
+    ids=["master", "master without HAProxy", "VRRP", "VRRP without HAProxy", "equals", "one"],
+)
+def test_one_amphora_is_believed(voices: list[tuple[str, Voice]], first: str) -> None:
+    for order in (voices, voices[::-1]):
+        said = believed(voice for _, voice in order)
+        assert said is not None
+        assert said.amphora_id == first
+
+
+def test_nobody_is_believed_who_says_nothing() -> None:
+    assert believed([]) is None

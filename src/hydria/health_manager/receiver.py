@@ -7,6 +7,7 @@ import socket
 import threading
 import time
 from collections import OrderedDict
+from collections.abc import Callable
 from dataclasses import dataclass
 
 from hydria.model.errors import Unavailable
@@ -27,16 +28,28 @@ class Received:
     at: float
 
 
+@dataclass(frozen=True, slots=True)
+class Last:
+    """The latest heartbeat of an amphora that this program has believed; at: in monotonic seconds."""
+
+    epoch: int
+    sequence: int
+    part: int
+    at: float
+
+
 class Receiver:
     """Listens for heartbeats; :meth:`take` gives each amphora's newest parts since the last call.
 
-    Raises Unavailable when it cannot listen there.
+    Raises Unavailable when it cannot listen there. It reads those that :attr:`wanted` says yes to.
     """
 
     def __init__(self, host: str, port: int, master_key: str) -> None:
+        self.wanted: Callable[[str], bool] = lambda _amphora_id: True
+        self.heard_at = time.monotonic()  # anybody, or when it was made
         self._master = master_key
         self._keys: OrderedDict[str, str] = OrderedDict()
-        self._last: OrderedDict[str, tuple[int, int, int]] = OrderedDict()
+        self._last: OrderedDict[str, Last] = OrderedDict()
         self._waiting: dict[tuple[str, int], Received] = {}
         self._lock = threading.Lock()
         self._complained = 0.0
@@ -75,6 +88,10 @@ class Receiver:
             waiting, self._waiting = self._waiting, {}
         return list(waiting.values())
 
+    def last(self, amphora_id: str) -> Last | None:
+        """What this program has heard of an amphora last, recorded or not."""
+        return self._last.get(amphora_id)
+
     def _run(self) -> None:
         while not self._stopped.is_set():
             try:
@@ -95,12 +112,22 @@ class Receiver:
     def accept(self, datagram: bytes) -> None:
         """Believe a datagram or raise Rejected."""
         amphora_id = heartbeat.amphora_of(datagram)
+        if not self.wanted(amphora_id):
+            self.heard_at = time.monotonic()
+            return
         report = heartbeat.decode(datagram, self._key(amphora_id))
-        stamp = (report.epoch, report.sequence, report.part)
         last = self._last.get(amphora_id)
-        if last is not None and stamp <= last:
-            raise Rejected(f"sequence {stamp} of amphora {amphora_id} after {last}: repeated or replayed")
-        self._last[amphora_id] = stamp
+        if last is not None:
+            stamp, former = (
+                (report.epoch, report.sequence, report.part),
+                (last.epoch, last.sequence, last.part),
+            )
+            if stamp <= former:
+                raise Rejected(
+                    f"sequence {stamp} of amphora {amphora_id} after {former}: repeated or replayed"
+                )
+        self.heard_at = time.monotonic()
+        self._last[amphora_id] = Last(report.epoch, report.sequence, report.part, self.heard_at)
         self._last.move_to_end(amphora_id)
         if len(self._last) > _REMEMBERED:
             self._last.popitem(last=False)

@@ -209,7 +209,7 @@ amphora_health = sa.Table(
     sa.Column(
         "amphora_id", sa.String(36), sa.ForeignKey("amphorae.id", ondelete="CASCADE"), primary_key=True
     ),
-    sa.Column("seen", sa.Double, nullable=False),
+    sa.Column("seen", sa.Double, nullable=False, index=True),
     sa.Column("epoch", sa.BigInteger, nullable=False, default=0),
     sa.Column("sequence", sa.BigInteger, nullable=False, default=0),
     **_OPTIONS,
@@ -233,6 +233,23 @@ amphora_ports = sa.Table(
     sa.Column("mtu", sa.BigInteger, nullable=False),
     sa.Column("addresses", JSON_TEXT, nullable=False),
     sa.Column("security", JSON_TEXT, nullable=True),
+    **_OPTIONS,
+)
+
+# The health managers that share the amphorae. beat grows as long as one lives: that needs no common clock.
+health_managers = sa.Table(
+    "health_managers",
+    metadata,
+    sa.Column("name", sa.String(255), primary_key=True),
+    sa.Column("beat", sa.BigInteger, nullable=False),
+    **_OPTIONS,
+)
+
+# One row, locked while an amphora is declared dead, so that health managers spend one failover budget.
+failover_budget = sa.Table(
+    "failover_budget",
+    metadata,
+    sa.Column("id", sa.Integer, primary_key=True, autoincrement=False),
     **_OPTIONS,
 )
 
