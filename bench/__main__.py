@@ -5,7 +5,7 @@ from __future__ import annotations
 import signal
 import sys
 
-from bench import boots, changes, controlplane, cost, dataplane, fleet, scale, strangers, traffic
+from bench import boots, changes, controlplane, cost, dataplane, fleet, heartbeats, scale, strangers, traffic
 
 BENCHMARKS = {
     "controlplane": controlplane.main,
@@ -16,6 +16,7 @@ BENCHMARKS = {
     "cost": cost.main,
     "changes": changes.main,
     "fleet": fleet.main,
+    "heartbeats": heartbeats.main,
     "strangers": strangers.main,
 }
 
