@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import hashlib
 import hmac
-import json
 import zlib
 
 import pytest
@@ -31,10 +30,11 @@ def signed(text: bytes) -> bytes:
     ids=["in a list", "in a map", "texts", "nested"],
 )
 def test_too_many_objects_are_not_even_read(text: bytes, monkeypatch: pytest.MonkeyPatch) -> None:
-    def read(*_: object, **__: object) -> None:
-        raise AssertionError("it was read")
+    class Unread:
+        def decode(self, text: str) -> None:
+            raise AssertionError(f"{len(text)} characters were read")
 
-    monkeypatch.setattr(json, "loads", read)
+    monkeypatch.setattr(heartbeat, "_JSON", Unread())
     with pytest.raises(Rejected, match="more objects than a part can have"):
         heartbeat.decode(signed(text), KEY)
 

@@ -16,6 +16,7 @@ from hydria.wire.heartbeat import Rejected, Report
 
 LOG = logging.getLogger(__name__)
 _REMEMBERED = 100_000  # amphorae whose last sequence number is kept
+_GATHER = 0.01  # seconds in which heartbeats gather: to be woken for each costs as much as reading it
 _AGAIN = 1.0  # seconds until it is tried again what the kernel refused
 _COMPLAIN_EVERY = 10.0  # seconds between log lines about rejected datagrams
 
@@ -93,9 +94,15 @@ class Receiver:
         return self._last.get(amphora_id)
 
     def _run(self) -> None:
+        flags = 0
         while not self._stopped.is_set():
             try:
-                datagram, sender = self._socket.recvfrom(65535)
+                datagram, sender = self._socket.recvfrom(65535, flags)
+                flags = socket.MSG_DONTWAIT
+            except BlockingIOError:
+                time.sleep(_GATHER)
+                flags = 0
+                continue
             except OSError:
                 if not self._stopped.is_set():
                     LOG.exception("Heartbeats cannot be received")

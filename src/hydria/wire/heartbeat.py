@@ -132,7 +132,7 @@ def _opened(datagram: bytes) -> tuple[str, bytes, bytes]:
 
 def _sign(amphora_id: bytes, body: bytes, key: str) -> bytes:
     head = bytes([VERSION, len(amphora_id)]) + amphora_id
-    return hmac.new(bytes.fromhex(key), head + body, hashlib.sha256).digest()
+    return hmac.digest(bytes.fromhex(key), head + body, "sha256")
 
 
 def _check(report: Report) -> None:
@@ -185,6 +185,9 @@ def _whole(digits: str) -> int:
     return int(digits)
 
 
+_JSON = json.JSONDecoder(parse_int=_whole)
+
+
 def _payload(body: bytes) -> dict[str, Any]:
     inflate = zlib.decompressobj()
     try:
@@ -192,7 +195,7 @@ def _payload(body: bytes) -> dict[str, Any]:
         # Counted first: what an amphora says that was broken into must not take long to read.
         if text.count(b"{") > _BRACES or text.count(b",") > _COMMAS or b"[" in text:
             raise Rejected("more objects than a part can have")
-        fields = json.loads(text, parse_int=_whole) if inflate.eof else None
+        fields = _JSON.decode(text.decode()) if inflate.eof else None
     except (zlib.error, ValueError, RecursionError) as error:
         raise Rejected(f"unreadable: {error}") from error
     if not isinstance(fields, dict):
