@@ -550,3 +550,16 @@ def test_haproxys_user_cannot_look_into_the_agent(lab: Lab) -> None:
         command = ["setpriv", "--reuid", user, "--regid", user, "--clear-groups", *look]
         done = subprocess.run(command, capture_output=True, text=True, check=False)
         assert (done.returncode == 0) is readable, (pid, done.stderr)
+
+
+def test_heartbeats_begin_before_any_state_is_told(lab: Lab) -> None:
+    """The first one wakes whoever builds the amphora; so it does after a restart with an emptied disk."""
+    first = lab.heartbeat()
+    assert (first.generation, first.listeners) == (0, {})
+    lab.apply(state(3))
+    applied = lab.heartbeat(lambda report: report.generation == 3)
+    former = lab.agent_pid()
+    (lab.work / "state").unlink()
+    os.kill(former, signal.SIGKILL)
+    again = lab.heartbeat(lambda report: report.generation == 0 and report.epoch > applied.epoch)
+    assert again.epoch > first.epoch

@@ -93,3 +93,22 @@ def test_an_agent_is_told_anew_where_heartbeats_go(machine: Deployment, balancer
     counted = wait_for(statistics, 10, "heartbeats are heard")
     assert {entry["loadbalancer_id"] for entry in counted} == {balancer["id"]}
     assert {entry["id"] for entry in counted} == {serving["id"]}
+
+
+def test_an_amphora_that_has_lost_its_state_is_configured_again(
+    machine: Deployment, balancer: dict[str, Any]
+) -> None:
+    """As after a reboot with an emptied disk: it answers and sends heartbeats, but serves nothing."""
+    serving = amphora(machine, balancer)
+    wait_for(lambda: get(balancer["vip_address"]), 10, "it serves")
+    (state,) = (machine.state_dir / "amphorae" / serving["id"]).rglob("state")
+    state.unlink()
+    # The root part, the first of them, starts another agent, which knows what is on disk alone.
+    _, *others = sorted(machine.processes_of(serving["compute_id"]))
+    for process in others:
+        os.kill(process, signal.SIGKILL)
+    wait_for(lambda: "is configured again" in machine.log("all"), 30, "it is noticed")
+    wait_for(lambda: get(balancer["vip_address"]), 30, "it serves again")
+    machine.await_status(balancer["id"])
+    assert amphora(machine, balancer)["id"] == serving["id"]
+    machine.await_status(balancer["id"], "ONLINE", "operating_status")
