@@ -390,7 +390,9 @@ class HouseKeepingSettings:
     cert_expiry_buffer: int = option(
         259_200, "Seconds before the end of its certificate from which on an amphora is replaced; 0: never."
     )
-    cert_rotate_threads: int = option(10, "Amphorae that one pass has replaced for that, at most.")
+    cert_rotate_threads: int = option(
+        10, "Amphorae that one pass has replaced for that, if so many are due; more where more are."
+    )
 
 
 @dataclass(frozen=True, slots=True)

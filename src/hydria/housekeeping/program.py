@@ -5,30 +5,35 @@ from __future__ import annotations
 import functools
 import logging
 import threading
-import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from dataclasses import dataclass
-from datetime import timedelta
+from datetime import datetime, timedelta
 
 import sqlalchemy as sa
 
 from hydria.drivers.compute.interface import ComputeDriver
 from hydria.drivers.network.interface import NetworkDriver
+from hydria.housekeeping import certificates
+from hydria.housekeeping.orphans import Orphans
 from hydria.housekeeping.renewals import Renewals
 from hydria.model.errors import HydriaError
-from hydria.model.statuses import AmphoraStatus, ProvisioningStatus
 from hydria.processes import has_died
 from hydria.settings import Settings
-from hydria.store import Store, changes, events, handovers, rows, tables
-from hydria.store.amphorae import request_failover
-from hydria.store.events import What
+from hydria.store import Store, handovers, rows, upkeep
 
 LOG = logging.getLogger(__name__)
+
+# Rows that are purged in one transaction, and transactions in one pass.
+_PURGED, _PURGES = 500, 20
 
 
 @dataclass(frozen=True, slots=True)
 class Swept:
-    """One pass: how many of each were removed."""
+    """One pass: how many of each were removed or renewed, and how many more are to be.
+
+    unpurged: deleted load balancers and amphorae have expired that are purged by later passes.
+    unremoved: orphans that are left. unrenewed: amphorae whose certificates end soon, besides.
+    """
 
     load_balancers: int = 0
     amphorae: int = 0
@@ -36,27 +41,30 @@ class Swept:
     ports: int = 0
     handovers: int = 0
     renewed: int = 0
+    unpurged: bool = False
+    unremoved: int = 0
+    unrenewed: int = 0
 
     @property
     def sentence(self) -> str:
-        """What was done, "" when nothing was."""
+        """What was done and how far behind it is, "" when nothing was and it is not."""
+        renewals = f"{self.renewed} amphorae to be replaced before their certificates end"
+        behind = f" ({self.unrenewed} more are due)" if self.unrenewed else ""
         parts = [
             f"{self.load_balancers} deleted load balancers purged" if self.load_balancers else "",
             f"{self.amphorae} deleted amphorae purged" if self.amphorae else "",
+            "more are to be purged" if self.unpurged else "",
             f"{self.instances} instances without an owner removed" if self.instances else "",
             f"{self.ports} ports without an owner removed" if self.ports else "",
-            f"{self.renewed} amphorae to be replaced before their certificates end" if self.renewed else "",
+            f"{self.unremoved} instances or ports without an owner are still there" if self.unremoved else "",
+            renewals + behind if self.renewed or behind else "",
             f"{self.handovers} changes that no provider has taken undone" if self.handovers else "",
         ]
         return ", ".join(part for part in parts if part)
 
 
 class Housekeeping:
-    """A pass every ``cleanup_interval``.
-
-    Something without an owner is removed once it has been without one for ``orphan_age``, so that what is
-    just being made is left alone. That time counts from when this program first saw it.
-    """
+    """A pass every ``cleanup_interval``. What goes wrong with one part of it keeps no other from its turn."""
 
     def __init__(
         self,
@@ -68,10 +76,8 @@ class Housekeeping:
     ) -> None:
         self._settings = settings.house_keeping
         self._store = store
-        self._compute = compute
-        self._network = network
+        self._orphans = Orphans(store, compute, network, self._settings.orphan_age)
         self._renewals = renewals
-        self._suspected: dict[str, float] = {}
         self._stopped = threading.Event()
         self._thread = threading.Thread(target=self._run, name="housekeeping", daemon=True)
 
@@ -89,126 +95,70 @@ class Housekeeping:
 
     def _run(self) -> None:
         while not self._stopped.is_set():
-            try:
-                swept = self.sweep()
-            except HydriaError as error:
-                LOG.warning("The sweep broke off: %s", error)
-            except Exception:
-                LOG.exception("The sweep broke off")
-            else:
-                if swept.sentence:
-                    LOG.info("%s", swept.sentence)
+            if sentence := self.sweep().sentence:
+                LOG.info("%s", sentence)
             self._stopped.wait(self._settings.cleanup_interval)
 
     def sweep(self) -> Swept:
         """One pass."""
-        load_balancers, amphorae = self._store.transact(self._purge)
-        undone = self._undo_abandoned()
-        instances, ports = self._remove_orphans()
-        renewed = sum(self._renew(*found) for found in self._expiring())
-        return Swept(load_balancers, amphorae, instances, ports, undone, renewed)
+        amphorae, more_amphorae = _part("Deleted amphorae are not purged", self._purge_amphorae)
+        balancers, more_balancers = _part("Deleted load balancers are not purged", self._purge_balancers)
+        undone, _ = _part("Changes that no provider has taken are not undone", self._undo_abandoned)
+        instances, more_instances = _part("Orphaned instances are not found", self._orphans.end_instances)
+        ports, more_ports = _part("Orphaned ports are not found", self._orphans.free_ports)
+        renewed, unrenewed = _part("Certificates of amphorae are not renewed", self._renew)
+        return Swept(
+            balancers, amphorae, instances, ports, undone, renewed,
+            unpurged=bool(more_balancers or more_amphorae),
+            unremoved=more_instances + more_ports,
+            unrenewed=unrenewed,
+        )  # fmt: skip
 
-    def _expiring(self) -> Sequence[tuple[str, str]]:
-        """Amphora and load balancer of each certificate that is about to end, the first to end first."""
-        if not self._settings.cert_expiry_buffer:
-            return ()
-        amphora = tables.amphorae.c
-        soon = rows.now() + timedelta(seconds=self._settings.cert_expiry_buffer)
-        query = (
-            sa.select(amphora.id, amphora.load_balancer_id)
-            .where(
-                amphora.status == str(AmphoraStatus.ALLOCATED),
-                amphora.failover_requested.is_(False),
-                amphora.cert_expiration < soon,
-            )
-            .order_by(amphora.cert_expiration)
-            .limit(self._settings.cert_rotate_threads)
-        )
-        with self._store.read() as tx:
-            return [(row.id, row.load_balancer_id) for row in tx.execute(query)]
+    def _renew(self) -> tuple[int, int]:
+        return certificates.renew(self._store, self._settings)
 
-    def _renew(self, amphora_id: str, load_balancer_id: str) -> bool:
-        """Want another amphora in the place of one whose certificate ends; traffic moves when it is ready."""
+    def _purge_balancers(self) -> tuple[int, int]:
+        return self._purge(upkeep.purge_load_balancers, self._settings.load_balancer_expiry_age)
 
-        def work(tx: sa.Connection) -> bool:
-            balancer = changes.lock(tx, load_balancer_id)
-            if balancer is None or balancer.provisioning_status is not ProvisioningStatus.ACTIVE:
-                return False  # later
-            request_failover(tx, amphora_id=amphora_id)
-            changes.touch(tx, balancer)
-            events.note(tx, balancer, What.FAILOVER_START, amphora_id=amphora_id)
-            return True
+    def _purge_amphorae(self) -> tuple[int, int]:
+        return self._purge(upkeep.purge_amphorae, self._settings.amphora_expiry_age)
 
-        return self._store.transact(work)
+    def _purge(self, purge: Callable[[sa.Connection, datetime, int], int], age: float) -> tuple[int, int]:
+        """Remove what has expired, some in a transaction: how many, and 1 when there are more for later."""
+        before, purged = rows.now() - timedelta(seconds=age), 0
+        for _ in range(_PURGES):
+            found = self._store.transact(lambda tx: purge(tx, before, _PURGED))
+            purged += found
+            if found < _PURGED:
+                return purged, 0
+        return purged, 1
 
-    def _undo_abandoned(self) -> int:
+    def _undo_abandoned(self) -> tuple[int, int]:
         """Take changes back whose API program has ended before the provider had taken them."""
         with self._store.read() as tx:
             found = handovers.abandoned(tx, has_died, self._settings.handover_age)
-        undone = 0
-        for key in found:
-            if self._store.transact(
-                functools.partial(handovers.undo, load_balancer_id=key[0], generation=key[1])
-            ):
-                LOG.warning("Load balancer %s: nobody has taken generation %d, which is undone", *key)
-                undone += 1
-        return undone
+        return sum(self._undone(*key) for key in found), 0
 
-    def _purge(self, tx: sa.Connection) -> tuple[int, int]:
-        old = rows.now() - timedelta(seconds=self._settings.amphora_expiry_age)
-        amphorae = tables.amphorae
-        purged = tx.execute(
-            sa.delete(amphorae).where(amphorae.c.status == "DELETED", amphorae.c.updated_at < old)
-        ).rowcount
-        old = rows.now() - timedelta(seconds=self._settings.load_balancer_expiry_age)
-        balancers = tables.load_balancers
-        gone = tx.execute(
-            sa.delete(balancers).where(
-                balancers.c.provisioning_status == "DELETED", balancers.c.updated_at < old
-            )
-        ).rowcount
-        return gone, purged
-
-    def _remove_orphans(self) -> tuple[int, int]:
-        """Instances and ports of this deployment whose owner is not in the database."""
-        # What there is, before who owns it: whoever makes something writes its owner down first.
-        instances = {instance.compute_id: instance.name for instance in self._compute.instances()}
-        ports = {port.id: port.owner for port in self._network.ports()}
-        with self._store.read() as tx:
-            amphorae = tables.amphorae.c
-            living = tx.execute(sa.select(amphorae.id).where(amphorae.status != "DELETED")).scalars()
-            owners = {f"amphora-{amphora_id}" for amphora_id in living}
-            balancers = tables.load_balancers.c
-            kept = tx.execute(
-                sa.select(balancers.id).where(balancers.provisioning_status != "DELETED")
-            ).scalars()
-            owners |= {f"lb-{balancer_id}" for balancer_id in kept}
-        orphans = {f"instance {key}" for key, name in instances.items() if name not in owners}
-        orphans |= {f"port {key}" for key, owner in ports.items() if owner not in owners}
-        now = time.monotonic()
-        self._suspected = {orphan: self._suspected.get(orphan, now) for orphan in orphans}
-        ripe = {
-            orphan for orphan, since in self._suspected.items() if now - since >= self._settings.orphan_age
-        }
-        ended = sum(
-            _removed(f"Instance {key} ({instances[key]})", self._compute.delete, key)
-            for key in instances
-            if f"instance {key}" in ripe
+    def _undone(self, load_balancer_id: str, generation: int) -> bool:
+        undo = functools.partial(handovers.undo, load_balancer_id=load_balancer_id, generation=generation)
+        try:
+            if not self._store.transact(undo):
+                return False
+        except Exception:
+            LOG.exception("Load balancer %s: generation %d cannot be undone", load_balancer_id, generation)
+            return False
+        LOG.warning(
+            "Load balancer %s: nobody has taken generation %d, which is undone", load_balancer_id, generation
         )
-        freed = sum(
-            _removed(f"Port {key} ({ports[key]})", self._network.delete_port, key)
-            for key in ports
-            if f"port {key}" in ripe
-        )
-        return ended, freed
+        return True
 
 
-def _removed(what: str, remove: Callable[[str], object], key: str) -> bool:
-    """Remove an orphan; False when that failed, which must not keep the others alive."""
+def _part(failure: str, work: Callable[[], tuple[int, int]]) -> tuple[int, int]:
+    """What a part of a pass has done; nothing when it could not, which the log says."""
     try:
-        remove(key)
+        return work()
     except HydriaError as error:
-        LOG.warning("%s has no owner, but cannot be removed: %s", what, error)
-        return False
-    LOG.info("%s has no owner: it is removed", what)
-    return True
+        LOG.warning("%s: %s", failure, error)
+    except Exception:
+        LOG.exception("%s", failure)
+    return 0, 0

@@ -256,14 +256,14 @@ failover_budget = sa.Table(
 COUNTERS = ("bytes_in", "bytes_out", "total_connections", "request_errors")
 
 # Counters of each listener on each amphora: absolute ones of the present epoch, and the sum of all earlier
-# epochs as their base.
+# epochs as their base. What purged amphorae have counted is the base of one row, whose amphora is PAST.
+PAST = "past"
 listener_statistics = sa.Table(
     "listener_statistics",
     metadata,
     sa.Column(
         "listener_id", sa.String(36), sa.ForeignKey("listeners.id", ondelete="CASCADE"), primary_key=True
     ),
-    # Stays when the amphora's row is purged: what it counted, it counted.
     sa.Column("amphora_id", sa.String(36), primary_key=True, index=True),
     sa.Column("epoch", sa.BigInteger, nullable=False),
     sa.Column("active_connections", sa.BigInteger, nullable=False),
