@@ -141,8 +141,9 @@ def insert_variety(store: Store, resource: type[Resource], count: int = 24) -> l
 
 
 def in_order(items: Sequence[Resource], *keys: tuple[str, bool]) -> list[str]:
-    """Ids in the order of these (field, descending), null first; then by time and id."""
-    found = sorted(items, key=lambda item: (item.created_at, item.id))
+    """Ids in the order of these (field, descending), null first; then by time and id, as the first goes."""
+    falling = bool(keys) and keys[0][1]
+    found = sorted(items, key=lambda item: (item.created_at, item.id), reverse=falling)
     for field, descending in reversed(keys):
         found.sort(key=lambda item: _rank(getattr(item, field)), reverse=descending)  # keeps ties as they are
     return [item.id for item in found]

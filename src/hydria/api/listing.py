@@ -173,8 +173,10 @@ def _order(resource: type[Declared], params: Params) -> tuple[SortKey, ...]:
             )
         field = known[name][0]
         keys.setdefault(field, SortKey(field, direction == "desc"))
+    # What ends the order goes the way it begins: an index serves either direction of all its columns.
+    descending = bool(keys) and next(iter(keys.values())).descending
     for key in last_keys(resource):
-        keys.setdefault(key.field, key)
+        keys.setdefault(key.field, SortKey(key.field, descending))
     return tuple(keys.values())
 
 

@@ -73,9 +73,7 @@ _REFERENCES = {
     "flavor_profile_id": ("flavor_profiles.id", None),
     "availability_zone_profile_id": ("availability_zone_profiles.id", None),
 }
-_INDEXED = {
-    "project_id", "default_pool_id", "redirect_pool_id", "status", "name", "flavor_id", "availability_zone",
-}  # fmt: skip
+_INDEXED = {"project_id", "default_pool_id", "redirect_pool_id", "name"}
 
 
 def _column(name: str, kind: str, *, nullable: bool, key: str, unique: bool) -> sa.Column[Any]:
@@ -125,18 +123,31 @@ def _listed_table(declared: Any, *extra: sa.Column[Any]) -> sa.Table:
     return table
 
 
+def _index_pages(table: sa.Table, *names: str) -> None:
+    """Have a page of what has one value of a column, or in the order of its values, cost what is on it."""
+    for name in names:
+        sa.Index(None, table.c[name], table.c.created_at, table.c.id)
+
+
 def _live_key() -> sa.Column[Any]:
     # What may exist only once among the objects that are not being deleted; null for those that are.
     return sa.Column("live_key", sa.String(160), nullable=True, unique=True)
 
 
 load_balancers = _listed_table(LoadBalancer)
-# Workers look for those with work to do. The tables below it have no such index: an update by load balancer
-# and status could go by the wrong one, and lock rows of other load balancers.
-sa.Index(None, load_balancers.c.provisioning_status)
+# Workers look for those with work to do by status. The tables below it have no such index: an update by load
+# balancer and status could go by the wrong one, and lock rows of other load balancers.
+_index_pages(
+    load_balancers, "vip_address", "vip_port_id", "vip_subnet_id", "vip_network_id", "flavor_id",
+    "availability_zone", "provisioning_status", "operating_status", "updated_at",
+)  # fmt: skip
 sa.Index(None, load_balancers.c.retry_at)
 sa.Index(None, load_balancers.c.look_at)
+# Housekeeping looks for deleted ones that have expired, and for those with tenants' certificates.
+sa.Index("ix_load_balancers_purge", load_balancers.c.provisioning_status, load_balancers.c.updated_at)
+sa.Index(None, load_balancers.c.secret_versions, load_balancers.c.id)
 listeners = _listed_table(Listener, _live_key())
+_index_pages(listeners, "protocol_port")
 pools = _listed_table(Pool)
 members = _table(Member, _live_key())
 health_monitors = _listed_table(HealthMonitor, _live_key())
@@ -146,6 +157,12 @@ limit_policies = _listed_table(RateLimitPolicy)
 limit_rules = _table(RateLimitRule)
 amphorae = _table(Amphora)
 sa.Index(None, amphorae.c.collect_at)
+sa.Index(None, amphorae.c.created_at, amphorae.c.id)
+sa.Index(None, amphorae.c.lb_network_ip)
+sa.Index(None, amphorae.c.compute_id)
+# Housekeeping looks for certificates that end, and for deleted ones that have expired.
+sa.Index(None, amphorae.c.status, amphorae.c.failover_requested, amphorae.c.cert_expiration)
+sa.Index("ix_amphorae_purge", amphorae.c.status, amphorae.c.updated_at)
 quotas = _table(Quota)
 
 # What is locked while a project's objects are compared with its quotas. Projects without a row of quotas have

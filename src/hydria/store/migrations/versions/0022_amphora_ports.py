@@ -1,7 +1,7 @@
 """The ports of amphorae, the secrets that they have, and the next try of deletions
 
 Revision ID: 0022
-Revises: 0020
+Revises: 0021
 """
 
 from typing import Any
@@ -11,7 +11,7 @@ from alembic import op
 from sqlalchemy.dialects import mysql
 
 revision = "0022"
-down_revision = "0020"
+down_revision = "0021"
 branch_labels = None
 depends_on = None
 
