@@ -16,9 +16,9 @@ from hydria.model.listener import Listener
 from hydria.model.load_balancer import LoadBalancer
 from hydria.model.member import Member
 from hydria.model.pool import Pool
-from hydria.model.resource import Declared
+from hydria.model.resource import Declared, Resource
 from hydria.settings import ApiSettings
-from hydria.store import Store, listing, rows, tables
+from hydria.store import Store, listing, quotas, rows, tables
 from hydria.testing import trees as make
 from tests.db.conftest import ENGINES
 from tests.db.rows_read import Read, counted
@@ -229,3 +229,34 @@ def test_lists_read_what_they_show(full: Store) -> None:
 def test_lists_of_a_project_or_of_tags_are_bounded(full: Store) -> None:
     assert excessive(full, BOUNDED, least=2 * MANY // 5) == []
     assert excessive(full, OF_TAGS, least=MANY) == []
+
+
+def test_a_create_costs_no_more_in_a_large_project(full: Store) -> None:
+    """Once a project's objects are counted, until there is no room above that."""
+    wanted: dict[type[Resource], int] = {LoadBalancer: 1, Member: 1}
+    limits: dict[type[Resource], int] = {LoadBalancer: 50_000, Member: 50_000}
+
+    def reserve(project: str) -> int:
+        with counted(full) as read:
+            full.transact(lambda tx: take(tx, project, wanted, limits))
+        return read.rows
+
+    first = {project: reserve(project) for project in (LARGE, SMALL)}
+    further = {project: reserve(project) for project in (LARGE, SMALL)}
+    assert first[LARGE] > MANY // 5, "the rows of the project are counted"
+    assert max(further.values()) <= 40
+
+
+def take(
+    tx: sa.Connection, project: str, wanted: dict[type[Resource], int], limits: dict[type[Resource], int]
+) -> None:
+    refused, raised = quotas.compare(tx, project, quotas.lock(tx, project), wanted, limits)
+    assert refused is None
+    quotas.keep(tx, project, raised)
+
+
+def test_usage_reads_what_it_counts(full: Store) -> None:
+    kinds = (LoadBalancer, Listener, Pool, Member, HealthMonitor)
+    with counted(full) as read, full.read() as tx:
+        found = quotas.used(tx, SMALL, kinds)
+    assert read.rows <= 4 * sum(found) + 120

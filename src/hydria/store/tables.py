@@ -166,9 +166,13 @@ sa.Index("ix_amphorae_purge", amphorae.c.status, amphorae.c.updated_at)
 quotas = _table(Quota)
 
 # What is locked while a project's objects are compared with its quotas. Projects without a row of quotas have
-# one here too, once a default limits them.
+# one here too, once a default limits them. bounds: what they have at most, as store/quotas.py writes it.
 quota_locks = sa.Table(
-    "quota_locks", metadata, sa.Column("project_id", sa.String(36), primary_key=True), **_OPTIONS
+    "quota_locks",
+    metadata,
+    sa.Column("project_id", sa.String(36), primary_key=True),
+    sa.Column("bounds", JSON_TEXT, nullable=True),
+    **_OPTIONS,
 )
 flavor_profiles = _table(FlavorProfile)
 flavors = _table(Flavor, unique=("name",))

@@ -1,7 +1,7 @@
 """Quotas (contract 1.17): setting them, and holding new objects against them.
 
-What a project has is counted under a lock of the project's, the last that a transaction takes, and only where
-there is a limit at all. Without identity nobody is limited, as in Octavia.
+What a project has is compared under a lock of the project's, the last that a transaction takes, and only
+where there is a limit at all. Without identity nobody is limited, as in Octavia.
 """
 
 from __future__ import annotations
@@ -69,7 +69,8 @@ def foresee(call: Call, project_id: str, wanted: Wanted) -> Limits:
         return {}
     with call.services.store.read() as tx:
         limits = _limits(call, tx, project_id, wanted)
-        _compare(tx, project_id, wanted, limits)
+        if limits:
+            _compare(tx, project_id, quotas.bounds(tx, project_id), wanted, limits)
     return limits
 
 
@@ -84,8 +85,8 @@ def reserve(
         return
     limits = _limits(call, tx, project_id, wanted) if limits is None else limits
     if limits:
-        quotas.lock(tx, project_id)
-        _compare(tx, project_id, wanted, limits)
+        known = quotas.lock(tx, project_id)
+        quotas.keep(tx, project_id, _compare(tx, project_id, known, wanted, limits))
 
 
 def _free(call: Call, wanted: Wanted) -> bool:
@@ -102,16 +103,17 @@ def _limits(call: Call, tx: sa.Connection, project_id: str, wanted: Wanted) -> L
     return {resource: limit for resource, limit in limits.items() if limit != UNLIMITED}
 
 
-def _compare(tx: sa.Connection, project_id: str, wanted: Wanted, limits: Limits) -> None:
-    # The first that is exceeded is the one that the message names.
-    room = {resource: limit - wanted[resource] for resource, limit in limits.items()}
-    for resource, left in room.items():
-        if left < 0:
+def _compare(
+    tx: sa.Connection, project_id: str, known: quotas.Bounds, wanted: Wanted, limits: Limits
+) -> quotas.Bounds:
+    """The bounds with what is wanted; raises QuotaExceeded, with the name of the first that is exceeded."""
+    for resource, limit in limits.items():
+        if wanted[resource] > limit:
             raise exceeded(resource)
-    counted = quotas.used(tx, project_id, list(room), list(room.values()))
-    for (resource, left), present in zip(room.items(), counted, strict=True):
-        if present > left:
-            raise exceeded(resource)
+    resource_exceeded, raised = quotas.compare(tx, project_id, known, wanted, limits)
+    if resource_exceeded is not None:
+        raise exceeded(resource_exceeded)
+    return raised
 
 
 def _canonical(body: Mapping[str, object]) -> dict[str, object]:

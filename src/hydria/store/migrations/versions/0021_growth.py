@@ -9,12 +9,14 @@ from typing import Any
 
 import sqlalchemy as sa
 from alembic import op
+from sqlalchemy.dialects import mysql
 
 revision = "0021"
 down_revision = "0020"
 branch_labels = None
 depends_on = None
 
+LONG_TEXT = sa.Text().with_variant(mysql.LONGTEXT(), "mysql", "mariadb")
 PAGE = ["created_at", "id"]
 # Indexes that are there already, of the column alone, and become indexes of pages.
 FORMER = (
@@ -52,14 +54,22 @@ def upgrade() -> None:
             op.drop_index(f"ix_{table}_{column}", table_name=table)
     for name, table, columns in indexes():
         op.create_index(name, table, columns, if_not_exists=True)
+    if "bounds" not in columns_of("quota_locks"):
+        op.add_column("quota_locks", sa.Column("bounds", LONG_TEXT, nullable=True))
     fold()
 
 
 def downgrade() -> None:
+    if "bounds" in columns_of("quota_locks"):
+        op.drop_column("quota_locks", "bounds")
     for name, table, _ in indexes():
         op.drop_index(name, table_name=table, if_exists=True)
     for table, column in FORMER:
         op.create_index(f"ix_{table}_{column}", table, [column], if_not_exists=True)
+
+
+def columns_of(table: str) -> set[str]:
+    return {column["name"] for column in sa.inspect(op.get_bind()).get_columns(table)}
 
 
 def width(name: str, table: str) -> int:
