@@ -42,6 +42,7 @@ class Secrets(NoopCertificateManager):
         self.failing: dict[str, HydriaError] = {}
         self.versions: dict[str, str] = {}
         self.asked: list[str] = []
+        self.compared: list[str] = []
 
     def certificate(self, reference: str, project_id: str) -> Certificate:
         self.asked.append(reference)
@@ -54,6 +55,7 @@ class Secrets(NoopCertificateManager):
         return super().text(reference, project_id, kind)
 
     def version(self, reference: str, project_id: str) -> str:
+        self.compared.append(reference)
         self._raise(reference)
         return self.versions.get(reference, super().version(reference, project_id))
 
@@ -249,6 +251,32 @@ def test_the_object_heals_when_its_secret_is_back_with_one_pass_for_each_change(
     scene.converge()
     assert scene.faults() == {}
     assert scene.look() == []
+
+
+def test_a_look_asks_for_each_secret_once_in_a_bounded_number_of_statements(scene: Scene) -> None:
+    """However many load balancers refer to it."""
+    scene.converge()
+    versions = scene.bench.tree(make.BALANCER).load_balancer.secret_versions
+    applied = {"generation": 1, "applied_generation": 1, "secret_versions": versions}
+    others = [make.load_balancer(number, **applied) for number in range(2, 300)]
+    listeners = [
+        make.listener(number + 10, load_balancer_id=each.id, **TLS)  # type: ignore[arg-type]  # its own values
+        for number, each in enumerate(others)
+    ]
+    for items in (others, listeners):
+        scene.bench.store.transact(lambda tx, items=items: rows.insert(tx, items))
+    scene.secrets.compared.clear()
+    statements: list[str] = []
+
+    def note(_connection: Any, _cursor: Any, statement: str, *_more: Any) -> None:
+        statements.append(statement)
+
+    sa.event.listen(scene.bench.store.reader, "before_cursor_execute", note)
+    assert scene.look() == []
+    assert scene.secrets.compared == ["web"]
+    assert len(statements) == 3
+    scene.secrets.versions["web"] = "renewed"
+    assert len(scene.look()) == 299
 
 
 def test_housekeeping_does_not_bring_a_failing_pass_forward(scene: Scene) -> None:

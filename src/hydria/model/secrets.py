@@ -29,13 +29,13 @@ class SecretKind(StrEnum):
     CRL = "crl"
 
 
-_TERMINATING = (ListenerProtocol.TERMINATED_HTTPS, ListenerProtocol.PROMETHEUS)
+TERMINATING = (ListenerProtocol.TERMINATED_HTTPS, ListenerProtocol.PROMETHEUS)
 _BARE, _URL = "local:", "local://store/"
 _NAMESPACE = UUID("0b0d8f5e-3a0c-4f43-8f0e-5b1d3f6f7c52")
 _NOT_IN_A_PATH = re.compile(r"[^\w.~!$&'()*+,;=:@-]")
 
 # Certificates of host names before the default one: refusals name them in the order of Octavia.
-_FIELDS: Mapping[type[Resource], Mapping[str, SecretKind]] = {
+FIELDS: Mapping[type[Resource], Mapping[str, SecretKind]] = {
     Listener: {
         "sni_container_refs": SecretKind.CERTIFICATE,
         "default_tls_container_ref": SecretKind.CERTIFICATE,
@@ -89,7 +89,7 @@ def identity(reference: str) -> str:
 def references(resource: type[Resource], values: Mapping[str, object]) -> dict[str, SecretKind]:
     """Reference -> kind, of all that these values (field -> value) name."""
     found: dict[str, SecretKind] = {}
-    for field, kind in _FIELDS.get(resource, {}).items():
+    for field, kind in FIELDS.get(resource, {}).items():
         value = values.get(field)
         for reference in value if isinstance(value, list) else [value]:
             if reference:
@@ -107,7 +107,7 @@ def uses_secrets(balancer: LoadBalancer, item: Resource) -> bool:
     if not balancer.admin_state_up:
         return False
     if isinstance(item, Listener):
-        return item.admin_state_up and item.protocol in _TERMINATING
+        return item.admin_state_up and item.protocol in TERMINATING
     return isinstance(item, Pool) and item.admin_state_up and item.tls_enabled
 
 
@@ -115,6 +115,6 @@ def of(items: Iterable[Resource]) -> dict[str, SecretKind]:
     """The same of whole objects, whether or not amphorae need it."""
     found: dict[str, SecretKind] = {}
     for item in items:
-        fields = _FIELDS.get(type(item), {})
+        fields = FIELDS.get(type(item), {})
         found |= references(type(item), {field: getattr(item, field) for field in fields})
     return found

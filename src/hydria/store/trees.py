@@ -343,21 +343,6 @@ def note_secrets(
     rows.update_one(tx, LoadBalancer, load_balancer_id, row)
 
 
-def with_secrets(tx: sa.Connection) -> tuple[LoadBalancer, ...]:
-    """The load balancers whose amphorae have certificates of tenants, and that no pass is due for.
-
-    One that is due reads the newest anyway, when it is its turn: looking must not bring that forward.
-    """
-    balancer = tables.load_balancers.c
-    return rows.load(
-        tx,
-        LoadBalancer,
-        balancer.secret_versions != "",
-        balancer.provisioning_status == str(ProvisioningStatus.ACTIVE),
-        balancer.generation == balancer.applied_generation,
-    )
-
-
 def mark_failed(
     tx: sa.Connection, tree: Tree, generation: int, *, fault: str, retry_at: datetime | None, show: bool
 ) -> None:

@@ -55,7 +55,14 @@ class Description:
     expires: datetime | None
 
 
-class CertificateManager(Protocol):
+class Versions(Protocol):
+    """Knows which secrets are others than before."""
+
+    def version(self, reference: str, project_id: str) -> str:
+        """Something short that is another when the secret is another; cheap, for it is asked for often."""
+
+
+class CertificateManager(Versions, Protocol):
     """Reads secrets."""
 
     def certificate(self, reference: str, project_id: str) -> Certificate:
@@ -63,9 +70,6 @@ class CertificateManager(Protocol):
 
     def text(self, reference: str, project_id: str, kind: SecretKind) -> str:
         """The PEM text of a CA or a CRL."""
-
-    def version(self, reference: str, project_id: str) -> str:
-        """Something short that is another when the secret is another; cheap, for it is asked for often."""
 
 
 @runtime_checkable
@@ -76,7 +80,7 @@ class Listing(Protocol):
         """The secrets of a project by name."""
 
 
-def versions(manager: CertificateManager, references: Iterable[str], project_id: str) -> str:
+def versions(manager: Versions, references: Iterable[str], project_id: str) -> str:
     """One text for the versions of all these secrets, "" for none; one that is gone is a version, too."""
     found = []
     for reference in sorted(set(map(identity, references))):
