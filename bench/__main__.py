@@ -5,12 +5,25 @@ from __future__ import annotations
 import signal
 import sys
 
-from bench import boots, changes, controlplane, cost, dataplane, fleet, heartbeats, scale, strangers, traffic
+from bench import (
+    backlog,
+    boots,
+    changes,
+    controlplane,
+    cost,
+    dataplane,
+    fleet,
+    heartbeats,
+    scale,
+    strangers,
+    traffic,
+)
 
 BENCHMARKS = {
     "controlplane": controlplane.main,
     "boots": boots.main,
     "scale": scale.main,
+    "backlog": backlog.main,
     "dataplane": dataplane.main,
     "traffic": traffic.main,
     "cost": cost.main,
