@@ -8,10 +8,11 @@ import random
 import signal
 import sqlite3
 import subprocess
+import sys
 import threading
 import time
 from collections.abc import Iterator
-from contextlib import closing
+from contextlib import closing, contextmanager
 from pathlib import Path
 
 import pytest
@@ -30,16 +31,40 @@ def deployment(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Deployment]
         yield running
 
 
+# A worker that waits, before it has an amphora prepared without the VIP, as long as there is a certain file.
+HESITATES = """
+import sys, time
+from pathlib import Path
+from hydria import cli
+from hydria.drivers.amphora.rest import RestAmphoraDriver
+apply, wait = RestAmphoraDriver.apply, Path(sys.argv[1])
+def hesitate(driver, amphora, state):
+    if wait.exists() and not state.interfaces[0].vips:
+        wait.with_name("hesitates").touch()
+        while wait.exists():
+            time.sleep(0.01)
+    return apply(driver, amphora, state)
+RestAmphoraDriver.apply = hesitate
+sys.exit(cli.main(sys.argv[2:]))
+"""
+
+
 @pytest.fixture
 def second(deployment: Deployment) -> Iterator[subprocess.Popen[bytes]]:
     """Another worker on the same host."""
-    with (deployment.state_dir / "second.log").open("wb") as log:
+    with another(deployment, "second", HYDRIA) as process:
+        yield process
+
+
+@contextmanager
+def another(deployment: Deployment, name: str, command: list[str]) -> Iterator[subprocess.Popen[bytes]]:
+    with (deployment.state_dir / f"{name}.log").open("wb") as log:
         process = subprocess.Popen(
-            [*HYDRIA, "worker", "--config-file", str(deployment.config)], stdin=subprocess.DEVNULL,
+            [*command, "worker", "--config-file", str(deployment.config)], stdin=subprocess.DEVNULL,
             stdout=log, stderr=log,
         )  # fmt: skip
     try:
-        wait_for(lambda: "is running" in deployment.log("second"), 30, "the second worker runs")
+        wait_for(lambda: "is running" in deployment.log(name), 30, "the other worker runs")
         yield process
     finally:
         process.send_signal(signal.SIGCONT)
@@ -129,3 +154,33 @@ def test_a_frozen_worker_does_no_harm_when_it_thaws(deployment: Deployment) -> N
     log = deployment.log("worker") + deployment.log("second")
     assert "has run out" in log
     assert "Traceback" not in log
+
+
+def test_a_worker_that_thaws_before_it_prepares_an_amphora_does_not_take_its_vip(
+    deployment: Deployment,
+) -> None:
+    """Its successor has commissioned the same amphora meanwhile, at the same generation."""
+    wait = deployment.state_dir / "wait"
+    ours = deployment.processes["worker"].pid
+    command = [sys.executable, "-W", "ignore", "-c", HESITATES, str(wait)]
+    with web_server(deployment.gateway) as port, another(deployment, "third", command) as third:
+        made = deployment.order([port])
+        deployment.await_status(made["id"])
+        wait.touch()
+        freeze(deployment, ours)
+        try:
+            deployment.call("PUT", f"/loadbalancers/{made['id']}/failover")
+            wait_for((wait.with_name("hesitates")).exists, 30, "the third prepares an amphora")
+            freeze(deployment, third.pid)
+        finally:
+            os.kill(ours, signal.SIGCONT)
+        deployment.await_status(made["id"], seconds=30)
+        assert get(made["vip_address"])
+        wait.unlink()
+        os.kill(third.pid, signal.SIGCONT)
+        wait_for(lambda: "has run out" in deployment.log("third"), 30, "the third has ended its pass")
+        for _ in range(10):
+            assert get(made["vip_address"])
+            time.sleep(0.05)
+        deployment.call("DELETE", f"/loadbalancers/{made['id']}?cascade=true")
+    assert "Traceback" not in deployment.log("third")
