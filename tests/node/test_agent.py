@@ -74,6 +74,7 @@ def test_who_has_lost_its_lease_takes_neither_the_vip_nor_members_away(lab: Lab)
     assert VIP in lab.in_amphora("ip", "-o", "address")
     assert lab.get() == "8001"
     assert lab.apply(state(7, server(8001), term=4)) == Applied(7)
+    assert lab.info()["term"] == 4
 
 
 def test_an_agent_knows_the_term_after_its_end(lab: Lab) -> None:

@@ -214,6 +214,7 @@ class _Agent:
             "haproxy_capabilities": sorted(capabilities.of_version(version)),
             "haproxy_running": self._applier.haproxy.running,
             "generation": self._applier.generation,
+            "term": self._applier.term,
             "maxconn": self._applier.haproxy.maxconn,
             "uptime": round(time.monotonic() - self._began, 3),
         }

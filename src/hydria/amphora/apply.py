@@ -65,6 +65,11 @@ class Applier:
         return self._state.generation
 
     @property
+    def term(self) -> int:
+        """The highest that came with a state."""
+        return self._term
+
+    @property
     def heartbeats(self) -> Heartbeats | None:
         """Where they shall go, as far as a controller has said."""
         return self._state.heartbeats

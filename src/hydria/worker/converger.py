@@ -117,6 +117,8 @@ class Converger:
         """End a pass that an amphora takes for one whose lease is over; Busy when it is."""
         self._tools.store.transact(lambda tx: leases.surpass(tx, lease, error.term))
         # The lease is ours all the same: the database is of a backup. The next look goes on above that term.
+        said = "Load balancer %s: the database is behind its amphora, as after a restore: %s"
+        LOG.warning(said, lease.load_balancer_id, error)
         return Outcome(Result.LATER, str(error))
 
     def _rounds(self, lease: Lease) -> Outcome:
