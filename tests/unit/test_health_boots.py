@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 import sqlalchemy as sa
 
-from hydria.health_manager import recorder
+from hydria.health_manager import evaluator, recorder
 from hydria.health_manager.receiver import Received
 from hydria.model.amphora import Amphora
 from hydria.model.statuses import AmphoraStatus
@@ -120,6 +120,19 @@ def test_one_that_stays_behind_is_noticed_without_a_restart(fifth: Scene) -> Non
         assert state(fifth) == (5, False, 5), "that may have been sent before the change"
     hear(fifth, AMPHORA, 3, generation=4)
     assert state(fifth) == (4, True, 5)
+
+
+def test_one_that_is_behind_for_ever_does_not_keep_workers_busy(
+    fifth: Scene, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    looked_at = sa.update(tables.load_balancers).values(look_at=None)
+    for epoch in range(1, 10):  # as often as it likes, it says that it has started anew
+        hear(fifth, AMPHORA, 1, generation=0, epoch=epoch)
+        fifth.store.transact(lambda tx: tx.execute(looked_at))
+    assert fifth.manager.woken.ids == [BALANCER]
+    monkeypatch.setattr(evaluator, "_PAUSE", 0.0)
+    hear(fifth, AMPHORA, 1, generation=0, epoch=10)
+    assert fifth.manager.woken.ids == [BALANCER] * 2
 
 
 def test_one_that_catches_up_was_not_behind(fifth: Scene) -> None:

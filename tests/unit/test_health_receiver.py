@@ -107,3 +107,34 @@ def test_strangers_cannot_fill_its_memory(receiver: Receiver) -> None:
         assert tracemalloc.get_traced_memory()[0] < 5_000_000
     finally:
         tracemalloc.stop()
+
+
+def test_what_is_the_business_of_another_health_manager_is_not_read(receiver: Receiver) -> None:
+    receiver.wanted = lambda amphora_id: amphora_id == "a1"
+    receiver.accept(datagram(amphora_id="a2"))
+    assert (receiver.take(), receiver.last("a2")) == ([], None)
+    receiver.accept(datagram())
+    assert [item.report.amphora_id for item in receiver.take()] == ["a1"]
+
+
+def test_only_what_an_amphora_has_signed_shows_that_one_is_heard(receiver: Receiver) -> None:
+    receiver.wanted = lambda _amphora_id: False
+    receiver.heard_at = long_ago = time.monotonic() - 60
+    forged = heartbeat.encode(REPORT, heartbeat.derive_key(MASTER, "a2"))[0]
+    with pytest.raises(Rejected, match="signature"):
+        receiver.accept(forged)
+    assert receiver.heard_at == long_ago
+    receiver.accept(datagram())
+    assert receiver.heard_at > long_ago
+
+
+def test_it_knows_what_it_has_heard_last_whether_or_not_that_is_recorded(receiver: Receiver) -> None:
+    assert receiver.last("a1") is None
+    receiver.accept(datagram())
+    receiver.accept(datagram(sequence=5))
+    with pytest.raises(Rejected):
+        receiver.accept(datagram(sequence=3))
+    last = receiver.last("a1")
+    assert last is not None
+    assert (last.epoch, last.sequence) == (10, 5)
+    assert time.monotonic() - last.at < 60

@@ -25,6 +25,7 @@ _BATCH = 250  # amphorae whose reports are held against the database in one stat
 _LOADED = 100  # load balancers whose objects are read in one statement
 _AGAIN = 900.0  # seconds after which even an unchanged report is held against the rows again
 _STEADY = 3  # reports of an older generation after which an amphora is believed to be behind
+_PAUSE = 30.0  # seconds between two times that an amphora is configured again: it may say what it likes
 _SILENT = 600.0  # seconds after which what an amphora said last is forgotten
 
 
@@ -63,6 +64,7 @@ class Evaluator:
         self._parts: dict[str, dict[int, Report]] = defaultdict(dict)
         self._behind: dict[str, _Behind] = {}
         self._epochs: dict[str, int] = {}
+        self._helped: dict[str, float] = {}
         self._heard: dict[str, float] = {}
         self._tidied = time.monotonic()
         self._statistics = statistics.Writer()
@@ -166,9 +168,11 @@ class Evaluator:
         times = known.times + 1 if known is not None and same else 1
         self._behind[amphora_id] = _Behind(report.epoch, report.generation, times)
         restarted = former is not None and former < report.epoch
-        if times < _STEADY and not restarted:
+        now = time.monotonic()
+        if (times < _STEADY and not restarted) or now - self._helped.get(amphora_id, -_PAUSE) < _PAUSE:
             return
         del self._behind[amphora_id]
+        self._helped[amphora_id] = now
         balancer, generation = of.load_balancer_id, report.generation
         if self._store.transact(lambda tx: observed.note_behind(tx, amphora_id, balancer, generation)):
             LOG.warning(
@@ -246,7 +250,7 @@ class Evaluator:
         return self._store.transact(lambda tx: correct(tx, load_balancer_id, report))
 
     def _drop(self, amphora_id: str) -> None:
-        for memory in (self._parts, self._behind, self._epochs, self._heard):
+        for memory in (self._parts, self._behind, self._epochs, self._heard, self._helped):
             memory.pop(amphora_id, None)
 
     def _tidy(self) -> None:

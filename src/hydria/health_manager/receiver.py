@@ -17,6 +17,7 @@ from hydria.wire.heartbeat import Rejected, Report
 LOG = logging.getLogger(__name__)
 _REMEMBERED = 100_000  # amphorae whose last sequence number is kept
 _GATHER = 0.01  # seconds in which heartbeats gather: to be woken for each costs as much as reading it
+_PROOF = 1.0  # seconds after which a heartbeat that is not wanted is read to know that one is heard at all
 _AGAIN = 1.0  # seconds until it is tried again what the kernel refused
 _COMPLAIN_EVERY = 10.0  # seconds between log lines about rejected datagrams
 
@@ -120,7 +121,9 @@ class Receiver:
         """Believe a datagram or raise Rejected."""
         amphora_id = heartbeat.amphora_of(datagram)
         if not self.wanted(amphora_id):
-            self.heard_at = time.monotonic()
+            if time.monotonic() - self.heard_at >= _PROOF:
+                heartbeat.decode(datagram, self._key(amphora_id))
+                self.heard_at = time.monotonic()
             return
         report = heartbeat.decode(datagram, self._key(amphora_id))
         last = self._last.get(amphora_id)

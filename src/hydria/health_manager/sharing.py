@@ -21,8 +21,8 @@ from hydria.store import Store, health_managers
 
 LOG = logging.getLogger(__name__)
 BUCKETS = 256
-_LIVES = 1.5  # heartbeat intervals without a beat after which a member counts as dead
-_SHORTEST = 2.0  # seconds between looks at the members, at least
+_LIVES = 3  # looks without a beat after which a member counts as dead
+_SHORTEST = 2.0  # seconds between looks, at least; or else half a heartbeat interval
 _FORGOTTEN = 600.0  # seconds without a beat after which a member's row is deleted
 _REMEMBERED = 300_000  # amphorae whose load balancer is kept
 
@@ -47,8 +47,8 @@ class Sharing:
         self.name = name
         self._store = store
         self._clock = clock
-        self._lifetime = _LIVES * max(interval, _SHORTEST)
         self._pause = max(_SHORTEST, interval / 2)
+        self._lifetime = _LIVES * self._pause
         self._trusted_after = trusted_after
         self._heard_at = heard_at
         self._beats: dict[str, tuple[int, float]] = {}  # other members: beat, and when it moved last
@@ -66,6 +66,8 @@ class Sharing:
     def stop(self) -> None:
         """Leave everything to the others."""
         self._stopped.set()
+        if self._thread.is_alive():
+            self._thread.join(self._pause)  # or it might join again
         try:
             self._store.transact(lambda tx: health_managers.leave(tx, self.name))
         except Unavailable as error:
