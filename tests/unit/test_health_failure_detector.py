@@ -331,6 +331,17 @@ def test_while_a_large_share_is_silent_nobody_is_replaced(store: Store) -> None:
     assert deaths == [1, 2, 1]
 
 
+def test_what_other_health_managers_do_not_hear_breaks_nothing_here(store: Store) -> None:
+    """A colleague is behind, or has a clock that is wrong."""
+    scene = Scene(store, failover_breaker_share=0.25)
+    for number in range(1, 11):
+        scene.amphora(number, silent=60)
+    mine = [scene.amphora(number, silent=60 if number < 15 else 1) for number in range(11, 31)][:4]
+    own = {make.load_balancer(number).id for number in range(11, 31)}
+    scene.detector = scene.another(trusts=own.__contains__, share=lambda: 2 / 3)
+    assert set(scene.detector.look().dead) == set(mine)
+
+
 def test_in_a_small_deployment_a_few_are_replaced_whatever_share_they_are(store: Store) -> None:
     scene = Scene(store, failover_breaker_share=0.25)
     dead = {scene.amphora(number, silent=60) for number in range(1, 4)}
@@ -340,7 +351,7 @@ def test_in_a_small_deployment_a_few_are_replaced_whatever_share_they_are(store:
 def test_a_large_share_is_counted_beyond_what_is_looked_at(
     store: Store, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(failure_detector, "_PAGE", 4)
+    monkeypatch.setattr(failure_detector, "_PAGES", (2, 4))
     scene = Scene(store, failover_breaker_share=0.5)
     for number in range(1, 10):
         scene.amphora(number, silent=60)

@@ -31,7 +31,7 @@ from hydria.store.heartbeats import Silent
 
 LOG = logging.getLogger(__name__)
 _TRIES = 3  # failed passes after which a replacement is hopeless
-_PAGE = 1000  # silent amphorae looked at in one pass
+_PAGES = (1000, 20_000)  # silent amphorae looked at in one pass; more when there are more
 _FEW = 3  # silent amphorae that say nothing about the network, however few there are in all
 _HOPELESS_PAUSE = 60.0  # seconds between replacements while all of the budget is hopeless
 _COUNTED = 60.0  # seconds for which the number of watched amphorae is believed
@@ -49,7 +49,7 @@ class FailureDetector:
     """Looks for silent amphorae every ``health_check_interval``.
 
     heard: what this program's receiver has heard of an amphora last. trusts: whether silence of a load
-    balancer's amphorae is this program's business, and has been for long enough.
+    balancer's amphorae is this program's business, and has been for long enough. share: how much of all is.
     """
 
     def __init__(
@@ -61,6 +61,7 @@ class FailureDetector:
         *,
         heard: Callable[[str], Last | None] = lambda _amphora_id: None,
         trusts: Callable[[str], bool] = lambda _load_balancer_id: True,
+        share: Callable[[], float] = lambda: 1.0,
     ) -> None:
         self._store = store
         self._driver = driver
@@ -68,6 +69,7 @@ class FailureDetector:
         self._settings = settings
         self._heard = heard
         self._trusts = trusts
+        self._share = share
         self._trusted_from = time.monotonic() + settings.heartbeat_timeout
         self._last_pass = time.monotonic()
         self._offset = time.time() - time.monotonic()
@@ -118,26 +120,18 @@ class FailureDetector:
         if time.monotonic() < self._trusted_from:
             return Verdict((), "")
         with self._store.read() as tx:
-            page = heartbeats.silent(tx, *self._bounds(), _PAGE)
-            silent = [one for one in page if not self._is_heard(one)]
-            if not silent:
-                self._recover()
-                return Verdict((), "")
-            number = len(silent)
-            if len(page) >= _PAGE:
-                number = max(number, heartbeats.count_silent(tx, *self._bounds()) * number // len(page))
-            watched = self._count_watched(tx) if number > _FEW else 0
-            under_way, hopeless = health_managers.under_replacement(tx, _TRIES)
-        if refusal := self._breaks(number, watched):
+            mine, number, of_all = self._silent(tx)
+            watched = round(self._count_watched(tx) * self._share()) if number > _FEW else 0
+            under_way, hopeless = health_managers.under_replacement(tx, _TRIES) if mine else (0, 0)
+        if refusal := self._breaks(number, watched, of_all):
             return Verdict((), refusal)
-        mine = [one.amphora for one in silent if self._trusts(one.amphora.load_balancer_id)]
+        self._recover()
+        if not mine:
+            return Verdict((), "")
         said = f"{number} amphorae are silent"
         if hopeless:
             said += f"; the replacement of {hopeless} dead ones fails again and again"
-        self._recover()
         budget = min(self._budget(under_way, hopeless), self._allowed)
-        if not mine:
-            return Verdict((), f"{said}; other health managers look after them")
         if budget <= 0:
             return Verdict((), f"{said}; {under_way} others are being replaced first")
         asked, dead, replaced = self._ask(mine, budget)
@@ -146,6 +140,19 @@ class FailureDetector:
             names = ", ".join(replaced) or "none for now"
             said += f"; {dead} do not and are replaced: {names}"
         return Verdict(tuple(replaced), said)
+
+    def _silent(self, tx: sa.Connection) -> tuple[list[Amphora], int, int]:
+        """Silent amphorae of this program's share, the longest silent first; how many there are; of all."""
+        for limit in _PAGES:
+            page = heartbeats.silent(tx, *self._bounds(), limit)
+            if len(page) < limit:
+                break
+        silent = [one for one in page if not self._is_heard(one)]
+        mine = [one.amphora for one in silent if self._trusts(one.amphora.load_balancer_id)]
+        if len(page) < limit:
+            return mine, len(mine), len(silent)
+        beyond = heartbeats.count_silent(tx, *self._bounds()) / len(page)
+        return mine, round(len(mine) * beyond), round(len(silent) * beyond)
 
     def _bounds(self) -> tuple[float, float]:
         now, timeout = time.time(), self._settings.heartbeat_timeout
@@ -165,11 +172,15 @@ class FailureDetector:
             self._watched = (number, time.monotonic())
         return number
 
-    def _breaks(self, silent: int, watched: int) -> str:
-        """Why nobody is replaced now; empty if nothing speaks against it."""
+    def _breaks(self, silent: int, watched: int, of_all: int) -> str:
+        """Why nobody is replaced now; empty if nothing speaks against it.
+
+        The share is that of the amphorae which this program looks after: what colleagues do not hear, or have
+        noted by a clock that is wrong, says nothing about those.
+        """
         threshold = self._settings.failover_threshold
-        if threshold and silent >= threshold:
-            return f"{silent} amphorae are silent, failover_threshold is {threshold}: none is replaced"
+        if threshold and of_all >= threshold:
+            return f"{of_all} amphorae are silent, failover_threshold is {threshold}: none is replaced"
         share = self._settings.failover_breaker_share
         if not share or silent <= _FEW or silent <= share * watched:
             return ""

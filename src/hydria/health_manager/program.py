@@ -42,7 +42,13 @@ class HealthManager:
         self._evaluator = Evaluator(store, wakeups, patience=options.heartbeat_timeout)
         self._recorder = Recorder(store, receiver, wakeups, self._sharing, self._evaluator.put)
         self._detector = FailureDetector(
-            store, driver, wakeups, options, heard=receiver.last, trusts=self._sharing.trusts
+            store,
+            driver,
+            wakeups,
+            options,
+            heard=receiver.last,
+            trusts=self._sharing.trusts,
+            share=self._sharing.share,
         )
 
     def start(self) -> None:

@@ -138,6 +138,10 @@ class Sharing:
         """Whether this one looks after a load balancer."""
         return self._mute or _bucket(load_balancer_id) in self._since
 
+    def share(self) -> float:
+        """How much of all it looks after, from 0 to 1."""
+        return len(self._since) / BUCKETS
+
     def trusts(self, load_balancer_id: str) -> bool:
         """Whether it has done so for long enough to conclude something from silence."""
         since = None if self._mute else self._since.get(_bucket(load_balancer_id))
