@@ -27,10 +27,18 @@ _LAST_FACILITY = 7  # of syslog's local0 to local7
 
 
 def option(
-    default: Any, text: str, *, secret: bool = False, choices: Sequence[str] = (), port: bool = False
+    default: Any,
+    text: str,
+    *,
+    secret: bool = False,
+    choices: Sequence[str] = (),
+    port: bool = False,
+    share: bool = False,
 ) -> Any:
-    """Declare an option: its default and what it is for."""
-    metadata = {"help": text, "secret": secret, "choices": choices, "port": port, "default": default}
+    """Declare an option: its default and what it is for. ``share``: a number from 0 to 1."""
+    metadata = {
+        "help": text, "secret": secret, "choices": choices, "port": port, "share": share, "default": default,
+    }  # fmt: skip
     if isinstance(default, dict):
         return field(default_factory=default.copy, metadata=metadata)
     return field(default=default, metadata=metadata)
@@ -172,6 +180,7 @@ class HealthManagerSettings:
         0.25,
         "Share of all amphorae above which none is replaced while so many, and more than three, are silent;"
         " 0: no such limit.",
+        share=True,
     )
 
 
@@ -547,6 +556,8 @@ def _options(settings: type[Any]) -> Iterator[cfg.Opt]:
         more: dict[str, object] = {"secret": declared.metadata["secret"]}
         if declared.metadata["choices"]:
             more["choices"] = list(declared.metadata["choices"])
+        if declared.metadata["share"]:
+            more |= {"min": 0.0, "max": 1.0}
         default: Any = declared.metadata["default"]
         default = list(default) if isinstance(default, tuple) else default
         kind = cfg.PortOpt if declared.metadata["port"] else _OPTION_TYPES[hints[declared.name]]

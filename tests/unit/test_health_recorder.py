@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Iterator, Sequence
+from dataclasses import replace
 from datetime import datetime
 from pathlib import Path
 
@@ -335,3 +336,38 @@ def test_when_the_master_serves_no_more_the_backup_is_believed(scene: Scene) -> 
     scene.store.transact(lambda tx: amphorae.update(tx, AMPHORA, status="ERROR"))
     say(scene, backup, 2, "DOWN")
     assert scene.statuses(tables.members) == {"ERROR"}
+
+
+def test_many_amphorae_cost_as_many_statements_as_one(scene: Scene) -> None:
+    reports = [Report(AMPHORA, 1, 0, 1, haproxy=True)]
+    for number in range(2, 22):
+        balancer = make.load_balancer(number, generation=1, applied_generation=1)
+        listener = make.listener(number + 10, load_balancer_id=balancer.id)
+        amphora = Amphora(
+            id=f"a0000000-0000-4000-8000-{number:012x}", load_balancer_id=balancer.id, status="ALLOCATED",
+            role="STANDALONE", created_at=rows.now(),
+        )  # fmt: skip
+        scene.store.transact(lambda tx, one=balancer: changes.add_load_balancer(tx, one))
+        scene.store.transact(lambda tx, one=listener: rows.insert(tx, [one]))
+        scene.store.transact(lambda tx, one=amphora: amphorae.add(tx, one))
+        scene.store.transact(lambda tx, one=amphora: amphorae.watch(tx, one.id, 0.0))
+        listeners = {listener.id: ListenerReport("OPEN")}
+        reports.append(Report(amphora.id, 1, 0, 1, haproxy=True, listeners=listeners))
+
+    def hear(sequence: int, connections: int) -> None:
+        told = []
+        for report in reports:
+            listeners = {
+                name: ListenerReport("OPEN", total_connections=connections) for name in report.listeners
+            }
+            told.append(Received(replace(report, sequence=sequence, listeners=listeners), time.time()))
+        scene.manager.hear(told)
+
+    hear(1, 1)
+    hear(2, 2)
+    statements = count(scene)
+    hear(3, 2)
+    assert len(statements) == 3, statements
+    hear(4, 3)
+    # The same, and for the counters: who is watched, and one upsert in a savepoint.
+    assert len(statements) == 3 + 3 + 4, statements[3:]

@@ -75,3 +75,10 @@ def test_a_missing_file_is_named(tmp_path: Path) -> None:
 def test_secrets_are_marked() -> None:
     secret = {option.name for _, options in settings.list_options() for option in options if option.secret}
     assert secret == {"transport_url", "connection", "heartbeat_key"}
+
+
+@pytest.mark.parametrize("share", ["25", "-0.1", "a quarter"])
+def test_a_share_is_a_number_from_0_to_1(tmp_path: Path, share: str) -> None:
+    config = write(tmp_path / "a.conf", f"[health_manager]\nfailover_breaker_share = {share}\n")
+    with pytest.raises(Invalid, match="failover_breaker_share"):
+        settings.load([config])
