@@ -143,7 +143,8 @@ def mariadb(*, durable: bool = False) -> Iterator[Service]:
         _run(user, directory, install, "--no-defaults", data, plain_root, "--skip-test-db")
         command = [server, "--no-defaults", data, f"--port={port}", f"--bind-address={HOST}"]
         command += [f"--socket={directory / 'sock'}", f"--pid-file={directory / 'pid'}"]
-        command += ["--skip-name-resolve", "--skip-log-bin", "--max-connections=500"]
+        # Of two servers that share /tmp, one removes the other's temporary tables.
+        command += ["--skip-name-resolve", "--skip-log-bin", "--max-connections=500", f"--tmpdir={directory}"]
         if not durable:
             command += ["--innodb-flush-log-at-trx-commit=2", "--skip-innodb-doublewrite"]
         service = Service(
