@@ -175,7 +175,7 @@ FLAT: list[Case] = [
     *((LoadBalancer, {"sort": "created_at:desc"}, project) for project in (LARGE, SMALL)),
     *((Amphora, params, None) for params in (
         {}, {"sort": "created_at:desc"}, {"marker": DEEP_AMPHORA}, {"marker": DEEP_AMPHORA, "page_reverse": "True"},
-        {"lb_network_ip": "fd00::4d"}, {"compute_id": "c0-77"}, {"status": "ERROR"}, {"loadbalancer_id": DEEP},
+        {"lb_network_ip": "fd00::4c"}, {"compute_id": "c0-76"}, {"status": "ERROR"}, {"loadbalancer_id": DEEP},
     )),
     *((kind, params, project) for kind in (Listener, Pool, HealthMonitor) for project in (None, LARGE) for params in (
         {}, {"sort": "created_at:desc"}, {"marker": make.identifier(kind, 100)},
