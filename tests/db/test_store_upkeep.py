@@ -4,8 +4,10 @@ from datetime import timedelta
 
 import pytest
 
+from hydria.housekeeping import certificates
 from hydria.model.amphora import Amphora
 from hydria.model.load_balancer import LoadBalancer
+from hydria.settings import HouseKeepingSettings
 from hydria.store import Store, rows, schema, tables, totals, upkeep
 from hydria.testing import trees as make
 from tests.db import store_scene as scene
@@ -84,6 +86,14 @@ def test_two_that_purge_at_once_lose_no_count(store: Store) -> None:
     assert sum(purged) == 30
     assert total(store) == (150, 30)
     assert counting(store) == [tables.PAST]
+
+
+def test_two_that_renew_at_once_ask_for_each_replacement_once(store: Store) -> None:
+    scene.add(store, make.load_balancer())
+    scene.add_amphora(store, *(scene.amphora(number, cert_expiration=LONG_AGO) for number in range(1, 9)))
+    renewed = scene.at_once(3, lambda _: certificates.renew(store, HouseKeepingSettings())[0])
+    assert sum(renewed) == 8
+    assert scene.balancer(store).generation == 1 + 8
 
 
 def test_the_upgrade_makes_one_row_of_those_that_were_left(database_url: str) -> None:

@@ -9,7 +9,9 @@ from datetime import timedelta
 
 import sqlalchemy as sa
 
+from hydria.model.amphora import Amphora
 from hydria.model.errors import HydriaError
+from hydria.model.statuses import AmphoraStatus
 from hydria.settings import HouseKeepingSettings
 from hydria.store import Store, changes, events, rows, upkeep
 from hydria.store.amphorae import request_failover
@@ -74,6 +76,9 @@ def _request(tx: sa.Connection, amphora_id: str, load_balancer_id: str) -> bool:
     balancer = changes.lock(tx, load_balancer_id)
     if balancer is None or not balancer.desired:
         return False
+    amphora = rows.load_one(tx, Amphora, amphora_id)
+    if amphora is None or amphora.status is not AmphoraStatus.ALLOCATED or amphora.failover_requested:
+        return False  # another housekeeping, or a worker, was first
     request_failover(tx, amphora_id=amphora_id)
     changes.touch(tx, balancer)
     events.note(tx, balancer, What.FAILOVER_START, amphora_id=amphora_id)
