@@ -190,7 +190,10 @@ BOUNDED: list[Case] = [
 ]  # fmt: skip
 OF_TAGS: list[Case] = [
     (LoadBalancer, {"tags": "n0077"}, LARGE),
-    *((LoadBalancer, {"tags": each}, None) for each in ("half", "half,team-03", "half,team-04")),
+    *(
+        (LoadBalancer, {"tags": each}, None)
+        for each in ("half", "half,team-03", "half,team-04", "half,team-03,n0077")
+    ),
     *((LoadBalancer, {each: "team-03,team-04"}, None) for each in ("tags-any", "not-tags-any")),
     (LoadBalancer, {"not-tags": "half"}, None),
     (Pool, {"tags": "half"}, None),

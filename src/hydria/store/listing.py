@@ -28,6 +28,10 @@ _LIMIT = "page_limit"
 # About the root of a page's length times the objects of a large deployment: to look at the objects that have
 # a tag, and to look for a page of them among all objects, cost the same then.
 _FEW = 3000
+# For one tag and for several: each may be common and no object have all, so that to look for a page would be
+# to look at everything. Of this many the rarest is looked for.
+_FEW_OF_ONE, _FEW_OF_SEVERAL = (_FEW,), (100, _FEW, 20_000)
+_COMPARED = 10
 # MariaDB and MySQL find alternatives (a > x, or a = x and b > y) by an index, but no comparison of rows; the
 # others find (a, b) > (x, y), but go through all that meets no alternative.
 _RANGES_OF_ALTERNATIVES = ("mysql", "mariadb")
@@ -189,7 +193,15 @@ def _tagged(tx: sa.Connection, table: sa.Table, wanted: TagFilter) -> Iterator[s
         return its.correlate(table).scalar_subquery()
 
     every, some = tuple(dict.fromkeys(wanted.all)), tuple(dict.fromkeys(wanted.any))
-    rare = next((name for name in every if _few(tx, among([name]))), None)
+    rare = next(
+        (
+            name
+            for bound in (_FEW_OF_ONE if len(every) == 1 else _FEW_OF_SEVERAL)
+            for name in every[:_COMPARED]
+            if _few(tx, among([name]), bound)
+        ),
+        None,
+    )
     if rare is not None:
         yield table.c.id.in_(among([rare]))
     if others := [name for name in every if name != rare]:
