@@ -17,7 +17,7 @@ test-debian13:  ## what another release decides about, on Debian 13; ARGS=tests/
 		test_amphora_drivers.py test_certificate_drivers.py))
 
 test-haproxy: setup-test  ## configurations, with HAProxy of Debian's experimental suite; ARGS for other tests
-	PATH=$$(scripts/newer-haproxy):$$PATH $(bin)/python -m pytest $(or $(ARGS),$(wildcard tests/node/test_dataplane_*.py))
+	PATH=$$(scripts/newer-haproxy):$$PATH $(bin)/python -m pytest $(or $(ARGS),$(wildcard tests/node/test_dataplane_*.py) tests/node/test_api_front.py)
 
 check: setup-check  ## format, lint, types, layers, unit and property tests, sizes; about a minute
 	@$(MAKE) --no-print-directory --jobs 2 --output-sync=target check-unit check-code check-property

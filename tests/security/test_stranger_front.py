@@ -124,16 +124,31 @@ def test_chunks_without_end_are_refused(api: Served) -> None:
     assert sent < 20_000_000
 
 
-def test_nothing_is_smuggled_in_a_body_of_two_lengths(api: Served) -> None:
-    client = over_tls(api)
+@pytest.mark.parametrize("length", [b"Content-Length: %d\r\n", b""], ids=["two-lengths", "chunks-alone"])
+def test_nothing_is_smuggled_in_a_body_whose_length_may_be_read_in_two_ways(
+    api: Served, length: bytes, caplog: pytest.LogCaptureFixture
+) -> None:
     inside = b"0\r\n\r\nGET /v2/nowhere HTTP/1.1\r\nHost: localhost\r\n\r\n"
-    client.sendall(
-        b"GET / HTTP/1.1\r\nHost: localhost\r\nContent-Length: %d\r\nTransfer-Encoding: chunked\r\n\r\n"
-        % len(inside)
-        + inside
-    )
-    status, _, headers = answer(client)
-    assert (status, headers["Connection"]) in {(200, "close"), (400, "close")}
+    length = length % len(inside) if length else length
+    with caplog.at_level("INFO", "hydria.api.access_log"):
+        client = over_tls(api)
+        client.sendall(
+            b"GET / HTTP/1.1\r\nHost: localhost\r\n%bTransfer-Encoding: chunked\r\n\r\n%b" % (length, inside)
+        )
+        status, body, headers = answer(client)
+        assert (status, body["code"], headers["Content-Type"]) == (400, 400, "application/json")
+        assert "Content-Length" in body["description"]
+        if length:
+            assert is_over(client)
+        else:
+            assert answer(client)[0] == 401  # it was another request, nothing else
+    assert (" ms " in caplog.text) == (not length)
+
+
+def test_nobody_speaks_http_2(api: Served) -> None:
+    client = over_tls(api)
+    client.sendall(b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n")
+    assert client.recv(100)[9:12] in {b"400", b"405"}
     assert is_over(client)
 
 

@@ -16,8 +16,10 @@ _LARGEST_BUFFER = 1024 * 1024
 _HEAD = 16 * 1024
 _SAID = {
     HTTPStatus.BAD_REQUEST: "The server cannot take this request: it is not HTTP.",
+    HTTPStatus.METHOD_NOT_ALLOWED: "The server speaks HTTP/1.1 alone.",
     HTTPStatus.REQUEST_TIMEOUT: "The request did not arrive in time.",
     HTTPStatus.REQUEST_ENTITY_TOO_LARGE: "The request is too long.",
+    HTTPStatus.UNPROCESSABLE_ENTITY: "The body is coded in a way that is not known here.",
     HTTPStatus.INTERNAL_SERVER_ERROR: "An unexpected error happened.",
     HTTPStatus.BAD_GATEWAY: "The API does not answer.",
     HTTPStatus.SERVICE_UNAVAILABLE: "The API does not answer.",
@@ -78,7 +80,7 @@ def _lines(front: Front) -> Iterable[str]:
         "  timeout server 10m",
         *(f"  errorfile {status} {file}" for status, file in front.errors.items()),
         "frontend api",
-        *(f"  bind fd@{number}{tls}" for number in front.listening),
+        *(f"  bind fd@{number} proto h1{tls}" for number in front.listening),
     )
     if front.per_address:
         yield from (
@@ -88,8 +90,8 @@ def _lines(front: Front) -> Iterable[str]:
         )
     yield from (
         f"  http-request set-header {CLIENT_HEADER} %[src]",
-        "  default_backend api",
-        "backend api",
+        "  default_backend behind",
+        "backend behind",
         "  http-reuse always",
         f"  server api abns@{front.behind} maxconn 200",
         "backend addresses",

@@ -76,6 +76,18 @@ class _Parser(HTTPRequestParser):  # type: ignore[misc]  # waitress has no types
             raise ParsingError("There is more than one Host header")
 
 
+class _BehindParser(_Parser):
+    def parse_header(self, header_plus: bytes) -> None:
+        """As inherited; refuses bodies in chunks.
+
+        HAProxy drops the length of one that has both, so nobody here can tell whether it could be understood
+        in two ways (RFC 9112, section 6.1).
+        """
+        super().parse_header(header_plus)
+        if self.chunked:
+            raise ParsingError("Its body has to come with a Content-Length, and without Transfer-Encoding")
+
+
 _READ_OUT = 512 * 1024
 _REQUEST_SECONDS = 20.0  # from its first byte to its last
 _IDLE_SECONDS = 60.0
@@ -125,6 +137,7 @@ class _BehindChannel(_Channel):
     """A connection of the HAProxy in front, which keeps some for later, and has its own times for clients."""
 
     is_kept = True
+    parser_class = _BehindParser
 
 
 # Requests beyond the threads wait in line; clients that wait to be read cost nothing but a socket each.
