@@ -3,22 +3,70 @@
 from __future__ import annotations
 
 import http.client
+import io
 import os
 import socket
 import ssl
 import threading
+import time
 from collections import OrderedDict
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from hydria.drivers.certificates.interface import CertificateAuthority
 from hydria.model.amphora import Amphora
 from hydria.model.errors import DriverError
 
+if TYPE_CHECKING:
+    from _typeshed import WriteableBuffer
+
+_LONGEST_ANSWER = 4 * 1024 * 1024  # bytes; what agents say is a hundredth of it
 _MOST = 256  # kept connections; the one that was idle for longest goes first
 
 
 class Gone(Exception):  # noqa: N818  (a fact about a connection, which callers expect)
     """The other end closed the connection, or answered what is not HTTP."""
+
+
+class _Timed:
+    """A socket for http.client, whose deadline is for all that is sent and received, however it drips."""
+
+    def __init__(self, connection: ssl.SSLSocket) -> None:
+        self._connection = connection
+        self.deadline = 0.0
+
+    def sendall(self, data: bytes) -> None:
+        self._patience()
+        self._connection.sendall(data)
+
+    def receive_into(self, buffer: WriteableBuffer) -> int:
+        self._patience()
+        return self._connection.recv_into(buffer)
+
+    def makefile(self, _mode: str) -> io.BufferedReader:
+        return io.BufferedReader(_Received(self))
+
+    def close(self) -> None:
+        self._connection.close()
+
+    def _patience(self) -> None:
+        left = self.deadline - time.monotonic()
+        if left <= 0:
+            raise TimeoutError("timed out")
+        self._connection.settimeout(left)
+
+
+class _Received(io.RawIOBase):
+    """One answer, after which the connection stays open."""
+
+    def __init__(self, connection: _Timed) -> None:
+        self._connection = connection
+
+    def readable(self) -> bool:
+        return True
+
+    def readinto(self, buffer: WriteableBuffer) -> int:
+        return self._connection.receive_into(buffer)
 
 
 class Connection:
@@ -41,30 +89,36 @@ class Connection:
             plain.settimeout(handshake)
             plain.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
             _notice_death(plain, silence)
-            self._socket = context.wrap_socket(plain, server_hostname=amphora_id)
+            self._timed = _Timed(context.wrap_socket(plain, server_hostname=amphora_id))
         except BaseException:
             plain.close()
             raise
         self._http = http.client.HTTPConnection(*address)
-        self._http.sock = self._socket
+        self._http.sock = self._timed
         self._http.auto_open = 0
 
     def ask(self, method: str, path: str, body: bytes, timeout: float) -> tuple[int, bytes]:
         """One request; status and body of the answer. Raises Gone, or OSError on a time-out.
 
-        The connection is closed after an error, and when the agent says that it will close it.
+        timeout: seconds, for the whole of it. The connection is closed after an error, and when the agent
+        says that it will close it.
         """
+        self._timed.deadline = time.monotonic() + timeout
         try:
-            self._socket.settimeout(timeout)
             self._http.request(method, path, body or None, {"Content-Type": "application/json"})
             answer = self._http.getresponse()
-            return answer.status, answer.read()
+            said = answer.read(_LONGEST_ANSWER)
+            longer = not answer.isclosed() and bool(answer.read(1))
         except TimeoutError:
             self.close()
             raise
         except (http.client.HTTPException, OSError) as error:
             self.close()
             raise Gone(str(error) or "the connection was closed") from error
+        if longer:
+            self.close()
+            raise Gone(f"its answer is longer than {_LONGEST_ANSWER} bytes")
+        return answer.status, said
 
     @property
     def open(self) -> bool:
