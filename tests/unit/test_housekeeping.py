@@ -212,6 +212,16 @@ def test_deleted_rows_are_purged_when_they_have_expired(scene: Scene) -> None:
         assert tx.execute(sa.select(tables.leases)).all() == []
 
 
+def test_a_deleted_load_balancer_stays_as_long_as_an_amphora_of_it_cannot_be_deleted(scene: Scene) -> None:
+    add(scene, "DELETED", "PENDING_DELETE", age=5000)
+    assert scene.keeper.sweep() == Swept()
+    with scene.store.read() as tx:
+        assert len(rows.load(tx, Amphora)) == 1
+    amphora = tables.amphorae
+    scene.store.transact(lambda tx: tx.execute(sa.update(amphora).values(status="DELETED")))
+    assert scene.keeper.sweep() == Swept(load_balancers=1, amphorae=1)
+
+
 def test_old_rows_of_the_living_are_not_purged(scene: Scene) -> None:
     add(scene, age=10**7)
     assert scene.keeper.sweep() == Swept()

@@ -51,9 +51,19 @@ def _ending(before: datetime) -> tuple[sa.ColumnElement[bool], ...]:
 
 
 def purge_load_balancers(tx: sa.Connection, before: datetime, limit: int) -> int:
-    """Remove so many load balancers at most that were deleted before a moment; how many that were."""
+    """Remove so many load balancers at most that were deleted before a moment; how many that were.
+
+    One whose amphorae cannot be deleted yet stays: with their rows, nobody would know of them any more.
+    """
     table = load_balancers.c
-    old = table.provisioning_status == str(ProvisioningStatus.DELETED), table.updated_at < before
+    undeleted = sa.select(amphorae.c.id).where(
+        amphorae.c.load_balancer_id == table.id, amphorae.c.status != str(AmphoraStatus.DELETED)
+    )
+    old = (
+        table.provisioning_status == str(ProvisioningStatus.DELETED),
+        table.updated_at < before,
+        ~undeleted.correlate(load_balancers).exists(),
+    )
     found = tx.execute(sa.select(table.id).where(*old).order_by(table.updated_at).limit(limit)).scalars()
     identifiers = sorted(found)
     if not identifiers:
