@@ -255,7 +255,9 @@ def _parts(
     column, falling = table.c[keys[0].field], keys[0].descending
     if not column.nullable:
         return [(keys,) if position is None else (keys, _behind(table, keys, position, engine))]
-    nulls: _Part = (keys[1:], column.is_(None))
+    # Among rows that have null there PostgreSQL takes no index for the order of the keys behind it, MariaDB
+    # none for the order of all.
+    nulls: _Part = (keys if engine == "postgresql" else keys[1:], column.is_(None))
     values: _Part = (keys, column.is_not(None))
     if position is None:
         if engine != "postgresql":
