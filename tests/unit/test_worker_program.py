@@ -172,7 +172,8 @@ def test_several_workers_share_the_work_and_visit_nothing_twice(workers: Factory
     await_that(lambda: not left() and not holders(workers.bench), 60)
     assert len({name for name, _ in workers.bench.agent.states}) == len(workers.bench.agent.states) == 60
     with workers.bench.store.read() as tx:
-        assert set(tx.execute(sa.select(row.term)).scalars()) == {1}, "each was taken once"
+        taken = list(tx.execute(sa.select(row.term)).scalars())
+    assert sum(taken) < 1.5 * 60, "once each, but for what was given back while the machine stood still"
 
 
 def holders(bench: Bench) -> list[str]:
@@ -188,33 +189,27 @@ def test_it_claims_no_more_than_it_begins_soon_and_gives_back_what_it_has_not_be
     blocked.during = lambda: (slow.wait(60), None)[1]
     worker = workers.start(amphorae=blocked)
     threads = worker._tools.settings.controller_worker.workers
-    await_that(lambda: len(holders(workers.bench)) == 3 * threads)
-    time.sleep(0.2)
-    assert len(holders(workers.bench)) == 3 * threads
-    worker._stopped.set()  # before the agents answer, or more would be begun
+    await_that(lambda: worker._running == threads)
+    assert len(holders(workers.bench)) <= 2 * threads
+    ending = threading.Thread(target=worker.stop)
+    ending.start()
     slow.set()
-    worker.stop()
+    ending.join(30)
     assert holders(workers.bench) == []
 
 
-def test_what_waits_for_a_thread_keeps_its_lease(workers: Factory) -> None:
+def test_what_waits_behind_passes_that_take_long_is_left_to_other_workers(workers: Factory) -> None:
     found = many(workers.bench, 12)
     slow = threading.Event()
     blocked = Agent(workers.bench.tools.settings, workers.bench.tools.authority)
     blocked.during = lambda: (slow.wait(60), None)[1]
-
-    def ends() -> list[float]:
-        row = tables.leases.c
-        with workers.bench.store.read() as tx:
-            return list(tx.execute(sa.select(row.expires_at)).scalars())
-
-    worker = workers.start(amphorae=blocked, lease_seconds=3)
-    await_that(lambda: len(holders(workers.bench)) == 12)
-    first = max(ends())
-    await_that(lambda: min(ends()) > first, 30)
+    worker = workers.start(amphorae=blocked)
+    threads = worker._tools.settings.controller_worker.workers
+    await_that(lambda: worker._running == threads)
+    workers.start()
+    await_that(lambda: sum(workers.status(each) == "ACTIVE" for each in found) == 12 - threads, 30)
     slow.set()
     await_that(lambda: {workers.status(each) for each in found} == {"ACTIVE"}, 30)
-    worker.stop()
 
 
 def test_a_flood_of_wake_ups_is_worked_off_all_the_same(workers: Factory) -> None:

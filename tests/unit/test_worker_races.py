@@ -783,6 +783,24 @@ def test_a_lease_that_its_pass_has_just_given_back_is_not_said_to_be_over(
         assert "is over before its pass" in caplog.text
 
 
+def test_a_lease_is_kept_while_its_pass_waits_for_a_thread(stage: Stage) -> None:
+    balancer_id = stage.add()
+    keeper = LeaseKeeper(stage.store, 30)
+    began = time.time() - 29
+    found = stage.store.transact(lambda tx: leases.acquire(tx, balancer_id, "me:1", moment=began, seconds=30))
+    assert found is not None
+    keeper.hold([found])
+    assert keeper.renew()
+    with stage.store.read() as tx:
+        assert tx.execute(sa.select(tables.leases.c.expires_at)).scalar_one() > began + 50
+    with keeper.keep(found):
+        pass
+    stage.steal(balancer_id)
+    assert keeper.renew()
+    with stage.store.read() as tx:
+        assert tx.execute(sa.select(tables.leases.c.expires_at)).scalar_one() == 1.0, "its pass is over"
+
+
 def test_long_passes_keep_their_lease(stage: Stage) -> None:
     balancer_id = stage.add()
     keeper = LeaseKeeper(stage.store, 0.3)

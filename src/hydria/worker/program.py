@@ -23,6 +23,7 @@ from hydria.worker.tools import Tools
 LOG = logging.getLogger(__name__)
 _MOST_WOKEN = 100  # load balancers that wait for a thread
 _END_OF_LOOK = 2.0  # seconds
+_STUCK = 3.0  # seconds without the end of a pass, after which a free thread is not to be counted on
 # What did nothing to the load balancer is no news.
 _LEVELS = {Result.FAILED: logging.WARNING, Result.DONE: logging.INFO, Result.AGAIN: logging.INFO}
 
@@ -31,7 +32,8 @@ class Worker:
     """Converges load balancers, several at a time, each by one thread.
 
     A wake-up is a visit that takes the lease when its turn comes, if there is work by then. What the worker
-    finds by itself it claims first, so that other workers take something else; as much as begins soon.
+    finds by itself it claims first, so that other workers take something else; as much as begins soon. Where
+    all threads are busy with what takes long, it gives back what waits behind that.
     """
 
     def __init__(self, tools: Tools, wakeups: Wakeups) -> None:
@@ -47,9 +49,11 @@ class Worker:
         # Nothing of ours ever lies further ahead than half of it.
         horizon = 2 * max(options.lease_seconds, options.retry_max)
         self._claims = Claims(tools.store, self._owner, options.lease_seconds, horizon)
-        self._most_claimed = 2 * options.workers
+        self._most = options.workers  # threads, and what may wait for them
         self._claimed: dict[str, Lease] = {}  # that no thread has begun with
         self._waiting: set[str] = set()  # woken, and no thread has begun with
+        self._running = 0
+        self._ended = 0.0  # when a pass did last, or the program began
         self._lock = threading.Lock()
         self._stopped = tools.stopping  # passes that wait for something see it, too
         self._room = threading.Event()  # set when there may be more to claim, and threads for it
@@ -58,6 +62,7 @@ class Worker:
     def start(self) -> None:
         """Free the leases of dead programs of this host, then listen and look."""
         self._release_dead()
+        self._ended = time.monotonic()
         self._keeper.start()
         self._threads.submit(self._converger.warm_up)
         self._wakeups.listen(self.submit)
@@ -95,13 +100,16 @@ class Worker:
         """See to a load balancer that somebody was woken for."""
         with self._lock:
             self._waiting.discard(load_balancer_id)
+            self._running += 1
         self._work(load_balancer_id, lambda: self._converger.converge(load_balancer_id))
 
     def _begin(self, lease: Lease) -> None:
         """Go on with what is claimed."""
         with self._lock:
-            if self._claimed.pop(lease.load_balancer_id, None) is None:
-                return  # it was put back
+            if self._claimed.get(lease.load_balancer_id) != lease:
+                return  # it was put back, and maybe claimed anew
+            del self._claimed[lease.load_balancer_id]
+            self._running += 1
         self._work(lease.load_balancer_id, lambda: self._converger.carry_on(lease))
 
     def _work(self, load_balancer_id: str, work: Callable[[], Outcome]) -> None:
@@ -119,7 +127,9 @@ class Worker:
     def _make_room(self) -> None:
         """Have more claimed before threads run out of it."""
         with self._lock:
-            few = len(self._claimed) < self._most_claimed // 2
+            self._running -= 1
+            self._ended = time.monotonic()
+            few = len(self._claimed) <= self._most // 2
         if few and self._claims.more:
             self._room.set()
 
@@ -148,8 +158,16 @@ class Worker:
 
     def _claim(self) -> None:
         """Take on what threads can begin soon."""
+        stuck: dict[str, Lease] = {}
         with self._lock:
-            room = self._most_claimed - len(self._claimed)
+            room = max(0, self._most - self._running - len(self._waiting))
+            if time.monotonic() < self._ended + _STUCK:
+                room += self._most
+            if not room:
+                stuck, self._claimed = self._claimed, {}
+            room -= len(self._claimed)
+        if stuck:
+            self._keeper.put_back(stuck.values())
         if room <= 0:
             return
         taken = self._claims.take(room)
