@@ -167,3 +167,14 @@ def test_health_managers_that_hear_the_same_do_not_deadlock(store: Store) -> Non
 
     scene.at_once(1 if store.sqlite else 4, manager)
     assert set(scene.column(store, tables.amphora_health.c.seen)) == {209.0}
+
+
+def test_counters_that_are_being_written_hold_up_no_heartbeat_but_the_end_of_service(store: Store) -> None:
+    scene.add(store)
+    scene.add_amphora(store)
+    watch(store)
+    with store.writer.begin() as tx:
+        assert heartbeats.lock_serving(tx, [scene.AMPHORA, "unknown"]) == {scene.AMPHORA}
+        held_up = scene.waits(store, lambda other: heartbeats.record(other, {scene.AMPHORA: beat(200.0)}))
+        assert held_up == store.sqlite, "which has one transaction at a time"
+        assert scene.waits(store, lambda other: amphorae.unwatch(other, scene.AMPHORA))

@@ -369,5 +369,5 @@ def test_many_amphorae_cost_as_many_statements_as_one(scene: Scene) -> None:
     hear(3, 2)
     assert len(statements) == 3, statements
     hear(4, 3)
-    # The same, and for the counters: who is watched, and one upsert in a savepoint.
+    # The same, and for the counters: who serves, and one upsert in a savepoint.
     assert len(statements) == 3 + 3 + 4, statements[3:]

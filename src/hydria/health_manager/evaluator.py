@@ -150,8 +150,8 @@ class Evaluator:
 
         def work(tx: sa.Connection) -> None:
             # One that is taken out of service meanwhile has no connections any more.
-            watched = heartbeats.lock_watched(tx, {report.amphora_id for report in moved})
-            self._statistics.write(tx, [report for report in moved if report.amphora_id in watched])
+            serving = heartbeats.lock_serving(tx, {report.amphora_id for report in moved})
+            self._statistics.write(tx, [report for report in moved if report.amphora_id in serving])
 
         self._store.transact(work)
 

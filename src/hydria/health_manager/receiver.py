@@ -16,7 +16,8 @@ from hydria.wire.heartbeat import Rejected, Report
 
 LOG = logging.getLogger(__name__)
 _REMEMBERED = 100_000  # amphorae whose last sequence number is kept
-_GATHER = 0.01  # seconds in which heartbeats gather: to be woken for each costs as much as reading it
+_GATHER = 0.05  # seconds in which heartbeats gather: to be woken for each costs more than to read it;
+_HURRY, _MANY = 0.01, 64  # and after so many at once, when the kernel would soon have no room for them
 _PROOF = 1.0  # seconds after which a heartbeat that is not wanted is read to know that one is heard at all
 _AGAIN = 1.0  # seconds until it is tried again what the kernel refused
 _COMPLAIN_EVERY = 10.0  # seconds between log lines about rejected datagrams
@@ -95,14 +96,14 @@ class Receiver:
         return self._last.get(amphora_id)
 
     def _run(self) -> None:
-        flags = 0
+        flags = drained = 0
         while not self._stopped.is_set():
             try:
                 datagram, sender = self._socket.recvfrom(65535, flags)
-                flags = socket.MSG_DONTWAIT
+                flags, drained = socket.MSG_DONTWAIT, drained + 1
             except BlockingIOError:
-                time.sleep(_GATHER)
-                flags = 0
+                time.sleep(_GATHER if drained < _MANY else _HURRY)
+                flags = drained = 0
                 continue
             except OSError:
                 if not self._stopped.is_set():

@@ -55,6 +55,8 @@ def watch(tx: sa.Connection, amphora_id: str, moment: float) -> None:
 
 def unwatch(tx: sa.Connection, amphora_id: str) -> None:
     """Its silence is wanted; what it served goes on counting, but has no connections any more."""
+    # The amphora first, as whoever writes its counters does: so neither waits for the other for ever.
+    tx.execute(sa.select(amphorae.c.id).where(amphorae.c.id == amphora_id).with_for_update())
     tx.execute(sa.delete(amphora_health).where(amphora_health.c.amphora_id == amphora_id))
     tx.execute(
         sa.update(listener_statistics)

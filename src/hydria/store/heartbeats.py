@@ -108,12 +108,16 @@ def _upsert(engine: str) -> Any:
     )
 
 
-def lock_watched(tx: sa.Connection, amphora_ids: Collection[str]) -> set[str]:
-    """Those of these amphorae that are watched; they stay so until the transaction ends."""
+def lock_serving(tx: sa.Connection, amphora_ids: Collection[str]) -> set[str]:
+    """Those of these amphorae that serve; none is taken out of service until the transaction ends.
+
+    Heartbeats can be recorded meanwhile.
+    """
+    # The role is in no index: of an index that had all that is asked for, MariaDB would lock the entry alone.
     query = (
-        sa.select(_HEALTH.amphora_id)
-        .where(_HEALTH.amphora_id.in_(sorted(amphora_ids)))
-        .order_by(_HEALTH.amphora_id)
+        sa.select(amphorae.c.id, amphorae.c.role)
+        .where(amphorae.c.id.in_(sorted(amphora_ids)), amphorae.c.status == "ALLOCATED")
+        .order_by(amphorae.c.id)
         .with_for_update(read=True)
     )
     return set(tx.execute(query).scalars())
