@@ -15,6 +15,7 @@ from hydria.wire.encoding import encode
 SECONDS = 70.0
 OVERDUE_SECONDS = 1.0  # who is late already is not waited for as long again
 _CHUNK = 1 << 16
+_LONGEST_REPLY = 16_000_000  # bytes, as of a request (:mod:`.root`)
 
 
 class RootPart:
@@ -63,6 +64,9 @@ class RootPart:
             while b"\n" not in self._received:
                 self._patience(deadline)
                 self._received += self._heard()
+                if len(self._received) > _LONGEST_REPLY:
+                    self._received = b""
+                    raise Failed(f"{command}: the root part answers more than {_LONGEST_REPLY} bytes")
         except TimeoutError as error:
             raise Failed(f"{command}: the root part does not answer for {seconds:g} s") from error
         line, _, self._received = self._received.partition(b"\n")

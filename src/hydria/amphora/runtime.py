@@ -12,6 +12,8 @@ from hydria.amphora import workdir
 
 _SECONDS = 5.0
 _PROMPT = b"\n> "
+# Bytes of an answer: statistics of ten thousand servers are a tenth of it.
+_LONGEST = 64 * 1024 * 1024
 
 
 class CommandFailed(Exception):  # noqa: N818  (HAProxy's word against ours; the caller has another way)
@@ -85,4 +87,6 @@ class Runtime:
             if not chunk:
                 raise OSError("HAProxy closed the connection")
             received += chunk
+            if len(received) > _LONGEST:
+                raise OSError(f"HAProxy has said more than {_LONGEST} bytes")
         return received[: -len(_PROMPT)].decode(errors="replace")

@@ -21,6 +21,7 @@ from hydria.model.errors import DriverError, Invalid
 _FORK_SERVER = "hydria.drivers.compute.fork_server"
 _IDLE = 60.0  # seconds after which the fork server is not worth its memory any more
 _SECONDS = 10.0
+_LONGEST = 65_536  # bytes of its answer; what it says of a failure
 _HIDDEN = Path("/run")
 
 
@@ -151,11 +152,11 @@ def _hung_up(server: socket.socket) -> bool:
 
 
 def _read_all(pipe: int, deadline: float) -> bytes:
-    """What comes through a pipe until it is closed, or time is over."""
+    """What comes through a pipe until it is closed, enough has come, or time is over."""
     waiting = select.poll()
     waiting.register(pipe, select.POLLIN)
     said = b""
-    while waiting.poll(max(0.0, deadline - time.monotonic()) * 1000):
+    while len(said) < _LONGEST and waiting.poll(max(0.0, deadline - time.monotonic()) * 1000):
         more = os.read(pipe, 4096)
         if not more:
             break
