@@ -150,6 +150,22 @@ def test_pages_end(scene: Scene, limit: int) -> None:
         assert pages == -(-len(whole) // limit)
 
 
+def test_pages_have_a_longest(scene: Scene) -> None:
+    one, two, three = scene.listed("subnets")
+    settings = scene.services.settings
+    shorter = dataclasses.replace(settings.api_settings, pagination_max_limit="2")
+    scene.api = scene.client(
+        dataclasses.replace(scene.services, settings=dataclasses.replace(settings, api_settings=shorter))
+    )
+    for asked in ({}, {"limit": 0}, {"limit": "infinite"}, {"limit": 3}):
+        page = scene.get("/network/v2.0/subnets", **asked)
+        assert [each["id"] for each in page["subnets"]] == [one, two]
+        (link,) = page["subnets_links"]
+        assert [each["id"] for each in scene.get(link["href"].partition("localhost")[2])["subnets"]] == [
+            three
+        ]
+
+
 def test_pages_backwards_and_markers(scene: Scene) -> None:
     one, two, three = scene.listed("subnets")
     back = scene.get("/network/v2.0/subnets", marker=three, limit=1, page_reverse="True")

@@ -181,10 +181,8 @@ def _order(resource: type[Declared], params: Params) -> tuple[SortKey, ...]:
 
 
 def _limit(settings: ApiSettings, params: Params) -> int | None:
-    if not settings.allow_pagination:
-        return None
-    longest = _number(settings.pagination_max_limit)
-    if "limit" not in params:
+    longest = longest_page(settings)
+    if "limit" not in params or not settings.allow_pagination:
         return longest
     try:
         asked = _number(str(params["limit"]))
@@ -195,6 +193,11 @@ def _limit(settings: ApiSettings, params: Params) -> int | None:
     if asked is None or longest is None:
         return asked or longest  # who wants all gets the longest page, whose link leads on
     return min(asked, longest)
+
+
+def longest_page(settings: ApiSettings) -> int | None:
+    """The most items of one answer; None for no limit."""
+    return _number(settings.pagination_max_limit) if settings.allow_pagination else None
 
 
 def _number(text: str) -> int | None:

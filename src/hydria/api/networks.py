@@ -73,6 +73,8 @@ class NetworkList:
         """The items of a page, and links to its neighbors. The marker need not pass the filters."""
         found = plain_lists.ordered(items, _order(params), self.keys)
         limit = 0 if params.get("limit") == "infinite" else plain_lists.number(params, "limit")
+        if longest := listing.longest_page(self._services.settings.api_settings):
+            limit = min(limit or longest, longest)
         backwards = listing.reverse(params)
         behind: list[Item] = []
         if "marker" in params:
@@ -86,9 +88,9 @@ class NetworkList:
         ahead = len(found) > len(page)
         links = []
         if page and (bool(behind) if backwards else ahead):
-            links.append(_link("next", params, url, str(page[-1]["id"])))
+            links.append(_link("next", params, limit, url, str(page[-1]["id"])))
         if page and (ahead if backwards else bool(behind)):
-            links.append(_link("previous", params, url, str(page[0]["id"])))
+            links.append(_link("previous", params, limit, url, str(page[0]["id"])))
         return page, links
 
 
@@ -115,11 +117,11 @@ def _has_address(item: Item, key: str, wanted: Collection[str]) -> bool:
     return any(each.get(key) in wanted for each in fixed)
 
 
-def _link(rel: str, params: Params, url: str, marker: str) -> dict[str, str]:
+def _link(rel: str, params: Params, limit: int, url: str, marker: str) -> dict[str, str]:
     others = [
         (name, text) for name in params if name not in _PLACE for text in plain_lists.many(params, name)
     ]
-    arguments = [("limit", str(params["limit"])), *others, ("marker", marker)]
+    arguments = [("limit", str(limit)), *others, ("marker", marker)]
     if rel == "previous":
         arguments.append(("page_reverse", "True"))
     return {"rel": rel, "href": f"{url}?{urlencode(arguments)}"}
