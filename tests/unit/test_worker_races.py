@@ -613,6 +613,7 @@ def test_pairs_share_the_threads_of_their_worker(stage: Stage) -> None:
 def test_a_change_asks_the_network_service_nothing(stage: Stage) -> None:
     balancer_id = stage.add(pending_pool)
     stage.converger.converge(balancer_id)
+    assert "port" not in stage.network.asked, "it has just made them"
     stage.network.asked.clear()
     stage.touch(balancer_id)
     assert stage.converger.converge(balancer_id).result is Result.DONE

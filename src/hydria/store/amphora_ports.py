@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import asdict
 from functools import cache
 from typing import Any
@@ -15,14 +16,21 @@ from hydria.store.tables import amphora_ports
 _Addresses = tuple[PortAddress, ...]
 
 
-def record(tx: sa.Connection, port: AmphoraPort) -> None:
-    """Write down what is known of a port, in the place of what was."""
-    tx.execute(sa.delete(amphora_ports).where(amphora_ports.c.id == port.id))
-    row = asdict(port) | {
-        "purpose": str(port.purpose),
-        "addresses": msgspec.json.encode(port.addresses).decode(),
-    }
-    tx.execute(amphora_ports.insert().values(row))
+def record(tx: sa.Connection, amphora_id: str, ports: Sequence[AmphoraPort]) -> None:
+    """Write down what is known of an amphora's ports, in the place of what was."""
+    forget(tx, amphora_id)
+    found = [
+        asdict(port)
+        | {"purpose": str(port.purpose), "addresses": msgspec.json.encode(port.addresses).decode()}
+        for port in ports
+    ]
+    if found:
+        tx.execute(amphora_ports.insert(), found)
+
+
+def secure(tx: sa.Connection, port_id: str, security: str) -> None:
+    """Write down which groups and policy a port has been given."""
+    tx.execute(sa.update(amphora_ports).where(amphora_ports.c.id == port_id).values(security=security))
 
 
 def of_amphora(tx: sa.Connection, amphora_id: str, purpose: Purpose) -> AmphoraPort | None:

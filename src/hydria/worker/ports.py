@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 
 from hydria.drivers.compute.interface import Attachment
 from hydria.drivers.network.interface import NetworkDriver, Port
@@ -35,22 +36,20 @@ def vip_port(tools: Tools, amphora: Amphora) -> AmphoraPort:
         raise DriverError(f"Amphora {amphora.id} has no port on the VIP network: have it fail over.")
     port = tools.network.port(amphora.vrrp_port_id)
     found = described(tools.network, port, amphora.id, Purpose.VIP)
-    tools.notes.add(lambda tx: amphora_ports.record(tx, found))
+    tools.notes.add(lambda tx: amphora_ports.record(tx, amphora.id, [found]))
     return found
 
 
-def secure(tools: Tools, port: AmphoraPort, balancer: LoadBalancer) -> None:
-    """Give a port the load balancer's security groups and QoS policy, where it has others."""
+def secure(tools: Tools, port: AmphoraPort, balancer: LoadBalancer) -> AmphoraPort:
+    """Give a port the load balancer's security groups and QoS policy, where it has others; as it is then."""
     wanted = security(balancer)
     if port.security == wanted:
-        return
+        return port
     tools.network.guard_port(
         port.id, security_group_ids=balancer.vip_sg_ids, qos_policy_id=balancer.vip_qos_policy_id or ""
     )
-    secured = AmphoraPort(
-        port.id, port.amphora_id, port.purpose, port.network_id, port.mac, port.mtu, port.addresses, wanted
-    )
-    tools.notes.add(lambda tx: amphora_ports.record(tx, secured))
+    tools.notes.add(lambda tx: amphora_ports.secure(tx, port.id, wanted))
+    return replace(port, security=wanted)
 
 
 def security(balancer: LoadBalancer) -> str:

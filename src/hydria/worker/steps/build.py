@@ -7,8 +7,6 @@ from contextlib import suppress
 from dataclasses import dataclass
 from typing import Any
 
-import sqlalchemy as sa
-
 from hydria.drivers.compute.interface import AmphoraSpec, ComputeStatus, Instance
 from hydria.drivers.network.interface import Port
 from hydria.model.amphora import Amphora, AmphoraPort, Purpose
@@ -37,15 +35,16 @@ _GLANCE = 0.5
 class Building:
     """An amphora that is being built, with what is known of it so far; one object for all of its steps.
 
-    alone: nobody else has the VIP. lb, vip: its ports, and what was found out about them. instance: the one
-    that was ordered by this pass.
+    alone: nobody else has the VIP. ports: on the LB network and on the VIP network, where this pass has made
+    them; lb_port, vip_port: what was found out about them. instance: the one that this pass has ordered.
     """
 
     amphora: Amphora
     resumed: bool
     alone: bool
-    lb: tuple[Port, AmphoraPort] | None = None
-    vip: tuple[Port, AmphoraPort] | None = None
+    ports: tuple[Port, Port] | None = None
+    lb_port: AmphoraPort | None = None
+    vip_port: AmphoraPort | None = None
     instance: Instance | None = None
 
 
@@ -86,14 +85,11 @@ class CreatePorts(BuildStep):
         lb_network = zone.get("management_network", network.lb_network_id)
         lb = network.create_port(lb_network, name=f"octavia-lb-mgmt-{amphora_id}", owner=owner)
         vip = network.create_port(vip_network, name=f"octavia-lb-vrrp-{amphora_id}", owner=owner)
-        self.building.lb = lb, ports.described(network, lb, amphora_id, Purpose.LB)
-        self.building.vip = vip, ports.described(network, vip, amphora_id, Purpose.VIP)
-        self.tools.notes.add(self._record)
-
-    def _record(self, tx: sa.Connection) -> None:
-        for made in (self.building.lb, self.building.vip):
-            if made is not None:
-                amphora_ports.record(tx, made[1])
+        self.building.ports = lb, vip
+        self.building.lb_port = ports.described(network, lb, amphora_id, Purpose.LB)
+        self.building.vip_port = ports.described(network, vip, amphora_id, Purpose.VIP)
+        made = self.building.lb_port, self.building.vip_port
+        self.tools.notes.add(lambda tx: amphora_ports.record(tx, amphora_id, made))
 
 
 class OrderInstance(BuildStep):
@@ -101,9 +97,9 @@ class OrderInstance(BuildStep):
 
     def act(self) -> None:
         building, tools = self.building, self.tools
-        if building.lb is None or building.vip is None:
+        if building.ports is None or building.lb_port is None or building.vip_port is None:
             return  # an earlier pass has ordered it
-        (lb, lb_facts), (vip, vip_facts) = building.lb, building.vip
+        lb, vip = building.ports
         balancer, amphora = self.tree.load_balancer, building.amphora
         certificate = tools.authority.issue(amphora.id)
         said = _chosen(tools, self.tree)
@@ -112,8 +108,8 @@ class OrderInstance(BuildStep):
             name=f"amphora-{amphora.id}",
             amphora_id=amphora.id,
             load_balancer_id=balancer.id,
-            lb_network=ports.attachment(lb, lb_facts),
-            attachments=(ports.attachment(vip, vip_facts),),
+            lb_network=ports.attachment(lb, building.lb_port),
+            attachments=(ports.attachment(vip, building.vip_port),),
             boot=_boot(tools, amphora.id, lb),
             files={SERVER_PEM: certificate.pem, CLIENT_CA_PEM: tools.authority.client_ca_pem},
             selection=selection,

@@ -9,7 +9,7 @@ from typing import Any
 
 import sqlalchemy as sa
 
-from hydria.model.amphora import Amphora
+from hydria.model.amphora import Amphora, AmphoraPort
 from hydria.model.errors import DriverError, Unavailable
 from hydria.model.statuses import AmphoraStatus
 from hydria.model.tree import Tree
@@ -23,13 +23,18 @@ from hydria.worker.tools import Tools
 LOG = logging.getLogger(__name__)
 
 
-def apply(tools: Tools, amphora: Amphora, tree: Tree, *, with_vip: bool = True) -> None:
-    """Have an amphora serve the desired state."""
-    port = ports.vip_port(tools, amphora)
-    ports.secure(tools, port, tree.load_balancer)
+def apply(
+    tools: Tools, amphora: Amphora, tree: Tree, port: AmphoraPort | None = None, *, with_vip: bool = True
+) -> AmphoraPort:
+    """Have an amphora serve the desired state; its port on the VIP network, as it is then.
+
+    port: the same, where it is known; None: as it is recorded.
+    """
+    port = ports.secure(tools, port or ports.vip_port(tools, amphora), tree.load_balancer)
     interval = tools.settings.health_manager.heartbeat_interval
     told = Heartbeats(tools.controllers, interval)
     serving.apply(tools, amphora, tree, ports.interface(port, tree, with_vip=with_vip), told)
+    return port
 
 
 def record(tx: sa.Connection, amphora: Amphora, tree: Tree, **more: Any) -> None:
@@ -73,7 +78,8 @@ class Preload(BuildStep):
         self.planned = planned
 
     def act(self) -> None:
-        apply(self.tools, self.building.amphora, self.tree, with_vip=False)
+        building = self.building
+        building.vip_port = apply(self.tools, building.amphora, self.tree, building.vip_port, with_vip=False)
         if self.planned and self.tools.findings.waits(self.building.amphora.id):
             raise Unavailable(
                 "The store of secrets does not answer. The amphora to be replaced serves until it does."
@@ -92,7 +98,7 @@ class Activate(BuildStep):
         tools.check_wanted()
         if not self.building.alone and amphora.vrrp_port_id:
             tools.network.plug_vip(amphora.vrrp_port_id, self.tree.vip_addresses())
-        apply(tools, amphora, self.tree)
+        self.building.vip_port = apply(tools, amphora, self.tree, self.building.vip_port)
 
         def serve(tx: sa.Connection) -> None:
             record(tx, amphora, self.tree, status=AmphoraStatus.ALLOCATED)
