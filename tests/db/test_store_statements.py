@@ -15,11 +15,23 @@ from hydria.drivers.certificates.local_ca import LocalCertificateAuthority
 from hydria.drivers.certificates.noop_manager import NoopCertificateManager
 from hydria.drivers.compute.noop import NoopComputeDriver
 from hydria.drivers.network.noop import NoopNetworkDriver
+from hydria.model.amphora import AmphoraPort, PortAddress, Purpose
 from hydria.model.load_balancer import LoadBalancer
-from hydria.store import Store, amphorae, backlog, changes, leases, rows, schema, tables
+from hydria.store import (
+    Store,
+    amphora_ports,
+    amphorae,
+    backlog,
+    changes,
+    leases,
+    rows,
+    schema,
+    tables,
+)
 from hydria.testing import trees as make
 from hydria.worker.converger import Converger, Result
 from hydria.worker.leasekeeper import LeaseKeeper
+from hydria.worker.ports import security
 from hydria.worker.tools import Tools
 from tests import services
 from tests.db import store_scene as scene
@@ -150,6 +162,19 @@ def test_a_pass_of_the_worker(store: Store, tmp_path: Path) -> None:
 def _add_member(store: Store) -> None:
     scene.add(store, make.load_balancer(applied_generation=1), *make.web().children(), make.listener(2))
     scene.add_amphora(store, scene.amphora(compute_id="c", applied_generation=1, vrrp_port_id=make.POOL))
+    balancer = make.load_balancer()
+    address = PortAddress("192.0.2.7/24", "192.0.2.1")
+    port = AmphoraPort(
+        make.POOL,
+        scene.AMPHORA,
+        Purpose.VIP,
+        make.POOL,
+        "02:00:00:00:00:01",
+        1500,
+        (address,),
+        security(balancer),
+    )
+    store.transact(lambda tx: amphora_ports.record(tx, scene.AMPHORA, [port]))
 
     def work(tx: sa.Connection) -> None:
         balancer = changes.lock(tx, make.BALANCER)

@@ -78,7 +78,7 @@ def test_the_whole_has_the_amphorae_that_are_not_deleted(store: Store) -> None:
         scene.amphora(number, status=status) for number, status in enumerate(("ALLOCATED", "ERROR"), start=1)
     ]
     with store.read() as tx:
-        assert trees.load_whole(tx, make.BALANCER) == (make.web(), ())
+        assert trees.load_whole(tx, make.BALANCER) == (make.web(), (), {})
     scene.add_amphora(store, *kept, scene.amphora(3, status="DELETED"))
     with store.read() as tx:
         whole = trees.load_whole(tx, make.BALANCER)

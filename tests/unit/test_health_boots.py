@@ -14,7 +14,7 @@ from hydria.health_manager.receiver import Received
 from hydria.model.amphora import Amphora
 from hydria.model.statuses import AmphoraStatus
 from hydria.planner import convergence
-from hydria.store import amphorae, changes, rows, tables, trees
+from hydria.store import amphorae, backlog, changes, rows, tables, trees
 from hydria.testing import trees as make
 from hydria.wire.heartbeat import Report
 from tests.databases import new_store
@@ -85,7 +85,7 @@ def state(scene: Scene) -> tuple[int, bool, int]:
     with scene.store.read() as tx:
         found = trees.load_whole(tx, BALANCER)
     assert found is not None
-    tree, (amphora,) = found
+    tree, (amphora,), _ = found
     return amphora.applied_generation, tree.load_balancer.look_at is not None, tree.load_balancer.generation
 
 
@@ -105,11 +105,12 @@ def test_a_rebooted_amphora_that_serves_nothing_is_configured_again(fifth: Scene
     assert fifth.manager.woken.ids == [BALANCER]
     with fifth.store.read() as tx:
         found = trees.load_whole(tx, BALANCER)
-        due = trees.due(tx, time.time(), rows.now(), 10)
+        due = [each.load_balancer_id for each in backlog.due(tx, time.time(), 10)]
     assert found is not None
     assert due == [BALANCER]
-    plan = convergence.plan(*found)
-    assert (plan.kind, [one.id for one in plan.configure]) == (convergence.Kind.CONFIGURE, [AMPHORA])
+    plan = convergence.plan(found.tree, found.amphorae)
+    configured = [action.amphora.id for action in plan.of(convergence.Configure)]
+    assert (plan.kind, configured) == (convergence.Kind.CONFIGURE, [AMPHORA])
     hear(fifth, AMPHORA, 2, generation=0, epoch=2)
     assert fifth.manager.woken.ids == [BALANCER], "somebody is about to look"
 

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import asdict
-from functools import cache
 from typing import Any
 
 import msgspec
@@ -33,26 +32,13 @@ def secure(tx: sa.Connection, port_id: str, security: str) -> None:
     tx.execute(sa.update(amphora_ports).where(amphora_ports.c.id == port_id).values(security=security))
 
 
-def of_amphora(tx: sa.Connection, amphora_id: str, purpose: Purpose) -> AmphoraPort | None:
-    """The port that an amphora has for a purpose; None when that is not recorded."""
-    row = tx.execute(_of_amphora(), {"amphora": amphora_id, "for": str(purpose)}).first()
-    return None if row is None else _port(row)
-
-
 def forget(tx: sa.Connection, amphora_id: str) -> None:
     """Remove the rows of an amphora that has no ports any more."""
     tx.execute(sa.delete(amphora_ports).where(amphora_ports.c.amphora_id == amphora_id))
 
 
-@cache
-def _of_amphora() -> sa.Select[Any]:
-    table = amphora_ports.c
-    return sa.select(amphora_ports).where(
-        table.amphora_id == sa.bindparam("amphora"), table.purpose == sa.bindparam("for")
-    )
-
-
-def _port(row: sa.Row[Any]) -> AmphoraPort:
-    values = dict(row._mapping)  # noqa: SLF001  (its public name)
+def from_row(row: Sequence[Any]) -> AmphoraPort:
+    """The port that a row of the table holds."""
+    values = dict(zip(amphora_ports.columns.keys(), row, strict=True))
     addresses = msgspec.json.decode(values.pop("addresses"), type=_Addresses)
     return AmphoraPort(**values | {"purpose": Purpose(values["purpose"]), "addresses": addresses})

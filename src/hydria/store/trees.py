@@ -5,12 +5,12 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping, Sequence
 from datetime import datetime
 from functools import cache
-from typing import Any, TypeVar
+from typing import Any, NamedTuple, TypeVar
 
 import sqlalchemy as sa
 
 from hydria.model import kinds
-from hydria.model.amphora import Amphora
+from hydria.model.amphora import Amphora, AmphoraPort, Purpose
 from hydria.model.health_monitor import HealthMonitor
 from hydria.model.l7policy import L7Policy
 from hydria.model.l7rule import L7Rule
@@ -23,7 +23,7 @@ from hydria.model.rate_limit_rule import RateLimitRule
 from hydria.model.resource import FAULT_LENGTH, Resource
 from hydria.model.statuses import OperatingStatus, ProvisioningStatus
 from hydria.model.tree import Tree
-from hydria.store import events, rows, tables
+from hydria.store import amphora_ports, events, rows, tables
 from hydria.store.batches import batches
 
 _CHILDREN: tuple[type[Resource], ...] = (
@@ -44,8 +44,16 @@ _READS = 5
 R = TypeVar("R", bound=Resource)
 
 
-def load_whole(tx: sa.Connection, load_balancer_id: str) -> tuple[Tree, tuple[Amphora, ...]] | None:
-    """A load balancer's tree and amphorae, all of one generation; None when it does not exist.
+class Whole(NamedTuple):
+    """A load balancer's tree, its amphorae, and their ports on the VIP network as recorded, by amphora id."""
+
+    tree: Tree
+    amphorae: tuple[Amphora, ...]
+    vip_ports: Mapping[str, AmphoraPort]
+
+
+def load_whole(tx: sa.Connection, load_balancer_id: str) -> Whole | None:
+    """A load balancer with its amphorae, all of one generation; None when it does not exist.
 
     For connections in autocommit mode: what is read there in several statements can be of before and of after
     a change, a state that nobody ever wanted. One that changes every time is given as it was read last: its
@@ -56,8 +64,8 @@ def load_whole(tx: sa.Connection, load_balancer_id: str) -> tuple[Tree, tuple[Am
         tree = load_tree(tx, load_balancer_id)
         if tree is None:
             return None
-        generation, amphorae = _generation_and_amphorae(tx, load_balancer_id)
-        found = tree, amphorae
+        generation, amphorae, ports = _generation_and_amphorae(tx, load_balancer_id)
+        found = Whole(tree, amphorae, ports)
         if generation == tree.load_balancer.generation:
             break
     return found
@@ -432,19 +440,31 @@ def remove(tx: sa.Connection, resource: type[Resource], identifiers: Sequence[st
     _remove(tx, resource, identifiers)
 
 
-def _generation_and_amphorae(tx: sa.Connection, load_balancer_id: str) -> tuple[int, tuple[Amphora, ...]]:
+def _generation_and_amphorae(
+    tx: sa.Connection, load_balancer_id: str
+) -> tuple[int, tuple[Amphora, ...], dict[str, AmphoraPort]]:
     found = tx.execute(_generation_and_amphorae_query(), {"balancer": load_balancer_id}).all()
-    generation = found[0][-1] if found else 0
-    return generation, tuple(rows.from_row(Amphora, row[:-1]) for row in found if row[0] is not None)
+    width = len(tables.amphorae.c)
+    amphorae: dict[str, Amphora] = {}
+    ports: dict[str, AmphoraPort] = {}
+    for row in found:
+        if row[0] is None:
+            continue
+        amphora = rows.from_row(Amphora, row[:width])
+        amphorae[amphora.id] = amphora
+        if row[width] is not None:
+            ports[amphora.id] = amphora_ports.from_row(row[width:-1])
+    return found[0][-1] if found else 0, tuple(amphorae.values()), ports
 
 
 @cache
 def _generation_and_amphorae_query() -> sa.Select[Any]:
-    balancers, amphorae = tables.load_balancers, tables.amphorae
+    balancers, amphorae, ports = tables.load_balancers, tables.amphorae, tables.amphora_ports
     living = sa.and_(amphorae.c.load_balancer_id == balancers.c.id, amphorae.c.status != "DELETED")
+    on_vip = sa.and_(ports.c.amphora_id == amphorae.c.id, ports.c.purpose == str(Purpose.VIP))
     return (
-        sa.select(*amphorae.c, balancers.c.generation)
-        .outerjoin(amphorae, living)
+        sa.select(*amphorae.c, *ports.c, balancers.c.generation)
+        .select_from(balancers.outerjoin(amphorae, living).outerjoin(ports, on_vip))
         .where(balancers.c.id == sa.bindparam("balancer"))
     )
 

@@ -137,10 +137,15 @@ class Converger:
             found = trees.load_whole(tx, lease.load_balancer_id)
         if found is None:
             return Outcome(Result.DONE, "it is gone")
-        tree, amphorae = found
+        tree, amphorae, vip_ports = found
         plan = convergence.plan(tree, amphorae)
         tools = dataclasses.replace(
-            self._tools, lease=lease, notes=Notes(), findings=Findings(), outcomes=Outcomes()
+            self._tools,
+            lease=lease,
+            notes=Notes(),
+            findings=Findings(),
+            outcomes=Outcomes(),
+            vip_ports=vip_ports,
         )
         try:
             self._run(plan, tree, tools)

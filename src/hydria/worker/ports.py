@@ -28,8 +28,7 @@ def described(network: NetworkDriver, port: Port, amphora_id: str, purpose: Purp
 
 def vip_port(tools: Tools, amphora: Amphora) -> AmphoraPort:
     """An amphora's port on the VIP network. One of an earlier release is looked up once, and recorded."""
-    with tools.store.read() as tx:
-        known = amphora_ports.of_amphora(tx, amphora.id, Purpose.VIP)
+    known = tools.vip_ports.get(amphora.id)
     if known is not None:
         return known
     if not amphora.vrrp_port_id:

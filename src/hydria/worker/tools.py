@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import TypeVar
@@ -16,6 +16,7 @@ from hydria.drivers.certificates.interface import CertificateAuthority
 from hydria.drivers.certificates.manager import CertificateManager
 from hydria.drivers.compute.interface import ComputeDriver
 from hydria.drivers.network.interface import NetworkDriver
+from hydria.model.amphora import AmphoraPort
 from hydria.model.errors import HydriaError
 from hydria.settings import Settings
 from hydria.store import Store, leases
@@ -70,7 +71,7 @@ class Tools:
     controllers: ``host:port`` of the health managers. heartbeat_key: the deployment's secret.
     stopping: set when the worker is to end. lease: what every write of the pass is subject to.
     notes: what the pass has still to write. findings: what of the load balancer it could not serve.
-    outcomes: what became of its steps.
+    outcomes: what became of its steps. vip_ports: what is recorded of the ports of amphorae, by amphora.
     """
 
     settings: Settings
@@ -88,6 +89,7 @@ class Tools:
     notes: Notes = field(default_factory=Notes)
     findings: Findings = field(default_factory=Findings)
     outcomes: Outcomes = field(default_factory=Outcomes)
+    vip_ports: Mapping[str, AmphoraPort] = field(default_factory=dict)
 
     def write(self, work: Callable[[sa.Connection], T]) -> T:
         """Run ``work`` in a transaction; Busy, and nothing written, when the lease is not ours any more."""
