@@ -12,6 +12,7 @@ from typing import Any
 import pytest
 import sqlalchemy as sa
 
+from hydria import controllers
 from hydria.drivers.compute.interface import AmphoraSpec, Deletion, Instance
 from hydria.drivers.compute.noop import NoopComputeDriver
 from hydria.drivers.network.interface import FixedAddress, Port
@@ -666,10 +667,16 @@ def test_a_load_balancer_is_deleted_though_its_amphora_cannot_be_yet(stage: Stag
         assert (left.status, left.collect_attempts) == (AmphoraStatus.PENDING_DELETE, attempts)
         assert left.collect_at is not None
         assert left.collect_at > rows.now()
+    (told,) = controllers.undeleted(stage.store)
+    assert told.startswith(
+        f"Amphora {amphora.id} (instance {amphora.compute_id}) of load balancer {balancer_id}"
+    )
+    assert "is cut off but not deleted after 3 tries" in told
     stage.compute.fails, stage.compute.answers = None, Deletion.UNDER_WAY
     assert len(collect(stage, balancer_id)) == 1
     stage.compute.answers = Deletion.GONE
     assert collect(stage, balancer_id) == []
+    assert controllers.undeleted(stage.store) == []
     assert list(stage.compute.instances()) == []
     assert [port for port in stage.network.ports() if port.owner.startswith("amphora")] == []
 
