@@ -464,6 +464,27 @@ def kill(stage: Stage, amphora: Amphora) -> None:
     stage.touch(amphora.load_balancer_id)
 
 
+def test_one_that_is_replaced_is_cut_off_before_it_ends(stage: Stage) -> None:
+    """While it ends it would refuse connections of whoever believes that it has the VIP still."""
+    balancer_id = stage.add()
+    stage.converger.converge(balancer_id)
+    (old,) = stage.amphorae(balancer_id)
+    stage.store.transact(lambda tx: amphorae.request_failover(tx, load_balancer_id=balancer_id))
+    stage.touch(balancer_id)
+    there: list[bool] = []
+    unplug = stage.network.unplug_vip
+
+    def look(port_id: str, addresses: Iterable[str]) -> None:
+        there.append(stage.compute.find(f"amphora-{old.id}") is not None)
+        unplug(port_id, addresses)
+
+    stage.network.unplug_vip = look  # type: ignore[method-assign]
+    assert stage.converger.converge(balancer_id).result is Result.DONE
+    (new,) = stage.amphorae(balancer_id)
+    assert stage.network.vip == [("plug", new.vrrp_port_id), ("unplug", old.vrrp_port_id)]
+    assert there == [True]
+
+
 @pytest.mark.parametrize("way", ["fails", "unreachable"])
 def test_a_dead_amphora_that_cannot_be_deleted_keeps_nobody_from_the_vip(stage: Stage, way: str) -> None:
     balancer_id = stage.add()

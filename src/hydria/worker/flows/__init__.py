@@ -105,7 +105,7 @@ def _activated(plan: Plan, new: dict[Slot, Building], tree: Tree, tools: Tools) 
 
 def _deleted(item: Delete, new: dict[Slot, Building], tree: Tree, tools: Tools) -> Flow:
     after = tuple(serve.Activate.named(new[slot].amphora.id) for slot in item.after)
-    return end.Delete(tools, item.amphora, tree, after=after)
+    return end.Delete(tools, item.amphora, tree, after=after, succeeded=tree.load_balancer.desired)
 
 
 def _all(name: str, parts: Sequence[Flow]) -> Sequence[Flow]:

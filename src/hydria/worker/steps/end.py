@@ -33,12 +33,19 @@ class Fence(Step):
 
 
 class Delete(Step):
-    """Delete an amphora with all that it has. What cannot be deleted now is fenced and collected later."""
+    """Delete an amphora with all that it has. What cannot be deleted now is fenced and collected later.
 
-    def __init__(self, tools: Tools, amphora: Amphora, tree: Tree, *, after: tuple[str, ...] = ()) -> None:
+    succeeded: another amphora has the VIP, so this one is fenced first. While it ends it would refuse
+    connections, and its neighbor discovery could draw the VIP's traffic back to it.
+    """
+
+    def __init__(
+        self, tools: Tools, amphora: Amphora, tree: Tree, *, after: tuple[str, ...] = (), succeeded: bool
+    ) -> None:
         super().__init__(tools, amphora.id, after=after)
         self.amphora = amphora
         self.tree = tree
+        self.succeeded = succeeded
 
     def act(self) -> None:
         tools, amphora_id = self.tools, self.amphora.id
@@ -48,6 +55,11 @@ class Delete(Step):
             amphorae.update(tx, amphora_id, status=AmphoraStatus.PENDING_DELETE)
 
         tools.write(leave)
+        if self.succeeded:
+            try:
+                fence(tools, self.amphora, self.tree)
+            except HydriaError as error:
+                LOG.warning("Amphora %s is not cut off before it ends: %s", amphora_id, error)
         try:
             reason = remove(tools, self.amphora)
         except HydriaError as error:
