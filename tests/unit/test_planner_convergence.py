@@ -208,7 +208,7 @@ def test_every_plan_says_why() -> None:
 
 
 def test_what_is_under_way_is_looked_at_ever_less_often() -> None:
-    assert [look_again(age) for age in (0.0, 2.0, 8.0, 20.0, 1000.0)] == [1.0, 1.0, 2.0, 5.0, 10.0]
+    assert [look_again(age) for age in (0.0, 2.0, 20.0, 32.0, 1000.0)] == [5.0, 5.0, 5.0, 8.0, 10.0]
 
 
 def test_the_back_off_doubles_up_to_a_bound() -> None:

@@ -14,8 +14,8 @@ from hydria.model.tree import Tree
 
 # Amphorae of one load balancer that wait for their deletion; with so many, no other is built.
 MOST_UNDELETED = 10
-# Looks at what is under way: a quarter of its age apart, seconds.
-_SOONEST, _LATEST, _SHARE = 1.0, 10.0, 0.25
+# Seconds between looks at what is under way: a quarter of its age. Heartbeats bring them forward.
+_SOONEST, _LATEST, _SHARE = 5.0, 10.0, 0.25
 
 
 class Kind(StrEnum):
