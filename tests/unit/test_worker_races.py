@@ -702,6 +702,21 @@ def test_a_load_balancer_is_deleted_though_its_amphora_cannot_be_yet(stage: Stag
     assert [port for port in stage.network.ports() if port.owner.startswith("amphora")] == []
 
 
+def test_nothing_ends_the_collectors_looks(stage: Stage) -> None:
+    stopping, looks = threading.Event(), threading.Semaphore(0)
+    collector = Collector(dataclasses.replace(stage.tools, stopping=stopping), 0.01)
+
+    def broken() -> int:
+        looks.release()
+        raise RuntimeError("a mistake")
+
+    collector.look = broken  # type: ignore[method-assign]
+    collector.start()
+    assert all(looks.acquire(timeout=20) for _ in range(3))
+    stopping.set()
+    collector.stop()
+
+
 def test_two_workers_do_not_delete_the_same_amphora(stage: Stage) -> None:
     balancer_id = stage.add()
     stage.converger.converge(balancer_id)

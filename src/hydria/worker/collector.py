@@ -49,9 +49,9 @@ class Collector:
                 self.look()
             except Unavailable as error:
                 LOG.warning("No look for amphorae to be deleted: %s", error)
-            except RuntimeError:
-                return  # the worker has just been stopped
             except Exception:
+                if self._tools.stopping.is_set():
+                    return  # its threads take nothing on any more
                 LOG.exception("The look for amphorae to be deleted broke off")
 
     def look(self) -> int:
